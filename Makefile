@@ -1,18 +1,75 @@
 # Perdure: what people type. `make` alone prints the list.
+#
+#   PYTHON=python3.13 VENV=.venv313 make test    another interpreter, in a virtual environment of its own
+#   PYTEST_ARGS="-k crash -x" make engine        anything pytest understands
+
 PYTHON ?= python3
 VENV ?= .venv
+PYTEST_ARGS ?=
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup
+.PHONY: help setup lint format types unit store engine e2e test bench crds schema demo run cluster-up cluster-down
 
 help: ## Print this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/.ready: requirements/dev.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# --- the environment -------------------------------------------------------------------------------------------------
+
+$(VENV)/.ready: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Perdure needs Python 3.11 or newer, but $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.13 setup" % sys.version_info[:2])'
+	@echo "Making $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 setup: $(VENV)/.ready ## Make the virtual environment (.venv) from the hashed requirements.
+
+# --- reading the code ------------------------------------------------------------------------------------------------
+
+lint: setup ## Ruff, the formatter, and the arrows between rooms.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@PYTHONPATH=operator:. $(BIN)/lint-imports --no-logo
+
+format: setup ## Let ruff rewrite what it can.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup ## mypy, strict, for the operator, the workflows, the activities and the tests.
+	$(BIN)/mypy
+
+# --- running the tests -----------------------------------------------------------------------------------------------
+
+unit: setup ## The pure core and the tidiness of the tree: no database, no cluster, seconds.
+	$(PYTEST) tests/test_tidy.py tests/unit
+
+store: setup ## Every statement against a real Postgres.
+	$(PYTEST) tests/store
+
+engine: setup ## Workers, crashes and recoveries against a real Postgres.
+	$(PYTEST) tests/engine
+
+e2e: setup ## The operator against a real API server and a real Postgres.
+	$(PYTEST) tests/cluster tests/e2e
+
+test: setup lint types ## Everything that needs no more than this machine.
+	$(PYTEST)
+
+bench: setup ## The workloads: make bench ONLY=W1,W6 PEERS=1
+	@ONLY="$(ONLY)" PEERS="$(PEERS)" $(BIN)/python -m tests.bench
+
+# --- trying it out ---------------------------------------------------------------------------------------------------
+
+demo: setup ## From nothing to a finished Orchestration, with a worker killed in the middle.
+	@$(BIN)/python -m tests.demo
+
+run: setup cluster-up ## The operator on the cluster of .cluster/kubeconfig, with a Postgres of its own.
+	@KUBECONFIG=.cluster/kubeconfig $(BIN)/perdure run
+
+# --- generated files -------------------------------------------------------------------------------------------------
+
+crds: setup ## Write crds/ from the models.
+	@$(BIN)/perdure crds --output crds
