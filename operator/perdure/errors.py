@@ -12,7 +12,24 @@ Code ranges: 10xx authoring and registration, 11xx payloads and limits, 12xx run
 
 from __future__ import annotations
 
-__all__ = ["PerdureError"]
+__all__ = [
+    "ActivityError",
+    "ActivityTimeoutError",
+    "DefinitionError",
+    "ForeignAwaitError",
+    "InputInvalidError",
+    "InstanceConflictError",
+    "InstanceNotFoundError",
+    "NoIdentityError",
+    "NonRetryableError",
+    "NondeterminismError",
+    "OrchestrationCancelled",
+    "OrchestrationEvicted",
+    "PayloadError",
+    "PayloadTooLargeError",
+    "PerdureError",
+    "UnknownActivityError",
+]
 
 
 class PerdureError(Exception):
@@ -29,3 +46,148 @@ class PerdureError(Exception):
     def __str__(self) -> str:
         """Show the code first: it is what people search for."""
         return f"{self.code}: {self.message}"
+
+
+# 10xx: authoring and registration
+
+
+class DefinitionError(PerdureError):
+    """An orchestration or activity is defined or registered wrongly."""
+
+    code = "PERDURE-1001"
+
+
+# 11xx: payloads and limits
+
+
+class PayloadError(PerdureError):
+    """A value cannot be written as JSON, or stored JSON does not fit the type that was asked for."""
+
+    code = "PERDURE-1101"
+
+
+class InputInvalidError(PayloadError):
+    """An input does not fit the type of the function that should take it."""
+
+    code = "PERDURE-1102"
+
+
+class PayloadTooLargeError(PayloadError):
+    """A value is larger than the limit for its kind."""
+
+    code = "PERDURE-1103"
+
+
+# 12xx: runs and replay
+
+
+class NondeterminismError(PerdureError):
+    """The code asked for something else than the history of this instance records."""
+
+    code = "PERDURE-1201"
+
+    def __init__(self, expected: str, actual: str) -> None:
+        """Name the recorded and the actual command, and the usual causes."""
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"Replay differs from history: recorded {expected}, the code now asks for {actual}. Usual causes: the "
+            "orchestration was edited under an unchanged version, or it uses the clock, randomness or I/O directly. "
+            "Deploy the code that wrote the history, or a new version beside it; the instance then goes on by itself."
+        )
+
+
+class ForeignAwaitError(PerdureError):
+    """An orchestration awaited something that is not durable."""
+
+    code = "PERDURE-1202"
+
+
+class InstanceNotFoundError(PerdureError):
+    """There is no instance of that id."""
+
+    code = "PERDURE-1203"
+
+
+class InstanceConflictError(PerdureError):
+    """The instance id is taken by a different orchestration or input."""
+
+    code = "PERDURE-1204"
+
+
+class OrchestrationCancelled(BaseException):  # noqa: N818 - control flow, named like asyncio.CancelledError
+    """The instance is being cancelled; raised at the awaits of its code.
+
+    A `BaseException`, so that `except Exception` does not swallow it. Catch it (or use `finally`) to compensate: the
+    code may go on scheduling until the grace ends. The instance then ends `Cancelled`.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        """Keep why the instance is cancelled."""
+        self.reason = reason
+        super().__init__(reason)
+
+
+class OrchestrationEvicted(BaseException):  # noqa: N818 - control flow of the engine, never seen by an author
+    """This copy of the coroutine is being put away; the instance lives on elsewhere."""
+
+
+# 13xx: activities
+
+
+class ActivityError(PerdureError):
+    """An activity failed for good.
+
+    Fields: `type` (the class name of the original error), `message`, `attempts` (how many were made), `retryable`
+    (False when the activity said that trying again is of no use), `activity` (its name).
+    """
+
+    code = "PERDURE-1301"
+
+    def __init__(
+        self, message: str, *, type: str = "", attempts: int = 1, retryable: bool = True, activity: str = ""
+    ) -> None:
+        """Rebuild the error from what history keeps of it."""
+        self.type = type
+        self.attempts = attempts
+        self.retryable = retryable
+        self.activity = activity
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        """Show what failed, how often, and why."""
+        return f"{self.code}: activity {self.activity} failed after {self.attempts} attempt(s): {self.type}: {self.message}"
+
+
+class ActivityTimeoutError(ActivityError):
+    """An activity did not end within its time."""
+
+    code = "PERDURE-1302"
+
+
+class NonRetryableError(PerdureError):
+    """Raised by an activity to say: trying again is of no use."""
+
+    code = "PERDURE-1303"
+
+
+class UnknownActivityError(ActivityError):
+    """No worker has registered an activity of that name."""
+
+    code = "PERDURE-1304"
+
+
+# 15xx: Kubernetes and identity
+
+
+class NoIdentityError(PerdureError):
+    """This instance has no Kubernetes identity."""
+
+    code = "PERDURE-1501"
+
+    def __init__(self, instance_id: str) -> None:
+        """Say which instance, and how one gets an identity."""
+        super().__init__(
+            f"Instance {instance_id} has no Kubernetes identity, so its activities cannot call the API server. Runs of an "
+            "Orchestration resource act as their `spec.serviceAccountName`; start this one through a resource."
+        )

@@ -1,0 +1,127 @@
+"""What an activity is given: its context.
+
+An activity runs outside replay: it may do I/O, take time and fail. The context tells it who it works for and carries
+what the process lends to it (a logger, a Kubernetes client of the run's identity). This module does no I/O itself: the
+engine fills the context in, and `KubernetesApi` is only the shape of the client that `_kube` provides.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from perdure import errors
+from perdure._core.payload import JsonValue
+
+__all__ = ["ActivityContext", "ActivityInfo", "ActivityLogger", "KubernetesApi", "Manifest"]
+
+Manifest = dict[str, JsonValue]
+"""A Kubernetes object as JSON."""
+
+
+class ActivityLogger(Protocol):
+    """The three calls of a structured logger that activities use."""
+
+    def info(self, event: str, **fields: object) -> object:
+        """Log what went as planned."""
+
+    def warning(self, event: str, **fields: object) -> object:
+        """Log what somebody may want to look at."""
+
+    def error(self, event: str, **fields: object) -> object:
+        """Log what went wrong."""
+
+
+class KubernetesApi(Protocol):
+    """The API server as the run's ServiceAccount sees it; namespaced calls default to the run's own namespace.
+
+    Every method raises `KubernetesApiError` (or a subclass) with verb, resource, namespace and name. Manifests are
+    plain dicts. `api_version` and `kind` are those of a manifest (`apps/v1`, `StatefulSet`).
+    """
+
+    @property
+    def namespace(self) -> str:
+        """The run's own namespace."""
+
+    async def apply(self, manifest: Manifest, *, field_manager: str, force: bool = True) -> Manifest:
+        """Server-side apply one object and give it back as the server has it."""
+
+    async def create(self, manifest: Manifest, *, field_manager: str) -> Manifest | None:
+        """Create one object; None when one of that name exists already."""
+
+    async def get(self, api_version: str, kind: str, name: str, *, namespace: str | None = None) -> Manifest | None:
+        """Give one object, or None when there is none."""
+
+    async def list(
+        self, api_version: str, kind: str, *, namespace: str | None = None, label_selector: str = ""
+    ) -> list[Manifest]:
+        """Give all objects of a kind that match the selector."""
+
+    async def delete(
+        self, api_version: str, kind: str, name: str, *, namespace: str | None = None, uid: str | None = None
+    ) -> bool:
+        """Delete one object (background propagation, with the uid as precondition); False when it is gone already."""
+
+    def watch(self, api_version: str, kind: str, name: str, *, namespace: str | None = None) -> AsyncIterator[Manifest | None]:
+        """Give the object now, and again after every change; None while it does not exist. Never ends by itself."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ActivityInfo:
+    """Who this attempt works for. `attempt` counts from 1; `run_as` is the Kubernetes user of the run, or empty."""
+
+    instance_id: str
+    orchestration: str
+    execution: int
+    activity: str
+    seq: int
+    attempt: int
+    run_as: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ActivityContext:
+    """Given to every activity as its first argument.
+
+    Cancellation arrives as `asyncio.CancelledError` at an await of an async activity; a sync activity runs to its end
+    in its thread and its result is dropped.
+    """
+
+    info: ActivityInfo
+    logger: ActivityLogger
+    _kubernetes: Callable[[str], KubernetesApi] | None = None
+
+    @property
+    def instance_id(self) -> str:
+        """The instance that asked for this activity."""
+        return self.info.instance_id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self.info.attempt
+
+    @property
+    def idempotency_key(self) -> str:
+        """A text that is the same for every attempt of this activity, and for no other: for APIs that dedupe."""
+        return f"{self.info.instance_id}/{self.info.execution}/{self.info.seq}"
+
+    @property
+    def kubernetes(self) -> KubernetesApi:
+        """The API server, as the run's ServiceAccount. Raises `NoIdentityError` for a run that has none."""
+        if self._kubernetes is None or not self.info.run_as:
+            raise errors.NoIdentityError(self.info.instance_id)
+        return self._kubernetes(self.info.run_as)
+
+    def trace_info(self, message: str, **fields: object) -> None:
+        """Log a line that carries the instance, the activity and the attempt."""
+        self.logger.info(message, **fields)
+
+    def trace_warn(self, message: str, **fields: object) -> None:
+        """Log a warning that carries the instance, the activity and the attempt."""
+        self.logger.warning(message, **fields)
+
+    def trace_error(self, message: str, **fields: object) -> None:
+        """Log an error that carries the instance, the activity and the attempt."""
+        self.logger.error(message, **fields)

@@ -1,0 +1,64 @@
+"""Every limit, once, each with its reason.
+
+Crossing one gives a clear error to the party that crossed it and loses nothing (invariant I12). Sizes are bytes,
+durations are seconds. No other module carries a bare number that bounds something a user can see.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "ACTIVITY_LOSSES",
+    "CANCEL_GRACE_SECONDS",
+    "CUSTOM_STATUS_BYTES",
+    "ERROR_MESSAGE_CHARACTERS",
+    "HOLD_RETRY_SECONDS",
+    "INSTANCE_ID_CHARACTERS",
+    "NAME_CHARACTERS",
+    "PAYLOAD_BYTES",
+    "PROGRESS_MESSAGE_CHARACTERS",
+    "STATUS_BYTES",
+    "STATUS_OUTPUT_BYTES",
+    "STATUS_STEPS",
+    "TURNS_PER_COMMIT",
+]
+
+PAYLOAD_BYTES: Final = 2 * 1024 * 1024
+"""One input, output or result. Above the 1.5 MB an API server takes, and small enough that 1,000 in flight fit a pod."""
+
+CUSTOM_STATUS_BYTES: Final = 4 * 1024
+"""A custom status is shown in the resource; a resource is no place for data."""
+
+ERROR_MESSAGE_CHARACTERS: Final = 4_000
+"""An error message in history. Longer ones are cut with a mark; tracebacks go to the log."""
+
+INSTANCE_ID_CHARACTERS: Final = 512
+"""`{namespace}/{name}:{run}` needs at most 63 + 253 + 12; children append to their parent's id."""
+
+NAME_CHARACTERS: Final = 200
+"""Names of orchestrations and activities; they stand in every index entry and log line."""
+
+PROGRESS_MESSAGE_CHARACTERS: Final = 200
+"""One line in a terminal."""
+
+STATUS_BYTES: Final = 8 * 1024
+"""The whole `.status`: 10,000 resources must stay cheap to list and watch."""
+
+STATUS_OUTPUT_BYTES: Final = 2 * 1024
+"""An output up to here is shown in the resource; a larger one is named, and read with the client."""
+
+STATUS_STEPS: Final = 10
+"""The last steps shown in the resource."""
+
+TURNS_PER_COMMIT: Final = 1_000
+"""One statement's batch: beyond this the statement only grows longer, not cheaper per turn."""
+
+ACTIVITY_LOSSES: Final = 20
+"""How many workers an activity may take down before it is poison. Generous, since bystanders are counted too."""
+
+CANCEL_GRACE_SECONDS: Final = 60.0
+"""How long compensation may run after a cancel before the instance is ended by force."""
+
+HOLD_RETRY_SECONDS: Final = 60.0
+"""How often a held (nondeterministic) instance is tried again, besides at the start of every worker."""

@@ -1,0 +1,105 @@
+"""Values to JSON bytes and back: the only place that knows how user types travel.
+
+Encoding is by shape (pydantic models, dataclasses, JSON values), decoding by annotation. Payloads are kept as the bytes
+that were written first and are never re-encoded, so that replay can compare them byte by byte. pydantic stands at this
+door only; inside, payloads are opaque bytes. This module knows nothing of history or the database.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NewType
+
+import msgspec
+import pydantic
+
+from perdure import errors
+from perdure._core import limits
+
+__all__ = ["JsonValue", "Payload", "decoder", "encode"]
+
+JsonValue = pydantic.JsonValue
+Payload = NewType("Payload", bytes)
+"""JSON text in UTF-8."""
+
+_JSON_TYPES: frozenset[object] = frozenset({None, type(None), object, dict, list, JsonValue})
+
+
+def _to_builtin(value: object) -> object:
+    """Turn what msgspec does not know into what it does; pydantic models are the one case we promise."""
+    if isinstance(value, pydantic.BaseModel):
+        return msgspec.Raw(value.model_dump_json().encode())
+    message = f"a {type(value).__name__} cannot be written as JSON"
+    raise TypeError(message)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_to_builtin)
+_plain_decoder = msgspec.json.Decoder()
+
+
+def encode(value: object, what: str, *, limit_bytes: int = limits.PAYLOAD_BYTES) -> Payload:
+    """Write `value` as JSON; `what` names it in errors (\"input of activity x\").
+
+    Raises `PayloadError` when the value has no JSON form and `PayloadTooLargeError` above `limit_bytes`.
+    """
+    try:
+        data = _encoder.encode(value)
+    except (TypeError, ValueError, msgspec.MsgspecError, pydantic.ValidationError) as error:
+        message = (
+            f"The {what} cannot be written as JSON: {error}. Use pydantic models, dataclasses or JSON values "
+            "(None, bool, int, float, str, list, dict with text keys)."
+        )
+        raise errors.PayloadError(message) from error
+    if len(data) > limit_bytes:
+        message = (
+            f"The {what} has {len(data)} bytes, the limit is {limit_bytes}. Store large data elsewhere (an object "
+            "store, a ConfigMap, a table) and pass a reference."
+        )
+        raise errors.PayloadTooLargeError(message)
+    return Payload(data)
+
+
+@functools.lru_cache(maxsize=1024)
+def decoder(annotation: object) -> Callable[[bytes], object]:
+    """Give the function that reads JSON bytes as `annotation`.
+
+    It raises `InputInvalidError` with the path of each wrong field, what was expected there and what was found.
+    JSON types are read without pydantic: they are the hot path.
+    """
+    if annotation in _JSON_TYPES:
+        return _decode_plain
+    adapter: pydantic.TypeAdapter[object] = pydantic.TypeAdapter(annotation)
+
+    def decode(data: bytes) -> object:
+        try:
+            return adapter.validate_json(data)
+        except pydantic.ValidationError as error:
+            raise errors.InputInvalidError(_explain(error, annotation)) from error
+
+    return decode
+
+
+def _decode_plain(data: bytes) -> object:
+    try:
+        return _plain_decoder.decode(data)
+    except msgspec.DecodeError as error:
+        message = f"Stored JSON cannot be read: {error}."
+        raise errors.PayloadError(message) from error
+
+
+def _explain(error: pydantic.ValidationError, annotation: object) -> str:
+    """Say each wrong field on its own: path, what was expected, what was found."""
+    name = getattr(annotation, "__name__", str(annotation))
+    problems = [
+        f"{'.'.join(str(part) for part in problem['loc']) or '(whole value)'}: {problem['msg']}"
+        f" (found {_short(problem['input'])})"
+        for problem in error.errors(include_url=False, include_context=False)
+    ]
+    return f"The value does not fit {name}: {'; '.join(problems)}."
+
+
+def _short(value: object) -> str:
+    """Show a found value in a few characters: never a whole payload in an error."""
+    text = type(value).__name__ if isinstance(value, dict | list) else repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
