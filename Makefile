@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format types unit store engine e2e test bench crds schema demo run cluster-up cluster-down
+.PHONY: help setup lint format types unit store engine e2e floors test bench crds schema demo run cluster-up cluster-down
 
 help: ## Print this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ engine: setup ## Workers, crashes and recoveries against a real Postgres.
 
 e2e: setup ## The operator against a real API server and a real Postgres.
 	$(PYTEST) tests/cluster tests/e2e
+
+floors: setup ## Unit, store and engine tests in one run: all that needs no cluster.
+	$(PYTEST) tests/test_tidy.py tests/unit tests/store tests/engine
 
 test: setup lint types ## Everything that needs no more than this machine.
 	$(PYTEST)
