@@ -1,1 +1,47 @@
+"""Perdure: durable workflows as plain async Python. This module is the authoring API and nothing else."""
 
+from perdure._core.activity import ActivityContext, ActivityInfo, KubernetesApi, Manifest
+from perdure._core.context import OrchestrationContext
+from perdure._core.definition import (
+    ActivityDefinition,
+    ActivityRegistry,
+    OrchestrationDefinition,
+    OrchestrationRegistry,
+    activity,
+    orchestration,
+)
+from perdure._core.futures import DurableFuture
+from perdure._core.payload import JsonValue
+from perdure._core.retry import Exponential, Fixed, Linear, RetryPolicy
+from perdure.errors import (
+    ActivityError,
+    ActivityTimeoutError,
+    NonRetryableError,
+    OrchestrationCancelled,
+    PerdureError,
+)
+
+__all__ = [
+    "ActivityContext",
+    "ActivityDefinition",
+    "ActivityError",
+    "ActivityInfo",
+    "ActivityRegistry",
+    "ActivityTimeoutError",
+    "DurableFuture",
+    "Exponential",
+    "Fixed",
+    "JsonValue",
+    "KubernetesApi",
+    "Linear",
+    "Manifest",
+    "NonRetryableError",
+    "OrchestrationCancelled",
+    "OrchestrationContext",
+    "OrchestrationDefinition",
+    "OrchestrationRegistry",
+    "PerdureError",
+    "RetryPolicy",
+    "activity",
+    "orchestration",
+]
