@@ -1,0 +1,5 @@
+"""The fixtures every test may ask for; each set stands in a plugin of its own."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.postgres_plugin"]
