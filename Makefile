@@ -18,6 +18,7 @@ help: ## Print this list.
 # --- the environment -------------------------------------------------------------------------------------------------
 
 $(VENV)/.ready: requirements/dev.txt
+	@command -v $(PYTHON) >/dev/null || { echo 'Perdure needs Python 3.11 or newer, and there is no $(PYTHON). Name one: make PYTHON=/path/to/python3.13 setup' >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Perdure needs Python 3.11 or newer, but $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.13 setup" % sys.version_info[:2])'
 	@echo "Making $(VENV) with $$($(PYTHON) --version) ..."
 	@$(PYTHON) -m venv $(VENV)
