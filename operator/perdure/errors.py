@@ -15,6 +15,7 @@ from __future__ import annotations
 __all__ = [
     "ActivityError",
     "ActivityTimeoutError",
+    "CredentialsError",
     "DataFolderInUseError",
     "DatabaseUnavailableError",
     "DefinitionError",
@@ -30,12 +31,17 @@ __all__ = [
     "NoIdentityError",
     "NonRetryableError",
     "NondeterminismError",
+    "ObjectFailedError",
+    "ObjectNotOwnedError",
+    "ObjectNotReadyError",
+    "ObjectTerminatingError",
     "OrchestrationCancelled",
     "OrchestrationEvicted",
     "PayloadError",
     "PayloadTooLargeError",
     "PerdureError",
     "PostgresNotFoundError",
+    "PostgresUnreachableError",
     "SchemaNewerError",
     "SchemaOlderError",
     "UnknownActivityError",
@@ -185,6 +191,77 @@ class UnknownActivityError(ActivityError):
     """No worker has registered an activity of that name."""
 
     code = "PERDURE-1304"
+
+
+class ObjectNotOwnedError(NonRetryableError):
+    """An object of that name exists and was not made by this run."""
+
+    code = "PERDURE-1305"
+
+    def __init__(self, described: str, owner: str, instance_id: str) -> None:
+        """Name the object, its owner (an instance id, or empty when it has none) and who wanted it."""
+        whose = f"belongs to instance {owner}" if owner else "was not made by a run of Perdure"
+        super().__init__(
+            f"{described} exists already and {whose}; instance {instance_id} leaves it untouched. Choose another name, "
+            "delete the object if it is no longer needed, or, where the orchestration offers it, set `takeOver: true`."
+        )
+
+
+class ObjectTerminatingError(PerdureError):
+    """An object of that name is still being deleted."""
+
+    code = "PERDURE-1306"
+    retryable = True
+
+    def __init__(self, described: str) -> None:
+        """Name the object that is on its way out."""
+        super().__init__(
+            f"{described} is being deleted, so nothing can be applied to it; this is tried again until it is gone. If it "
+            "stays, look at its finalizers."
+        )
+
+
+class ObjectFailedError(NonRetryableError):
+    """An object came to a state from which it does not recover by itself."""
+
+    code = "PERDURE-1307"
+
+    def __init__(self, described: str, reason: str) -> None:
+        """Name the object and say why it failed."""
+        super().__init__(f"{described} failed: {reason}. Waiting longer cannot help; look at the object and its events.")
+
+
+class ObjectNotReadyError(NonRetryableError):
+    """An object was not ready in the time given for it."""
+
+    code = "PERDURE-1308"
+
+    def __init__(self, described: str, last_seen: str, *, timeout_seconds: float) -> None:
+        """Name the object, what was last seen of it and the time that was given."""
+        super().__init__(
+            f"{described} was not ready after {timeout_seconds:g} s. Last seen: {last_seen}. Look at the object and its "
+            "events; give it more time with `timeoutSeconds` if it only was slow."
+        )
+
+
+class CredentialsError(NonRetryableError):
+    """The Secret with the credentials of a server does not hold what is needed."""
+
+    code = "PERDURE-1309"
+
+
+class PostgresUnreachableError(PerdureError):
+    """A Postgres server cannot be reached yet."""
+
+    code = "PERDURE-1310"
+    retryable = True
+
+    def __init__(self, address: str, reason: str) -> None:
+        """Name the server and what went wrong."""
+        super().__init__(
+            f"Cannot connect to Postgres at {address}: {reason}. A server that is starting answers soon; otherwise look "
+            "at its Pod and its Service, and at what keeps the operator from reaching them (network policies)."
+        )
 
 
 # 14xx: store and database
