@@ -216,8 +216,8 @@ class ObjectTerminatingError(PerdureError):
     def __init__(self, described: str) -> None:
         """Name the object that is on its way out."""
         super().__init__(
-            f"{described} is being deleted, so nothing can be applied to it; this is tried again until it is gone. If it "
-            "stays, look at its finalizers."
+            f"{described} is being deleted, so nothing can be applied to it; this is tried again until it is gone. If "
+            "it stays, look at its finalizers."
         )
 
 
@@ -228,7 +228,9 @@ class ObjectFailedError(NonRetryableError):
 
     def __init__(self, described: str, reason: str) -> None:
         """Name the object and say why it failed."""
-        super().__init__(f"{described} failed: {reason}. Waiting longer cannot help; look at the object and its events.")
+        super().__init__(
+            f"{described} failed: {reason}. Waiting longer cannot help; look at the object and its events."
+        )
 
 
 class ObjectNotReadyError(NonRetryableError):
@@ -239,8 +241,8 @@ class ObjectNotReadyError(NonRetryableError):
     def __init__(self, described: str, last_seen: str, *, timeout_seconds: float) -> None:
         """Name the object, what was last seen of it and the time that was given."""
         super().__init__(
-            f"{described} was not ready after {timeout_seconds:g} s. Last seen: {last_seen}. Look at the object and its "
-            "events; give it more time with `timeoutSeconds` if it only was slow."
+            f"{described} was not ready after {timeout_seconds:g} s. Last seen: {last_seen}. Look at the object and "
+            "its events; give it more time if it only was slow."
         )
 
 
@@ -259,8 +261,8 @@ class PostgresUnreachableError(PerdureError):
     def __init__(self, address: str, reason: str) -> None:
         """Name the server and what went wrong."""
         super().__init__(
-            f"Cannot connect to Postgres at {address}: {reason}. A server that is starting answers soon; otherwise look "
-            "at its Pod and its Service, and at what keeps the operator from reaching them (network policies)."
+            f"Cannot connect to Postgres at {address}: {reason}. A server that is starting answers soon; otherwise "
+            "look at its Pod and its Service, and at what keeps the operator from reaching them (network policies)."
         )
 
 
