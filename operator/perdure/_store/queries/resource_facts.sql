@@ -1,0 +1,49 @@
+-- Purpose: give what the statuses of these resources are made of, but for the history.
+-- Parameters: $1 uids  $2 largest output, in bytes, that a status shows
+-- Locks: none.
+select
+    resources.uid,
+    resources.namespace,
+    resources.name,
+    resources.generation,
+    resources.spec,
+    resources.refusal,
+    resources.cancel_reason,
+    resources.deleting,
+    resources.observed_at,
+    resources.instance_id,
+    resources.status,
+    resources.status_turn,
+    resources.status_phase,
+    resources.status_generation,
+    instances.name as orchestration,
+    instances.version,
+    instances.phase,
+    instances.execution,
+    instances.turn,
+    instances.owner_id is not null as is_owned,
+    instances.hold_reason,
+    case when octet_length(instances.output) <= $2 then instances.output end as output,
+    octet_length(instances.output) as output_bytes,
+    instances.error,
+    instances.custom_status,
+    instances.created_at,
+    instances.started_at,
+    instances.finished_at,
+    retries.seqs,
+    retries.failed_attempts,
+    retries.visible_at,
+    retries.last_errors
+from unnest($1::uuid[]) as wanted (uid)
+inner join resources on resources.uid = wanted.uid
+left join instances on instances.instance_id = resources.instance_id and instances.resource_uid = resources.uid
+left join lateral (
+    select
+        array_agg(tasks.seq order by tasks.seq) as seqs,
+        array_agg(tasks.failed_attempts order by tasks.seq) as failed_attempts,
+        array_agg(tasks.visible_at order by tasks.seq) as visible_at,
+        array_agg(tasks.last_error order by tasks.seq) as last_errors
+    from tasks
+    where tasks.instance_id = instances.instance_id and tasks.execution = instances.execution
+) as retries on true
+where resources.gone_at is null

@@ -1,0 +1,27 @@
+-- Purpose: remember the statuses that the API server took. Of two writers of a resource the higher resource version wins.
+-- Parameters, one array element per write: $1 uid  $2 status (JSON)  $3 turn or null  $4 phase or null  $5 generation
+--   $6 resource version  $7 whether it is final
+-- Gives the uids remembered; a missing one was written by somebody else later (or is gone).
+-- Locks: resources by uid.
+with wrote as (
+    select wanted.*
+    from unnest(
+        $1::uuid[], $2::bytea[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::boolean[]
+    ) as wanted (uid, new_status, turn, phase, new_generation, resource_version, is_final)
+    inner join resources on resources.uid = wanted.uid
+    where coalesce(resources.status_resource_version, -1) < wanted.resource_version
+    order by wanted.uid
+    for update of resources
+)
+
+update resources
+set
+    status = wrote.new_status,
+    status_turn = wrote.turn,
+    status_phase = wrote.phase,
+    status_generation = wrote.new_generation,
+    status_resource_version = wrote.resource_version,
+    settled = wrote.is_final and resources.generation = wrote.new_generation
+from wrote
+where resources.uid = wrote.uid
+returning resources.uid

@@ -1,0 +1,213 @@
+"""Resources as the store knows them: what was asked for, which run it got, what was last written into its status.
+
+It knows the tables of `0002_resources.sql` and that a run is asked for by inserting an instance; it must not know
+Kubernetes, conditions or how a status looks. All methods raise what asyncpg raises: whoever calls decides whether to
+wait for the database (`connect.retrying`).
+
+Theory of operation. A resource is known by its uid; names come again, uids do not. Ingest is one statement under one
+advisory lock, so that two controllers (a rolling update, or a mistake) give the same run numbers as one. It may be
+repeated at will: what brings no news writes nothing. A uid gets one run, ever. `gone` is final, so that a late answer
+of the API server cannot revive what was deleted meanwhile.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from perdure._core import limits
+from perdure._store import statements
+from perdure._store.connect import Pool
+
+__all__ = ["Fact", "Known", "News", "Resources", "Retry", "Seen", "TurnRow", "Wrote"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """One sight of a resource, ready for the store; `gone` says that it is no more, and the rest then counts nothing.
+
+    `spec`, `refusal` and `input` are JSON bytes. A `refusal` keeps the spec from being carried out.
+    """
+
+    uid: UUID
+    namespace: str
+    name: str
+    generation: int = 0
+    spec: bytes | None = None
+    deleting: bool = False
+    gone: bool = False
+    refusal: bytes | None = None
+    cancel_reason: str | None = None
+    orchestration: str = ""
+    version: str = ""
+    input: bytes = b"null"
+    run_as: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class News:
+    """What a sight changed."""
+
+    uid: UUID
+    instance_id: str | None
+    is_gone: bool
+    starts: bool
+    cancels: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """A resource that is believed to live."""
+
+    namespace: str
+    name: str
+    generation: int
+    deleting: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Retry:
+    """An activity that waits for another attempt."""
+
+    seq: int
+    failed_attempts: int
+    next_at: datetime
+    last_error: bytes | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fact:
+    """What a status is made of, but for the history. The fields from `orchestration` on are None when there is no run.
+
+    `output` is None when it is larger than a status shows; `output_bytes` tells. `status` is what was last written.
+    """
+
+    uid: UUID
+    namespace: str
+    name: str
+    generation: int
+    refusal: bytes | None
+    cancel_reason: str | None
+    instance_id: str | None
+    status: bytes | None
+    status_turn: int | None
+    status_phase: str | None
+    orchestration: str | None
+    version: str | None
+    phase: str | None
+    execution: int | None
+    turn: int | None
+    is_owned: bool | None
+    hold_reason: str | None
+    output: bytes | None
+    output_bytes: int | None
+    error: bytes | None
+    created_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    retries: tuple[Retry, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TurnRow:
+    """A row of history."""
+
+    instance_id: str
+    execution: int
+    turn: int
+    at: datetime
+    body: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wrote:
+    """A status that the API server took, and what it was made of."""
+
+    uid: UUID
+    status: bytes
+    turn: int | None
+    phase: str | None
+    generation: int
+    resource_version: int
+    is_final: bool
+
+
+_FACT_COLUMNS = [field.name for field in dataclasses.fields(Fact) if field.name != "retries"]
+
+
+class Resources:
+    """The statements about resources."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._sql = statements.load()
+
+    async def ingest(self, batch: Sequence[Seen]) -> list[News]:
+        """Take in what was seen and tell what changed; repeating a batch changes nothing.
+
+        A uid may be in a batch once.
+        """
+        columns = [
+            [getattr(seen, field) for seen in batch]
+            for field in (
+                *("uid", "namespace", "name", "generation", "spec", "deleting", "gone"),
+                *("refusal", "cancel_reason", "orchestration", "version", "input", "run_as"),
+            )
+        ]
+        async with self._pool.acquire() as connection:
+            async with connection.transaction():
+                await connection.execute(self._sql.resource_lock)
+                rows = await connection.fetch(self._sql.resource_ingest, *columns)
+            news = [News(**row) for row in rows]
+            if any(one.starts or one.cancels for one in news):
+                await connection.execute(self._sql.resource_notify)
+        return news
+
+    async def facts(self, uids: Sequence[UUID]) -> list[Fact]:
+        """Give the facts of those of these resources that live."""
+        rows = await self._pool.fetch(self._sql.resource_facts, uids, limits.STATUS_OUTPUT_BYTES)
+        return [Fact(**{column: row[column] for column in _FACT_COLUMNS}, retries=_retries(row)) for row in rows]
+
+    async def turns(self, known: Mapping[str, tuple[int, int]]) -> list[TurnRow]:
+        """Give the turns of these instances after the known (execution, turn), in order; (0, -1) for all of them."""
+        rows = await self._pool.fetch(
+            self._sql.resource_history,
+            list(known),
+            [execution for execution, _ in known.values()],
+            [turn for _, turn in known.values()],
+        )
+        return [TurnRow(**row) for row in rows]
+
+    async def offers(self) -> list[list[str]]:
+        """Give what each live worker can run, as name@version."""
+        rows = await self._pool.fetch(self._sql.resource_offers)
+        return [list(row["orchestrations"]) for row in rows]
+
+    async def remember(self, writes: Sequence[Wrote]) -> set[UUID]:
+        """Remember what was written; give those that somebody else wrote later, or that are gone."""
+        columns = [[getattr(write, field.name) for write in writes] for field in dataclasses.fields(Wrote)]
+        rows = await self._pool.fetch(self._sql.resource_wrote, *columns)
+        return {write.uid for write in writes} - {row["uid"] for row in rows}
+
+    async def stale(self, namespaces: Sequence[str], *, at_most: int) -> list[UUID]:
+        """Find resources whose status may not show their run; no namespaces means all."""
+        rows = await self._pool.fetch(self._sql.resource_stale, namespaces, at_most)
+        return [row["uid"] for row in rows]
+
+    async def known(self, namespaces: Sequence[str]) -> dict[UUID, Known]:
+        """Give all resources believed to live; no namespaces means all."""
+        rows = await self._pool.fetch(self._sql.resource_known, namespaces)
+        return {row["uid"]: Known(row["namespace"], row["name"], row["generation"], row["deleting"]) for row in rows}
+
+    async def forget(self, *, older_than_seconds: float) -> None:
+        """Forget resources that were found deleted longer ago than this."""
+        await self._pool.execute(self._sql.resource_forget, older_than_seconds)
+
+
+def _retries(row: asyncpg.Record) -> tuple[Retry, ...]:
+    columns = [row[column] or [] for column in ("seqs", "failed_attempts", "visible_at", "last_errors")]
+    return tuple(Retry(*values) for values in zip(*columns, strict=True))
