@@ -1,0 +1,141 @@
+"""Renders the resource models as CustomResourceDefinitions.
+
+Pydantic speaks JSON Schema, the API server wants its structural subset: no references, no titles, no `anyOf` with
+null, every object with its type. The translation is a handful of rules on plain dicts; what only Kubernetes knows
+(list types, CEL rules, free-form fields) stands in the models as `json_schema_extra` and passes through. Nothing here
+talks to a server, and the result depends on nothing but the models: `crds/` is committed, and a test renders it again.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+import pydantic
+import yaml
+from pydantic import JsonValue
+
+from perdure._kube.api import base, orchestration
+
+__all__ = ["render_all"]
+
+Schema = dict[str, JsonValue]
+
+_HEADER = "# Generated from the models in operator/perdure/_kube/api by `make crds`. Do not edit.\n"
+
+
+def render_all() -> dict[str, str]:
+    """Give the text of every CRD by its file name."""
+    definitions = [_orchestrations()]
+    return {f"{base.GROUP}_{_plural(definition)}.yaml": _to_yaml(definition) for definition in definitions}
+
+
+def _orchestrations() -> Schema:
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{orchestration.PLURAL}.{base.GROUP}"},
+        "spec": {
+            "group": base.GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": orchestration.KIND,
+                "listKind": f"{orchestration.KIND}List",
+                "plural": orchestration.PLURAL,
+                "singular": "orchestration",
+                "shortNames": ["orch"],
+                "categories": ["perdure"],
+            },
+            "versions": [
+                {
+                    "name": orchestration.VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": _orchestration_columns(),
+                    "selectableFields": [{"jsonPath": ".spec.orchestration"}, {"jsonPath": ".status.phase"}],
+                    "schema": {"openAPIV3Schema": _structural(orchestration.Orchestration)},
+                }
+            ],
+        },
+    }
+
+
+def _orchestration_columns() -> list[JsonValue]:
+    """The columns of `kubectl get`; those of priority 1 come with `-o wide`."""
+    return [
+        _column("Phase", ".status.phase"),
+        _column("Step", ".status.step"),
+        _column("Progress", ".status.progress.text"),
+        _column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+        _column("Age", ".metadata.creationTimestamp", type="date"),
+        _column("Version", ".status.version", priority=1),
+        _column("Instance", ".status.instanceId", priority=1),
+        _column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
+        _column("Duration", ".status.duration", priority=1),
+    ]
+
+
+def _column(name: str, path: str, *, type: str = "string", priority: int = 0) -> Schema:
+    column: Schema = {"name": name, "type": type, "jsonPath": path}
+    return column | ({"priority": priority} if priority else {})
+
+
+def _structural(model: type[pydantic.BaseModel]) -> Schema:
+    """Give the structural schema of a model."""
+    schema = model.model_json_schema(by_alias=True)
+    definitions = schema.get("$defs", {})
+    return _translate(schema, definitions)
+
+
+def _translate(schema: Mapping[str, JsonValue], definitions: Mapping[str, Schema]) -> Schema:
+    """Apply the rules to one schema and everything below it."""
+    plain = _without_references(schema, definitions)
+    result: Schema = {}
+    for key, value in plain.items():
+        match key, value:
+            case "properties", dict():
+                result[key] = {name: _translate(_object(item), definitions) for name, item in value.items()}
+            case "items", dict():
+                result[key] = _translate(value, definitions)
+            case "description", str():
+                result[key] = " ".join(inspect.cleandoc(value).split())
+            case (("title" | "additionalProperties" | "$defs"), _):
+                pass
+            case _:
+                result[key] = value
+    if result.get("type") == "integer":
+        result["format"] = "int64"
+    return result
+
+
+def _without_references(schema: Mapping[str, JsonValue], definitions: Mapping[str, Schema]) -> Schema:
+    """Put in what is referred to, and take `X or null` as an optional X. What stands beside a reference wins."""
+    own = {key: value for key, value in schema.items() if key not in {"$ref", "anyOf"}}
+    if own.get("default", ...) is None:
+        del own["default"]  # pydantic's way to say optional
+    match schema:
+        case {"$ref": str(reference)}:
+            return _without_references(definitions[reference.rpartition("/")[2]], definitions) | own
+        case {"anyOf": [dict(option), {"type": "null"}]}:
+            return _without_references(option, definitions) | own
+        case {"anyOf": _}:
+            message = f"A structural schema has no alternatives: {schema}"
+            raise TypeError(message)
+        case _:
+            return own
+
+
+def _object(value: JsonValue) -> Schema:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return value
+
+
+def _plural(definition: Schema) -> str:
+    spec = _object(definition["spec"])
+    return str(_object(spec["names"])["plural"])
+
+
+def _to_yaml(definition: Schema) -> str:
+    return _HEADER + yaml.safe_dump(definition, sort_keys=False, width=120, allow_unicode=True)
