@@ -240,6 +240,7 @@ class ObjectNotReadyError(NonRetryableError):
 
     def __init__(self, described: str, last_seen: str, *, timeout_seconds: float) -> None:
         """Name the object, what was last seen of it and the time that was given."""
+        self.described, self.last_seen, self.timeout_seconds = described, last_seen, timeout_seconds
         super().__init__(
             f"{described} was not ready after {timeout_seconds:g} s. Last seen: {last_seen}. Look at the object and "
             "its events; give it more time if it only was slow."
