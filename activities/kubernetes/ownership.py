@@ -1,0 +1,81 @@
+"""Whose an object is: the label that says so, and the rule that nobody takes what is another's.
+
+Every object that a run makes carries the label `perdure.dev/instance`, a label-safe form of the run's instance id, and
+an annotation with the id itself, for people. An object of that name that is not this run's is refused, as Helm does:
+two runs that were given the same name by mistake must not share a database. Pure: facts in, a manifest or an error out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from activities.kubernetes import fields
+from perdure import Manifest, errors
+
+__all__ = ["describe", "instance_label", "is_own", "labelled", "preconditions", "require_own"]
+
+FIELD_MANAGER = "perdure"
+"""The one name under which all runs write; which run it was is said by the label."""
+
+LABEL = "perdure.dev/instance"
+ANNOTATION = "perdure.dev/instance-id"
+
+_LABEL_CHARACTERS = 63
+"""https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set"""
+_HASH_CHARACTERS = 16
+"""64 bits: among a million instances the chance of any collision is below one in ten million."""
+
+
+def instance_label(instance_id: str) -> str:
+    """Give a label value for an instance id: readable at its front, unique by a hash at its end.
+
+    At most 63 letters, digits, `.`, `_` and `-`, beginning and ending with a letter or digit; the same for ever.
+    """
+    digest = hashlib.sha256(instance_id.encode()).hexdigest()[:_HASH_CHARACTERS]
+    readable = re.sub(r"[^A-Za-z0-9._-]+", ".", instance_id)[: _LABEL_CHARACTERS - _HASH_CHARACTERS - 1]
+    readable = readable.strip("._-")
+    return f"{readable}-{digest}" if readable else digest
+
+
+def labelled(manifest: Manifest, instance_id: str) -> Manifest:
+    """Give the manifest with the label and annotation of its owner."""
+    metadata = fields.mapping(manifest, "metadata")
+    labels = {**fields.mapping(metadata, "labels"), LABEL: instance_label(instance_id)}
+    annotations = {**fields.mapping(metadata, "annotations"), ANNOTATION: instance_id}
+    return {**manifest, "metadata": {**metadata, "labels": labels, "annotations": annotations}}
+
+
+def is_own(existing: Manifest, instance_id: str) -> bool:
+    """Say whether this run made the object."""
+    return fields.text(existing, "metadata", "labels", LABEL) == instance_label(instance_id)
+
+
+def require_own(existing: Manifest, instance_id: str) -> None:
+    """Raise `ObjectNotOwnedError` when the object is not this run's."""
+    if is_own(existing, instance_id):
+        return
+    label = fields.text(existing, "metadata", "labels", LABEL)
+    owner = fields.text(existing, "metadata", "annotations", ANNOTATION) or label
+    raise errors.ObjectNotOwnedError(describe(existing), owner, instance_id)
+
+
+def preconditions(manifest: Manifest, existing: Manifest | None, *, instance_id: str) -> Manifest:
+    """Give the manifest bound to the object that was looked at, so that no other can be hit.
+
+    The uid binds it to this life of the object: one deleted and made again by somebody meanwhile is a conflict. An
+    object that is taken over is bound to what was seen of it as well: of two runs that take it, one gets it.
+    """
+    if existing is None:
+        return manifest
+    bound = {"uid": fields.text(existing, "metadata", "uid")}
+    if not is_own(existing, instance_id):
+        bound["resourceVersion"] = fields.text(existing, "metadata", "resourceVersion")
+    return {**manifest, "metadata": {**fields.mapping(manifest, "metadata"), **bound}}
+
+
+def describe(manifest: Manifest) -> str:
+    """Name an object for people: kind, name and, when it has one, namespace."""
+    namespace = fields.text(manifest, "metadata", "namespace")
+    place = f" in namespace {namespace}" if namespace else ""
+    return f"{fields.text(manifest, 'kind')} {fields.text(manifest, 'metadata', 'name')}{place}"

@@ -1,0 +1,1 @@
+"""Activities around one Postgres server: deploy it, wait for it, connect to it."""

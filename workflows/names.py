@@ -1,0 +1,10 @@
+"""The names under which the orchestrations are offered: `{package}::{type}::{name}`.
+
+People write them in `spec.orchestration`; they stand in the history of every run and never change. This module imports
+nothing, so that anybody may refer to an orchestration without loading it.
+"""
+
+from __future__ import annotations
+
+CREATE_POSTGRES = "workflows::orchestration::create-postgres"
+APPLY_MANIFESTS = "workflows::orchestration::apply-manifests"

@@ -1,0 +1,17 @@
+"""What this package offers. A worker loads it by the package's name in `PERDURE_MODULES`.
+
+Explicit on purpose: a version that runs still replay stays in this list until the last of them has ended.
+"""
+
+from __future__ import annotations
+
+from perdure import OrchestrationRegistry
+from workflows.apply_manifests import apply_manifests
+from workflows.create_postgres import create_postgres
+
+__all__ = ["create_orchestration_registry"]
+
+
+def create_orchestration_registry() -> OrchestrationRegistry:
+    """Give all orchestrations of this package, in all their versions."""
+    return OrchestrationRegistry.of(create_postgres, apply_manifests)
