@@ -54,8 +54,8 @@ def _check_manifest(manifest: dict[str, JsonValue]) -> dict[str, JsonValue]:
     named = isinstance(metadata, dict) and isinstance(metadata.get("name"), str) and metadata["name"]
     if not (isinstance(manifest.get("apiVersion"), str) and isinstance(manifest.get("kind"), str) and named):
         message = (
-            "expected a Kubernetes object with apiVersion, kind and metadata.name (not generateName: a retry would make "
-            "a second object)"
+            "expected a Kubernetes object with apiVersion, kind and metadata.name (not generateName: a retry would "
+            "make a second object)"
         )
         raise ValueError(message)
     if manifest["kind"] == "Secret" and (manifest.get("data") or manifest.get("stringData")):

@@ -17,7 +17,7 @@ __all__ = ["ApplyManifestsInput", "ApplyManifestsOutput", "CreatePostgresInput",
 PostgresName = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 """A DNS label (RFC 1035), short enough for the names that Kubernetes makes of it."""
 
-PostgresVersion = Annotated[str, pydantic.StringConstraints(pattern=r"^1[4-9](\.[0-9]{1,2})?$")]
+PostgresVersion = Annotated[str, pydantic.StringConstraints(pattern=r"^(1[4-9]|[2-9][0-9])(\.[0-9]{1,2})?$")]
 """A major version from 14, with or without a minor one; write it in quotes."""
 
 StorageQuantity = Annotated[str, pydantic.StringConstraints(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti|M|G|T)$")]

@@ -138,9 +138,9 @@ def _definition(manifest: Manifest) -> Readiness:
     conditions = fields.conditions(manifest)
     if fields.text(conditions.get("NamesAccepted", {}), "status") == "False":
         return Readiness("failed", _reason(conditions["NamesAccepted"]))
-    return Readiness(
-        *(("ready", "established") if _is_true(conditions, "Established") else ("waiting", "not yet served"))
-    )
+    if _is_true(conditions, "Established"):
+        return Readiness("ready", "established")
+    return Readiness("waiting", "it is not served yet")
 
 
 def _by_conditions(manifest: Manifest) -> Readiness:
@@ -206,6 +206,6 @@ def _pod_failure(pod: Manifest) -> str:
     for container in fields.items(pod, "status", "containerStatuses"):
         code = fields.number(container, "state", "terminated", "exitCode")
         if code:
-            reason = fields.text(container, "state", "terminated", "reason")
-            return f"container {fields.text(container, 'name')} ended with exit code {code} ({reason or 'no reason given'})"
+            reason = fields.text(container, "state", "terminated", "reason") or "no reason given"
+            return f"container {fields.text(container, 'name')} ended with exit code {code} ({reason})"
     return "phase Failed"

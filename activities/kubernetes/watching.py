@@ -23,9 +23,10 @@ async def until_ready(ctx: ActivityContext, target: ObjectRef, *, timeout_second
     Raises `ObjectFailedError` when it has failed for good and `ObjectNotReadyError` after `timeout_seconds`.
     """
     last_seen = "nothing, the API server did not answer"
+    patience = asyncio.timeout(timeout_seconds)
     changes = ctx.kubernetes.watch(target.api_version, target.kind, target.name, namespace=target.namespace)
     try:
-        async with asyncio.timeout(timeout_seconds) as patience, _closing(changes):
+        async with patience, _closing(changes):
             async for manifest in changes:
                 verdict = readiness.judge(manifest)
                 if verdict.message != last_seen:

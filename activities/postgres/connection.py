@@ -46,8 +46,8 @@ async def verify_connection(ctx: ActivityContext, input: VerifyConnectionInput) 
             await connection.close(timeout=input.timeout_seconds)
     except asyncpg.InvalidAuthorizationSpecificationError as error:
         message = (
-            f"Postgres at {address} refuses user {user} with the password of Secret {input.secret_name}. The volume was "
-            "set up with another password: restore that Secret, or delete the volume's claim if its data may go."
+            f"Postgres at {address} refuses user {user} with the password of Secret {input.secret_name}. The volume "
+            "was set up with another password: restore that Secret, or delete the volume's claim if its data may go."
         )
         raise errors.CredentialsError(message) from error
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
