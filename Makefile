@@ -77,3 +77,6 @@ run: setup cluster-up ## The operator on the cluster of .cluster/kubeconfig, wit
 
 crds: setup ## Write crds/ from the models.
 	@$(BIN)/perdure crds --output crds
+
+schema: setup ## Write schema.sql, the page that all migrations make.
+	@$(BIN)/python -m perdure._store.snapshot

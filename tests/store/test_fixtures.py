@@ -1,4 +1,4 @@
-"""The fixtures that other tests stand on."""
+"""The fixtures that other tests stand on: a database that is whole, and a server that comes back where it was."""
 
 from __future__ import annotations
 

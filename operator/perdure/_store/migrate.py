@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["LOCK_KEY", "Migration", "check", "files", "migrate"]
 
 LOCK_KEY = int.from_bytes(b"perdure")
-"""Key of the advisory lock: the bytes of `perdure` as a number, 31,637,936,297,669,221. Never changes."""
+"""Key of the advisory lock: the bytes of `perdure` as a number, 31,636,739,377,689,189. Never changes."""
 
 _FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 

@@ -1,0 +1,201 @@
+-- The schema that migrations/ make, as pg_dump of Postgres 18 shows it. Generated: run `make schema`, do not edit.
+
+CREATE TABLE history (
+    instance_id text NOT NULL,
+    execution integer NOT NULL,
+    turn integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    body bytea NOT NULL
+);
+
+COMMENT ON TABLE history IS 'One row per turn: events in, commands out, as JSON bytes. The primary key refuses a turn written twice (I3).';
+
+COMMENT ON COLUMN history.at IS 'The database''s time of the turn; what ctx.utcnow() returns in it.';
+
+CREATE TABLE inbox (
+    message_id bigint NOT NULL,
+    instance_id text NOT NULL,
+    kind text NOT NULL,
+    payload bytea NOT NULL,
+    dedupe_key text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT inbox_kind_is_known CHECK ((kind = 'Cancel'::text))
+);
+
+COMMENT ON TABLE inbox IS 'Messages on their way to an instance; deleted by the turn that takes them in.';
+
+ALTER TABLE inbox ALTER COLUMN message_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME inbox_message_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE instances (
+    instance_id text NOT NULL,
+    name text NOT NULL,
+    version text DEFAULT ''::text NOT NULL,
+    phase text DEFAULT 'Pending'::text NOT NULL,
+    execution integer DEFAULT 1 NOT NULL,
+    turn integer DEFAULT 0 NOT NULL,
+    owner_id uuid,
+    wake_at timestamp with time zone,
+    recoveries integer DEFAULT 0 NOT NULL,
+    hold_reason text DEFAULT ''::text NOT NULL,
+    run_as text DEFAULT ''::text NOT NULL,
+    resource_uid uuid,
+    input bytea NOT NULL,
+    output bytea,
+    error bytea,
+    custom_status bytea,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT instances_count_from_one CHECK (((execution >= 1) AND (turn >= 0))),
+    CONSTRAINT instances_finished_at_is_terminal CHECK (((finished_at IS NOT NULL) = (phase = ANY (ARRAY['Completed'::text, 'Failed'::text, 'Cancelled'::text])))),
+    CONSTRAINT instances_finished_have_no_owner CHECK (((finished_at IS NULL) OR ((owner_id IS NULL) AND (wake_at IS NULL)))),
+    CONSTRAINT instances_phase_is_known CHECK ((phase = ANY (ARRAY['Pending'::text, 'Running'::text, 'Suspended'::text, 'Completed'::text, 'Failed'::text, 'Cancelled'::text])))
+)
+WITH (fillfactor='60');
+
+COMMENT ON TABLE instances IS 'One durable run. (owner_id, turn) is the fence: a commit names both and all its writes join on this row (I4).';
+
+COMMENT ON COLUMN instances.version IS 'Empty until the first turn pins the highest version of the worker that runs it.';
+
+COMMENT ON COLUMN instances.turn IS 'Number of turns committed over all executions; the next commit must name it.';
+
+COMMENT ON COLUMN instances.wake_at IS 'Ownerless: when somebody should claim it, null when only a message can help. Owned: not null when its inbox has news.';
+
+COMMENT ON COLUMN instances.recoveries IS 'Times its owner died without a turn since.';
+
+COMMENT ON COLUMN instances.run_as IS 'The Kubernetes user its activities act as, or empty.';
+
+CREATE TABLE perdure_migrations (
+    number integer NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE resource_runs (
+    namespace text NOT NULL,
+    name text NOT NULL,
+    last_run integer NOT NULL,
+    CONSTRAINT resource_runs_count_from_one CHECK ((last_run >= 1))
+);
+
+COMMENT ON TABLE resource_runs IS 'The highest run ever used for a namespace/name. Outlives its resources: an instance id is never used twice.';
+
+CREATE TABLE resources (
+    uid uuid NOT NULL,
+    namespace text NOT NULL,
+    name text NOT NULL,
+    generation bigint NOT NULL,
+    spec bytea,
+    run integer,
+    instance_id text,
+    run_as text DEFAULT ''::text NOT NULL,
+    refusal bytea,
+    cancel_reason text,
+    deleting boolean DEFAULT false NOT NULL,
+    gone_at timestamp with time zone,
+    observed_at timestamp with time zone DEFAULT now() NOT NULL,
+    status bytea,
+    status_turn integer,
+    status_phase text,
+    status_generation bigint,
+    status_resource_version bigint,
+    settled boolean DEFAULT false NOT NULL,
+    CONSTRAINT resources_living_have_a_spec CHECK (((spec IS NOT NULL) OR (gone_at IS NOT NULL))),
+    CONSTRAINT resources_run_has_an_instance CHECK (((run IS NULL) = (instance_id IS NULL)))
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE resources IS 'One row per Orchestration resource ever seen, keyed by uid: a request, and the projection that it shows.';
+
+COMMENT ON COLUMN resources.spec IS 'Canonical JSON (sorted keys). Bytes, not jsonb: an input may hold U+0000. Null for one that was gone before it was seen.';
+
+COMMENT ON COLUMN resources.run IS 'Given once, when the first spec that can run is seen; a uid never gets a second one.';
+
+COMMENT ON COLUMN resources.refusal IS 'JSON {reason, message}: why this spec is not carried out. Null when it is.';
+
+COMMENT ON COLUMN resources.cancel_reason IS 'The first wish to end the run: spec.cancel or deletion. It is sent once.';
+
+COMMENT ON COLUMN resources.gone_at IS 'When the resource was found deleted. Final: a late sight of the same uid revives nothing.';
+
+COMMENT ON COLUMN resources.status IS 'The status last written, as JSON; what follows says what it was made of.';
+
+COMMENT ON COLUMN resources.status_resource_version IS 'The resource version that the write got. Of two writers the higher one tells what the API server holds.';
+
+COMMENT ON COLUMN resources.settled IS 'The written status is final for this generation; nothing looks at the row again.';
+
+CREATE TABLE tasks (
+    instance_id text NOT NULL,
+    execution integer NOT NULL,
+    seq integer NOT NULL,
+    failed_attempts integer DEFAULT 0 NOT NULL,
+    losses integer DEFAULT 0 NOT NULL,
+    visible_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_error bytea,
+    CONSTRAINT tasks_count_from_zero CHECK (((failed_attempts >= 0) AND (losses >= 0)))
+);
+
+COMMENT ON TABLE tasks IS 'What of an activity must outlive its owner: attempts after the first, and everything found pending at a recovery (I10).';
+
+COMMENT ON COLUMN tasks.losses IS 'Times a worker died while it ran.';
+
+CREATE TABLE workers (
+    worker_id uuid NOT NULL,
+    lease_until timestamp with time zone NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    description text NOT NULL,
+    orchestrations text[] NOT NULL
+);
+
+COMMENT ON TABLE workers IS 'One row per live worker process; its heartbeat renews lease_until. A row past its lease is dead.';
+
+COMMENT ON COLUMN workers.orchestrations IS 'What the worker can run, as name@version.';
+
+ALTER TABLE ONLY history
+    ADD CONSTRAINT history_pkey PRIMARY KEY (instance_id, execution, turn);
+
+ALTER TABLE ONLY inbox
+    ADD CONSTRAINT inbox_pkey PRIMARY KEY (message_id);
+
+ALTER TABLE ONLY instances
+    ADD CONSTRAINT instances_pkey PRIMARY KEY (instance_id);
+
+ALTER TABLE ONLY perdure_migrations
+    ADD CONSTRAINT perdure_migrations_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY resource_runs
+    ADD CONSTRAINT resource_runs_pkey PRIMARY KEY (namespace, name);
+
+ALTER TABLE ONLY resources
+    ADD CONSTRAINT resources_pkey PRIMARY KEY (uid);
+
+ALTER TABLE ONLY tasks
+    ADD CONSTRAINT tasks_pkey PRIMARY KEY (instance_id, execution, seq);
+
+ALTER TABLE ONLY workers
+    ADD CONSTRAINT workers_pkey PRIMARY KEY (worker_id);
+
+CREATE INDEX inbox_by_instance ON inbox USING btree (instance_id, message_id);
+
+CREATE UNIQUE INDEX inbox_once ON inbox USING btree (instance_id, dedupe_key) WHERE (dedupe_key IS NOT NULL);
+
+CREATE INDEX instances_by_resource ON instances USING btree (resource_uid) WHERE (resource_uid IS NOT NULL);
+
+CREATE INDEX instances_claimable ON instances USING btree (wake_at) WHERE ((owner_id IS NULL) AND (wake_at IS NOT NULL));
+
+CREATE INDEX instances_owned ON instances USING btree (owner_id) WHERE (owner_id IS NOT NULL);
+
+CREATE INDEX instances_with_news ON instances USING btree (owner_id) WHERE ((owner_id IS NOT NULL) AND (wake_at IS NOT NULL));
+
+CREATE UNIQUE INDEX resources_by_instance ON resources USING btree (instance_id) WHERE (instance_id IS NOT NULL);
+
+CREATE INDEX resources_gone ON resources USING btree (gone_at) WHERE (gone_at IS NOT NULL);
+
+CREATE INDEX resources_unsettled ON resources USING btree (uid) WHERE ((NOT settled) AND (gone_at IS NULL));

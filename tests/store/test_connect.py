@@ -1,0 +1,148 @@
+"""Connections: what they are told, what counts as "the database is away", and the waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from perdure import errors
+from perdure._store import connect
+from perdure._store.connect import Availability
+from perdure._store.embedded import EmbeddedPostgres
+
+AWAY = [
+    ConnectionRefusedError(111, "refused"),
+    FileNotFoundError(2, "no socket"),
+    TimeoutError(),
+    asyncpg.InterfaceError("connection is closed"),
+    asyncpg.InterfaceError("cannot perform operation: connection was closed in the middle of operation"),
+    asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+    asyncpg.CannotConnectNowError("the database system is starting up"),
+    asyncpg.AdminShutdownError("terminating connection due to administrator command"),
+    asyncpg.CrashShutdownError("terminating connection because of crash of another server process"),
+    asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+    asyncpg.DiskFullError("could not extend file"),
+    asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT in a read-only transaction"),
+    asyncpg.SerializationError("could not serialize access"),
+    asyncpg.DeadlockDetectedError("deadlock detected"),
+    asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
+    asyncpg.InvalidCachedStatementError("cached statement plan is invalid"),
+    asyncpg.TargetServerAttributeNotMatched("no primary among the hosts"),
+    errors.DatabaseUnavailableError(),
+]
+
+HERE = [
+    asyncpg.UniqueViolationError("duplicate key"),
+    asyncpg.UndefinedTableError("relation does not exist"),
+    asyncpg.InvalidPasswordError("password authentication failed"),
+    asyncpg.InvalidCatalogNameError("database does not exist"),
+    asyncpg.FeatureNotSupportedError("not supported"),
+    asyncpg.InterfaceError("cannot perform operation: another operation is in progress"),
+    asyncpg.InterfaceError("pool is closed"),
+    errors.SchemaOlderError(),
+    ValueError("a bug"),
+    asyncio.CancelledError(),
+]
+
+
+def name(error: BaseException) -> str:
+    """Name a case by its error."""
+    return f"{type(error).__name__}-{error}"[:60]
+
+
+@pytest.mark.parametrize("error", AWAY, ids=name)
+def test_an_error_after_which_the_same_call_may_succeed_is_transient(error: BaseException) -> None:
+    """Outages, failovers, overload and lost races pass: the call is repeated and nobody is told."""
+    assert connect.is_transient(error)
+
+
+@pytest.mark.parametrize("error", HERE, ids=name)
+def test_an_error_that_stays_is_not_transient(error: BaseException) -> None:
+    """Wrong statements, wrong passwords, bugs and cancellation do not get better by waiting."""
+    assert not connect.is_transient(error)
+
+
+async def test_a_connection_has_the_settings_of_the_store(dsn: str) -> None:
+    """Sessions are bounded in time and can be told apart in `pg_stat_activity`."""
+    connection = await connect.dedicated(dsn, application_name="perdure-test")
+    names = ("jit", "statement_timeout", "idle_in_transaction_session_timeout", "application_name")
+
+    settings = [await connection.fetchval("select current_setting($1)", setting) for setting in names]
+
+    await connection.close()
+    assert settings == ["off", "30s", "15s", "perdure-test"]
+
+
+async def test_a_link_to_a_far_database_is_watched(crashable_postgres: EmbeddedPostgres) -> None:
+    """A TCP link is probed by the kernel, so that a peer that vanished is noticed in half a minute, not in hours."""
+    connection = await connect.dedicated(crashable_postgres.dsn)
+
+    link = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined] # noqa: SLF001 - no public way
+
+    assert link.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    await connection.close()
+
+
+async def test_a_connection_given_back_takes_its_open_transaction_with_it(dsn: str) -> None:
+    """Without a reset query, an abandoned transaction is still rolled back before the next one gets the connection."""
+    pool = await connect.create_pool(dsn, max_size=1)
+    async with pool.acquire() as connection:
+        await connection.execute("begin")
+        await connection.execute("select lo_create(4711)")
+
+    async with pool.acquire() as connection:
+        assert not connection.is_in_transaction()
+        assert await connection.fetchval("select count(*) from pg_largeobject_metadata") == 0
+    await pool.close()
+
+
+async def test_a_call_waits_out_an_outage_and_says_so_once(crashable_postgres: EmbeddedPostgres) -> None:
+    """However many attempts fail, the log has one line when the database goes and one when it is back."""
+    pool = await connect.create_pool(crashable_postgres.dsn, max_size=1)
+    availability = Availability()
+    attempts = 0
+    failed_twice = asyncio.Event()
+
+    async def ask() -> int:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 3:
+            failed_twice.set()
+        return int(await pool.fetchval("select 42"))
+
+    with capture_logs() as logs:
+        crashable_postgres.crash()
+        waiting = asyncio.create_task(connect.retrying(ask, doing="ask", availability=availability))
+        await failed_twice.wait()
+        assert availability.error is not None
+        await asyncio.to_thread(crashable_postgres.restart)
+        assert await waiting == 42
+
+    assert availability.is_available
+    assert availability.outages == 1
+    assert [line["event"] for line in logs] == ["database away, waiting for it", "database back"]
+    await pool.close()
+
+
+async def test_an_error_that_stays_reaches_the_caller_at_once(dsn: str) -> None:
+    """Waiting is for outages only: a wrong statement is raised by its first attempt."""
+    connection = await connect.dedicated(dsn)
+
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await connect.retrying(
+            lambda: connection.fetchval("select 1 from no_such_table"), doing="ask", availability=Availability()
+        )
+
+    await connection.close()
+
+
+def test_an_outage_has_one_name_for_those_who_do_not_wait() -> None:
+    """`translated` turns every transient error into the retryable `DatabaseUnavailableError`, and no other."""
+    with pytest.raises(errors.DatabaseUnavailableError, match="refused"), connect.translated():
+        raise ConnectionRefusedError(111, "refused")
+    with pytest.raises(ValueError, match="a bug"), connect.translated():
+        raise ValueError("a bug")
