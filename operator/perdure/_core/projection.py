@@ -150,7 +150,7 @@ def _take_command(projection: Projection, command: history.Command, *, at: datet
         case history.CancelTimer(seq=seq):
             projection.timers.pop(seq, None)
         case history.SetCustomStatus(value=value):
-            projection.custom_status = value
+            projection.custom_status = value.copy()  # a view would keep the whole turn in memory
         case history.SetProgress(done=done, total=total, message=message):
             projection.progress = Progress(done, total, message)
         case history.CompleteOrchestration():

@@ -50,7 +50,7 @@ def refusal_or_none(spec: Mapping[str, JsonValue]) -> Refusal | None:
     return Refusal(
         NOT_SUPPORTED_YET,
         f"This release cannot do what the spec asks for: {'; '.join(unsupported)}. Change or remove it, or install a "
-        "release that supports it; nothing is run until then.",
+        "release that supports it.",
     )
 
 

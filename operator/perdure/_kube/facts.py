@@ -1,0 +1,64 @@
+"""What the projector knows about one resource at one moment, gathered from Postgres and memory.
+
+Plain values without behaviour: `verdict` judges them, `status` writes them down. Nothing here knows where they came
+from, so both can be read and tested as tables.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import datetime
+
+from perdure._core.projection import Projection
+from perdure._kube.api.refusals import Refusal
+
+__all__ = ["Facts", "Instance", "Retry", "Unrunnable"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Instance:
+    """The row of the run in `instances`; `output` is JSON of the value, `error` JSON of a `failure.Failure`."""
+
+    instance_id: str
+    name: str
+    version: str
+    phase: str
+    execution: int
+    hold_reason: str
+    output: bytes | None
+    error: bytes | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Retry:
+    """A row of `tasks` of the present execution: an activity that waits for another attempt."""
+
+    seq: int
+    failed_attempts: int
+    next_retry_at: datetime
+    last_error: bytes | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unrunnable:
+    """No live worker can run the instance, and what they can run instead, as `name@version`."""
+
+    name: str
+    version: str
+    known: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the status of a resource is made of. `generation` is the one that was taken in."""
+
+    generation: int
+    refusal: Refusal | None = None
+    instance: Instance | None = None
+    projection: Projection = dataclasses.field(default_factory=Projection)
+    retries: Sequence[Retry] = ()
+    unrunnable: Unrunnable | None = None

@@ -1,0 +1,267 @@
+"""Writes the facts about a run as the `.status` of its resource.
+
+The whole status is built every time and depends on nothing but the facts, so what has not changed is equal and need
+not be written: an identical write costs the API server as much as a real one. Times of transition come from the facts
+as well where they can, so that a worker that takes over builds what its predecessor wrote.
+
+The status stays below `limits.STATUS_BYTES`, whatever the run is made of: texts are cut with a mark, and what does not
+fit is left out in the order of `_SHRINKERS` and named in `truncated`. This module is pure: no clock, no API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import msgspec
+from pydantic import JsonValue
+
+from perdure._core import limits, projection
+from perdure._kube import verdict
+from perdure._kube.api.condition import CONDITION_TYPES
+from perdure._kube.facts import Facts, Instance, Retry, Unrunnable
+
+__all__ = ["Facts", "Instance", "Retry", "Status", "Unrunnable", "build"]
+
+Status = dict[str, JsonValue]
+
+_MESSAGE_BYTES = limits.STATUS_BYTES // 16
+"""Up to three conditions and the error carry one message each: a quarter of the room for all of them."""
+
+_LINE_BYTES = limits.PROGRESS_MESSAGE_CHARACTERS
+_STEPS_WHEN_CROWDED = 3
+_MARK = " ... (cut)"
+
+
+def build(facts: Facts, previous: Mapping[str, JsonValue] | None, *, now: datetime) -> Status:
+    """Give the full status. `previous` is the one last written or read: it keeps the times of transition.
+
+    `now` dates only a change that the facts do not date themselves (a hold, a refusal, an unknown orchestration).
+    """
+    judged = verdict.judge(facts)
+    status: Status = {
+        "observedGeneration": facts.generation,
+        "phase": judged.phase,
+        "conditions": _conditions(judged, facts, previous=previous or {}, now=now),
+        **_of_instance(facts),
+        **_of_projection(facts),
+    }
+    return _fit({key: value for key, value in status.items() if value is not None})
+
+
+# --- conditions ------------------------------------------------------------------------------------------------------
+
+
+def _conditions(
+    judged: verdict.Verdict, facts: Facts, *, previous: Mapping[str, JsonValue], now: datetime
+) -> list[JsonValue]:
+    """Give every condition. Those that are True explain themselves, and Ready always does."""
+    before = _conditions_by_type(previous)
+    message = _cut(judged.message, _MESSAGE_BYTES)
+    given: list[JsonValue] = []
+    for type_ in CONDITION_TYPES:
+        status = judged.conditions[type_]
+        given.append(
+            {
+                "type": type_,
+                "status": status,
+                "reason": judged.reason,
+                "message": message if type_ == "Ready" or status == "True" else "",
+                "lastTransitionTime": _transition(type_, status, facts=facts, before=before.get(type_, {}), now=now),
+                "observedGeneration": facts.generation,
+            }
+        )
+    return given
+
+
+def _conditions_by_type(status: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
+    listed = status.get("conditions")
+    if not isinstance(listed, list):
+        return {}
+    return {str(item.get("type")): item for item in listed if isinstance(item, dict)}
+
+
+def _transition(type_: str, status: str, *, facts: Facts, before: Mapping[str, JsonValue], now: datetime) -> JsonValue:
+    """Say when a condition took its value: as before, else at the start or the end of the run, else now."""
+    if before.get("status") == status and before.get("lastTransitionTime"):
+        return before["lastTransitionTime"]
+    instance = facts.instance
+    if instance is None:
+        return verdict.timestamp(now)
+    is_as_from_the_start = verdict.CONDITIONS["UnderWay"][type_] == status
+    if is_as_from_the_start:
+        turned_back = before.get("status") in {"True", "False"}
+        return verdict.timestamp(now if turned_back else instance.created_at)
+    ended = facts.refusal is None and instance.finished_at is not None
+    return verdict.timestamp(instance.finished_at if ended and instance.finished_at else now)
+
+
+# --- the run ---------------------------------------------------------------------------------------------------------
+
+
+def _of_instance(facts: Facts) -> Status:
+    instance = facts.instance
+    if instance is None:
+        return {}
+    return {
+        "instanceId": instance.instance_id,
+        "version": instance.version or None,
+        "execution": instance.execution,
+        "error": _error(instance),
+        **_output(instance),
+        "startTime": _timestamp_or_none(instance.started_at),
+        "completionTime": _timestamp_or_none(instance.finished_at),
+        "duration": _duration(instance),
+    }
+
+
+def _error(instance: Instance) -> JsonValue:
+    error = verdict.failure_or_none(instance.error)
+    if error is None:
+        return None
+    shown: Status = {"code": error.code, "message": _cut(error.message, _MESSAGE_BYTES)}
+    if error.activity:
+        shown |= {"activity": _cut(error.activity, _LINE_BYTES), "attempt": error.attempts}
+    return shown
+
+
+def _output(instance: Instance) -> Status:
+    if instance.output is None:
+        return {}
+    if len(instance.output) > limits.STATUS_OUTPUT_BYTES:
+        return {"outputRef": _reference(instance.instance_id, len(instance.output))}
+    return {"output": msgspec.json.decode(instance.output)}
+
+
+def _reference(instance_id: JsonValue, size_bytes: int) -> Status:
+    return {"instanceId": instance_id, "bytes": size_bytes}
+
+
+def _timestamp_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else verdict.timestamp(moment)
+
+
+def _duration(instance: Instance) -> str | None:
+    """Say how long a finished run took, as kubectl says ages: 3.2s, 1m32s, 5h7m, 3d4h."""
+    if instance.finished_at is None:
+        return None
+    seconds = max(0.0, (instance.finished_at - (instance.started_at or instance.created_at)).total_seconds())
+    if seconds < 10:  # noqa: PLR2004 - below this a tenth of a second tells something
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    for unit, next_unit, size, next_size in (("d", "h", 86400, 3600), ("h", "m", 3600, 60), ("m", "s", 60, 1)):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // next_size}{next_unit}"
+    return f"{whole}s"
+
+
+# --- what it does ----------------------------------------------------------------------------------------------------
+
+
+def _of_projection(facts: Facts) -> Status:
+    shown = facts.projection
+    if shown.turns == 0:
+        return {}
+    failed_attempts = {retry.seq: retry.failed_attempts for retry in facts.retries}
+    listed: list[JsonValue] = [
+        _step(step, failed_attempts=failed_attempts.get(step.seq, 0)) for step in projection.steps(shown)
+    ]
+    return {
+        "step": _current_step(shown),
+        "progress": _progress(shown),
+        "steps": listed or None,
+        "counts": {
+            "scheduled": shown.counts.scheduled,
+            "completed": shown.counts.completed,
+            "failed": shown.counts.failed,
+            "cancelled": shown.counts.cancelled,
+            "timers": shown.counts.timers,
+        },
+        "customStatus": None if shown.custom_status is None else msgspec.json.decode(shown.custom_status),
+    }
+
+
+def _step(step: projection.Step, *, failed_attempts: int) -> JsonValue:
+    shown: Status = {"seq": step.seq, "name": _cut(step.name, _LINE_BYTES), "state": step.state}
+    attempt = step.attempts or (failed_attempts + 1 if step.state == "Running" else 0)
+    if attempt:
+        shown["attempt"] = attempt
+    shown["startedAt"] = _milliseconds(step.started_at)
+    if step.finished_at is not None:
+        shown["finishedAt"] = _milliseconds(step.finished_at)
+    if step.error:
+        shown["error"] = _cut(step.error, _LINE_BYTES)
+    return shown
+
+
+def _milliseconds(moment: datetime) -> str:
+    """Write a moment of a step: most take less than a second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def _current_step(shown: projection.Projection) -> str | None:
+    """Name what the run does now, in a few words for a column."""
+    if shown.ending is not None:
+        return shown.finished[-1].name if shown.ending == "Failed" and shown.finished else None
+    if shown.running:
+        name, more = next(iter(shown.running.values())).name, len(shown.running) - 1
+        return _cut(name, _LINE_BYTES) + (f" (+{more})" if more else "")
+    return None if shown.waits_until is None else "timer"
+
+
+def _progress(shown: projection.Projection) -> JsonValue:
+    if shown.progress is None:
+        return {"text": f"{shown.counts.completed} done"}
+    given = shown.progress
+    progress: Status = {"text": f"{given.done}/{given.total}", "done": given.done, "total": given.total}
+    if given.message:
+        progress["message"] = _cut(given.message, _LINE_BYTES)
+    return progress
+
+
+# --- bounds ----------------------------------------------------------------------------------------------------------
+
+
+def _cut(text: str, limit_bytes: int) -> str:
+    """Bound a text in UTF-8, between characters, with a mark where something is missing."""
+    if len(text.encode()) <= limit_bytes:
+        return text
+    return text.encode()[: limit_bytes - len(_MARK)].decode(errors="ignore") + _MARK
+
+
+def _fit(status: Status) -> Status:
+    """Leave out what does not fit, the least missed first, and say what."""
+    truncated: list[JsonValue] = []
+    for field, shrink in _SHRINKERS:
+        if _size(status) <= limits.STATUS_BYTES:
+            break
+        if field in status:
+            truncated.append(field)
+            status = {**shrink(status), "truncated": truncated}
+    return status
+
+
+def _size(status: Status) -> int:
+    return len(msgspec.json.encode(status))
+
+
+def _with_fewer_steps(status: Status) -> Status:
+    steps = status["steps"]
+    return {**status, "steps": steps[-_STEPS_WHEN_CROWDED:]} if isinstance(steps, list) else status
+
+
+def _with_output_elsewhere(status: Status) -> Status:
+    reference = _reference(status["instanceId"], len(msgspec.json.encode(status["output"])))
+    return {key: value for key, value in status.items() if key != "output"} | {"outputRef": reference}
+
+
+def _without_custom_status(status: Status) -> Status:
+    return {key: value for key, value in status.items() if key != "customStatus"}
+
+
+_SHRINKERS: tuple[tuple[str, Callable[[Status], Status]], ...] = (
+    ("steps", _with_fewer_steps),
+    ("customStatus", _without_custom_status),
+    ("output", _with_output_elsewhere),
+)
+"""What goes first when the status is too large. The sum of what is left is bounded by the cuts above."""

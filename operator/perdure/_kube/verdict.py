@@ -1,0 +1,186 @@
+"""What state a run is in, for people and for tools that know nothing of Perdure.
+
+`judge` is one decision, in one order; the conditions of each state are a table. The rules of kstatus, which Helm,
+Flux and kpt follow, stand behind the table: Reconciling=True means wait, Stalled=True means failed, Ready=True means
+done, and whichever of the first two is met first in the list decides, so no state has both.
+
+An instance that no worker can run is stalled and not reconciling: `helm --wait` ends with the known names at once
+instead of a timeout, and the condition turns back by itself when a worker joins that has it. Values in, values out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from perdure import errors
+from perdure._core import failure, projection
+from perdure._kube.api.condition import CONDITION_TYPES, ConditionStatus
+from perdure._kube.api.refusals import Refusal
+from perdure._kube.facts import Facts, Instance, Unrunnable
+
+__all__ = ["CONDITIONS", "State", "Verdict", "failure_or_none", "judge", "timestamp"]
+
+State = Literal["UnderWay", "Completed", "Failed", "Cancelled", "Stuck"]
+
+_MARKS: Mapping[State, str] = {
+    # Ready Reconciling Stalled Completed Failed Finished
+    "UnderWay": "-+----",
+    "Completed": "+--+-+",
+    "Failed": "--+-++",
+    "Cancelled": "--+--+",
+    "Stuck": "--+---",
+}
+
+CONDITIONS: Mapping[State, Mapping[str, ConditionStatus]] = {
+    state: {type: "True" if mark == "+" else "False" for type, mark in zip(CONDITION_TYPES, marks, strict=True)}
+    for state, marks in _MARKS.items()
+}
+"""Every condition of every state."""
+
+_KNOWN_NAMES_SHOWN = 10
+"""Names in a message; whoever needs all of them asks the command line."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """The phase shown, every condition, and why: `reason` for programs, `message` for people."""
+
+    phase: str
+    conditions: Mapping[str, ConditionStatus]
+    reason: str
+    message: str
+
+
+def judge(facts: Facts) -> Verdict:
+    """Say what state a run is in; the first rule that speaks decides."""
+    verdict = _ended(facts) or _unrunnable(facts) or _held(facts) or _under_way(facts)
+    return verdict if facts.refusal is None else _refused(verdict, facts.refusal, facts.instance)
+
+
+def failure_or_none(data: bytes | None) -> failure.Failure | None:
+    """Read an error as the store keeps it; None when there is none."""
+    return None if data is None else msgspec.json.decode(data, type=failure.Failure)
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a moment as resources do: UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _verdict(state: State, phase: str, *, reason: str, message: str) -> Verdict:
+    return Verdict(phase, CONDITIONS[state], reason, message)
+
+
+def _refused(verdict: Verdict, refusal: Refusal, instance: Instance | None) -> Verdict:
+    """A refused spec is stalled whatever its run does; what the run has come to stays said."""
+    conditions: Mapping[str, ConditionStatus] = {**verdict.conditions, **_BLOCKED}
+    if instance is None:
+        consequence = "Nothing is run until then."
+    elif instance.finished_at is None:
+        consequence = "The run that was started before goes on."
+    else:
+        consequence = f"The run that was started before is {instance.phase}."
+    return Verdict(verdict.phase, conditions, refusal.reason, f"{refusal.message} {consequence}")
+
+
+_BLOCKED: Mapping[str, ConditionStatus] = {"Ready": "False", "Reconciling": "False", "Stalled": "True"}
+
+
+def _ended(facts: Facts) -> Verdict | None:
+    instance = facts.instance
+    if instance is None or instance.finished_at is None:
+        return None
+    match instance.phase:
+        case "Completed":
+            return _verdict("Completed", "Completed", reason="Completed", message="The run has completed.")
+        case "Cancelled":
+            message = _sentence("The run was cancelled", facts.projection.cancel_reason or "")
+            return _verdict("Cancelled", "Cancelled", reason="Cancelled", message=message)
+        case _:
+            return _failed(failure_or_none(instance.error))
+
+
+def _failed(error: failure.Failure | None) -> Verdict:
+    if error is None:
+        return _verdict("Failed", "Failed", reason="OrchestrationFailed", message="The run has failed.")
+    reason = "OrchestrationFailed"
+    message = error.message
+    if error.activity:
+        reason = "ActivityFailed"
+        tries = "" if error.attempts == 1 else f" after {error.attempts} attempts"
+        message = f"Activity {projection.short_name(error.activity)} failed{tries}: {error.message}"
+    elif error.code == errors.InputInvalidError.code:
+        reason = "InputInvalid"
+    return _verdict("Failed", "Failed", reason=reason, message=f"{error.code}: {message}")
+
+
+def _unrunnable(facts: Facts) -> Verdict | None:
+    if facts.unrunnable is None:
+        return None
+    phase = "Pending" if facts.instance is None else facts.instance.phase
+    wanted, known = _names(facts.unrunnable)
+    if not facts.unrunnable.known:
+        message = f"No worker is alive to run {wanted}; the run goes on by itself when one joins."
+        return _verdict("UnderWay", phase, reason="WaitingForWorker", message=message)
+    message = (
+        f"No live worker offers {wanted}. Known are: {known}. Correct the name or version, or deploy a worker that has "
+        "it; the run then goes on by itself."
+    )
+    return _verdict("Stuck", phase, reason="UnknownOrchestration", message=message)
+
+
+def _names(unrunnable: Unrunnable) -> tuple[str, str]:
+    """Give what is wanted and what is known; versions of the wanted name come first."""
+    wanted = unrunnable.name + (f"@{unrunnable.version}" if unrunnable.version else "")
+    near = [name for name in unrunnable.known if name.startswith(f"{unrunnable.name}@")]
+    ordered = near + [name for name in unrunnable.known if name not in near]
+    more = len(ordered) - _KNOWN_NAMES_SHOWN
+    return wanted, ", ".join(ordered[:_KNOWN_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _held(facts: Facts) -> Verdict | None:
+    if facts.instance is None or facts.instance.phase != "Suspended":
+        return None
+    error = failure_or_none(facts.instance.error)
+    message = "The run is suspended." if error is None else f"{error.code}: {error.message}"
+    return _verdict("Stuck", "Suspended", reason=facts.instance.hold_reason or "Suspended", message=message)
+
+
+def _under_way(facts: Facts) -> Verdict:
+    """A run that goes on by itself: the message says what it does now, or what it waits for."""
+    phase = "Pending" if facts.instance is None else facts.instance.phase
+    reason, message = _activity_of(facts)
+    return _verdict("UnderWay", phase, reason=reason, message=message)
+
+
+def _activity_of(facts: Facts) -> tuple[str, str]:
+    shown = facts.projection
+    if shown.cancel_reason is not None:
+        return "Cancelling", _sentence("The run is being cancelled", shown.cancel_reason)
+    if facts.instance is None or facts.instance.phase == "Pending":
+        return "Pending", "The run waits for a worker to start it."
+    retry = next((retry for retry in facts.retries if retry.failed_attempts and retry.seq in shown.running), None)
+    if retry is not None:
+        step = shown.running[retry.seq]
+        error = failure_or_none(retry.last_error)
+        why = "" if error is None else f": {error.message.rstrip('.')}"
+        return "Retrying", (
+            f"Activity {step.name}: attempt {retry.failed_attempts} of {step.max_attempts} failed{why}; "
+            f"next try at {timestamp(retry.next_retry_at)}."
+        )
+    if shown.running:
+        names = [step.name for step in shown.running.values()]
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        return "Running", f"Activity {names[0]}{more} is running." if not more else f"{names[0]}{more} are running."
+    if shown.waits_until is not None:
+        return "Waiting", f"The run waits for a timer at {timestamp(shown.waits_until)}."
+    return "Running", "The run is under way."
+
+
+def _sentence(text: str, detail: str) -> str:
+    return f"{text}: {detail.rstrip('.')}." if detail else f"{text}."
