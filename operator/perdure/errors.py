@@ -15,6 +15,7 @@ from __future__ import annotations
 __all__ = [
     "ActivityError",
     "ActivityTimeoutError",
+    "CommandError",
     "CredentialsError",
     "DataFolderInUseError",
     "DatabaseUnavailableError",
@@ -28,6 +29,7 @@ __all__ = [
     "MigrationChangedError",
     "MigrationFailedError",
     "MigrationFilesError",
+    "ModuleLoadError",
     "NoIdentityError",
     "NonRetryableError",
     "NondeterminismError",
@@ -44,6 +46,7 @@ __all__ = [
     "PostgresUnreachableError",
     "SchemaNewerError",
     "SchemaOlderError",
+    "SettingsError",
     "UnknownActivityError",
 ]
 
@@ -371,3 +374,29 @@ class NoIdentityError(PerdureError):
             f"Instance {instance_id} has no Kubernetes identity, so its activities cannot call the API server. Runs of an "
             "Orchestration resource act as their `spec.serviceAccountName`; start this one through a resource."
         )
+
+
+# 16xx: settings and process
+
+
+class SettingsError(PerdureError):
+    """A setting is wrong, or is none."""
+
+    code = "PERDURE-1601"
+
+    def __init__(self, problems: list[str]) -> None:
+        """Name every problem at once: nobody likes to find them one start at a time."""
+        self.problems = problems
+        super().__init__("\n  ".join(["The settings are wrong.", *problems]))
+
+
+class ModuleLoadError(PerdureError):
+    """A package of PERDURE_MODULES cannot be used."""
+
+    code = "PERDURE-1602"
+
+
+class CommandError(PerdureError):
+    """A command cannot do what it was asked for."""
+
+    code = "PERDURE-1603"

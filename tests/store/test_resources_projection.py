@@ -71,15 +71,6 @@ async def test_a_resource_that_is_gone_has_no_facts(pool: Pool, uid: UUID) -> No
     assert await stale(pool) == []
 
 
-async def test_a_large_output_stays_in_the_database(pool: Pool, uid: UUID) -> None:
-    """The projector gets its size only."""
-    await pool.execute("update instances set output = convert_to(repeat('x', 5000), 'UTF8')")
-
-    [fact] = await Resources(pool).facts([uid])
-
-    assert (fact.output, fact.output_bytes) == (None, 5000)
-
-
 async def test_history_comes_from_the_known_turn_on(pool: Pool, uid: UUID) -> None:
     """Only new turns are read, in order, over executions."""
     for execution, turn in ((1, 0), (1, 1), (2, 2)):

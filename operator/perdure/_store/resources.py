@@ -19,7 +19,6 @@ from uuid import UUID
 
 import asyncpg
 
-from perdure._core import limits
 from perdure._store import statements
 from perdure._store.connect import Pool
 
@@ -83,7 +82,7 @@ class Retry:
 class Fact:
     """What a status is made of, but for the history. The fields from `orchestration` on are None when there is no run.
 
-    `output` is None when it is larger than a status shows; `output_bytes` tells. `status` is what was last written.
+    `status` is what was last written, the fields beside it what it was made of.
     """
 
     uid: UUID
@@ -96,6 +95,8 @@ class Fact:
     status: bytes | None
     status_turn: int | None
     status_phase: str | None
+    status_generation: int | None
+    status_resource_version: int | None
     orchestration: str | None
     version: str | None
     phase: str | None
@@ -104,7 +105,6 @@ class Fact:
     is_owned: bool | None
     hold_reason: str | None
     output: bytes | None
-    output_bytes: int | None
     error: bytes | None
     created_at: datetime | None
     started_at: datetime | None
@@ -169,7 +169,7 @@ class Resources:
 
     async def facts(self, uids: Sequence[UUID]) -> list[Fact]:
         """Give the facts of those of these resources that live."""
-        rows = await self._pool.fetch(self._sql.resource_facts, uids, limits.STATUS_OUTPUT_BYTES)
+        rows = await self._pool.fetch(self._sql.resource_facts, uids)
         return [Fact(**{column: row[column] for column in _FACT_COLUMNS}, retries=_retries(row)) for row in rows]
 
     async def turns(self, known: Mapping[str, tuple[int, int]]) -> list[TurnRow]:

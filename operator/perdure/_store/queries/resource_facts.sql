@@ -1,5 +1,5 @@
 -- Purpose: give what the statuses of these resources are made of, but for the history.
--- Parameters: $1 uids  $2 largest output, in bytes, that a status shows
+-- Parameters: $1 uids.
 -- Locks: none.
 select
     resources.uid,
@@ -16,6 +16,7 @@ select
     resources.status_turn,
     resources.status_phase,
     resources.status_generation,
+    resources.status_resource_version,
     instances.name as orchestration,
     instances.version,
     instances.phase,
@@ -23,8 +24,7 @@ select
     instances.turn,
     instances.owner_id is not null as is_owned,
     instances.hold_reason,
-    case when octet_length(instances.output) <= $2 then instances.output end as output,
-    octet_length(instances.output) as output_bytes,
+    instances.output,
     instances.error,
     instances.custom_status,
     instances.created_at,

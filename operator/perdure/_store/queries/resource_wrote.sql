@@ -9,7 +9,7 @@ with wrote as (
         $1::uuid[], $2::bytea[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::boolean[]
     ) as wanted (uid, new_status, turn, phase, new_generation, resource_version, is_final)
     inner join resources on resources.uid = wanted.uid
-    where coalesce(resources.status_resource_version, -1) < wanted.resource_version
+    where coalesce(resources.status_resource_version, -1) <= wanted.resource_version
     order by wanted.uid
     for update of resources
 )

@@ -1,0 +1,59 @@
+"""How the process speaks: one line an event, for people or for programs, on stderr.
+
+It knows structlog and the names of noisy libraries; it must not know what is said. Lines of libraries that use the
+standard logging (kopf, asyncio, aiohttp) come out in the same form. Payloads and secrets are never logged by anybody
+(I11): an event carries ids, names, counts and sentences.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+__all__ = ["configure"]
+
+_QUIET = {
+    "kopf.objects": logging.WARNING,  # an INFO line for every watch event
+    "kopf._core.reactor.running": logging.ERROR,  # it warns that signals are ignored in a thread: they are ours
+    "kopf": logging.INFO,
+    "aiohttp.access": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "kubernetes": logging.WARNING,
+}
+
+
+def configure(log_format: str, log_level: str, *, stream: TextIO | None = None) -> None:
+    """Send everything to `stream` (stderr), as `pretty` or `json` lines, from `log_level` on."""
+    target = stream or sys.stderr
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if log_format == "json"
+        else [structlog.dev.ConsoleRenderer(colors=target.isatty())]
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(log_level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(log_level.upper())
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(max(level, root.level))

@@ -1,0 +1,138 @@
+"""What can be set from outside: `PERDURE_*` environment variables, read once at start.
+
+It knows names, types and bounds; it must not know what is done with them. A wrong or unknown variable is refused at the
+door with its name, its value and what was expected, because a setting that is silently ignored is found at three in the
+morning. Secrets are masked wherever settings are shown.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import pydantic
+import pydantic_core
+import pydantic_settings
+from pydantic import Field
+
+from perdure import errors
+
+__all__ = ["Role", "Settings", "masked"]
+
+Role = Literal["controller", "worker"]
+
+_PREFIX = "PERDURE_"
+_ELSEWHERE = re.compile(r"PERDURE_(TEST_\w+|CACHE)")
+"""Variables of the test suite, which starts operators."""
+_SERVICE_LINKS = re.compile(
+    r"PERDURE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+"""What Kubernetes puts into every pod beside a Service whose name begins with `perdure`."""
+
+
+def _words(value: object) -> object:
+    """Split a list as people write it in a variable."""
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+Words = Annotated[tuple[str, ...], pydantic_settings.NoDecode, pydantic.BeforeValidator(_words)]
+Roles = Annotated[tuple[Role, ...], pydantic_settings.NoDecode, pydantic.BeforeValidator(_words), Field(min_length=1)]
+
+
+class Settings(pydantic_settings.BaseSettings):
+    """All settings of a process. Durations are seconds."""
+
+    model_config = pydantic_settings.SettingsConfigDict(
+        env_prefix=_PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True, env_ignore_empty=True
+    )
+
+    database_url: pydantic.SecretStr | None = Field(
+        default=None, description="postgresql://... ; without it an embedded Postgres in the data folder"
+    )
+    migrate: Literal["on", "off"] = Field(default="on", description="bring the schema up to date at start")
+    data_folder: Path = Field(default=Path(".perdure"), description="where the embedded Postgres keeps its data")
+    embedded_postgres: Literal["auto", "allow"] = Field(
+        default="auto", description="allow: also in a pod, where its data dies with the pod"
+    )
+    modules: Words = Field(default=("workflows", "activities"), description="packages that offer registry.py")
+    roles: Roles = Field(default=("controller", "worker"), description="controller, worker, or both")
+    namespaces: Words = Field(default=(), description="namespaces to watch; empty for all")
+    http_host: str = Field(default="127.0.0.1", description="address to listen on")
+    http_port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0 for any")
+    log_format: Literal["pretty", "json"] = Field(default="pretty", description="for people or for programs")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least to be said")
+    lease_seconds: float = Field(default=10.0, ge=0.5, le=600, description="how long a silent worker keeps its runs")
+    poll_seconds: float = Field(default=3.0, ge=0.1, le=60, description="safety net behind the wake-ups")
+    max_instances: int = Field(default=5000, ge=1, description="runs in memory at once")
+    max_activities: int = Field(default=200, ge=1, description="activities at once")
+    sweep_seconds: float = Field(default=300.0, ge=1, description="full comparison of cluster and database")
+    status_writes_per_second: float = Field(default=50.0, gt=0, description="budget of the API server")
+
+    @pydantic.field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: pydantic.SecretStr | None) -> pydantic.SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgres", "postgresql"}:
+            message = "expected postgresql://user:password@host:port/database"
+            raise ValueError(message)
+        return value
+
+    @classmethod
+    def load(cls, **overrides: object) -> Self:
+        """Read the settings; `overrides` (from the command line, None for not given) win over the environment.
+
+        Raises `SettingsError` that names every wrong or unknown variable at once.
+        """
+        problems = [_unknown(name) for name in sorted(os.environ) if _is_unknown(name, os.environ[name])]
+        chosen = {name: value for name, value in overrides.items() if value is not None}
+        try:
+            settings = cls(**chosen)  # type: ignore[arg-type]  # pydantic checks them, and explains better
+        except pydantic.ValidationError as error:
+            problems += [_explained(problem, chosen) for problem in error.errors(include_url=False)]
+            raise errors.SettingsError(problems) from None
+        if problems:
+            raise errors.SettingsError(problems)
+        return settings
+
+
+def masked(url: str) -> str:
+    """Show a database address without its password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    _, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+
+
+def _variable(field: str) -> str:
+    return f"{_PREFIX}{field.upper()}"
+
+
+def _is_unknown(name: str, value: str) -> bool:
+    if not name.startswith(_PREFIX) or _ELSEWHERE.fullmatch(name):
+        return False
+    if name.removeprefix(_PREFIX).lower() in Settings.model_fields:
+        return False
+    is_link = _SERVICE_LINKS.fullmatch(name) and ("://" in value or not name.endswith("_PORT") or "SERVICE" in name)
+    return not is_link
+
+
+def _unknown(name: str) -> str:
+    known = [_variable(field) for field in Settings.model_fields]
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"{name} is no setting; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}.")
+
+
+def _explained(problem: pydantic_core.ErrorDetails, chosen: Mapping[str, object]) -> str:
+    """Say which variable, its value (a secret masked), and what was expected."""
+    field = str(problem["loc"][0])
+    value = str(chosen.get(field, os.environ.get(_variable(field), "")))
+    shown = masked(value) if field == "database_url" else value
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"{_variable(field)} is {shown!r}: {said} ({Settings.model_fields[field].description})."
