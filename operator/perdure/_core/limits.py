@@ -13,6 +13,7 @@ __all__ = [
     "CANCEL_GRACE_SECONDS",
     "CUSTOM_STATUS_BYTES",
     "ERROR_MESSAGE_CHARACTERS",
+    "FINISHED_NOTIFY_SECONDS",
     "HOLD_RETRY_SECONDS",
     "INSTANCE_ID_CHARACTERS",
     "NAME_CHARACTERS",
@@ -32,6 +33,9 @@ CUSTOM_STATUS_BYTES: Final = 4 * 1024
 
 ERROR_MESSAGE_CHARACTERS: Final = 4_000
 """An error message in history. Longer ones are cut with a mark; tracebacks go to the log."""
+
+FINISHED_NOTIFY_SECONDS: Final = 0.05
+"""How often clients in other processes are told at most that something has ended: NOTIFY serialises commits."""
 
 INSTANCE_ID_CHARACTERS: Final = 512
 """`{namespace}/{name}:{run}` needs at most 63 + 253 + 12; children append to their parent's id."""

@@ -11,7 +11,7 @@ commands. The engine decides when to call which; nothing here knows of databases
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import itertools
 from collections.abc import Callable, Coroutine, Sequence
 from typing import NamedTuple, assert_never, cast
@@ -25,7 +25,7 @@ from perdure._core.definition import AnyOrchestration
 
 __all__ = ["Execution", "Identity", "Operation", "Trace", "Turned"]
 
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 Asked = history.ScheduleActivity | history.CreateTimer
 
 
@@ -102,6 +102,7 @@ class Execution:
         self._seq = 0
         self._main: futures.Task[object] | None = None
         self._cancel_reason: str | None = None
+        self.cancelled_at: dt.datetime | None = None
         self._commands: list[history.Command] = []
         self._traces: list[Trace] = []
 
@@ -120,7 +121,7 @@ class Execution:
             if isinstance(command, Asked) and (operation := self.pending.get(command.seq)):
                 operation.command = command
 
-    def advance(self, at: datetime.datetime, events: Sequence[history.Event]) -> Turned:
+    def advance(self, at: dt.datetime, events: Sequence[history.Event]) -> Turned:
         """Take a new turn at the database's time `at`; give what the code asks for."""
         self._turn(at, events)
         turned = Turned(self._commands, self._traces, self.outcome)
@@ -130,7 +131,7 @@ class Execution:
     @property
     def is_cancelling(self) -> bool:
         """Whether a cancel has been taken in and the code may still be compensating."""
-        return self._cancel_reason is not None
+        return self.cancelled_at is not None
 
     def close(self) -> None:
         """Put the coroutine away; the instance lives on in its history."""
@@ -172,7 +173,7 @@ class Execution:
 
     # The motion.
 
-    def _turn(self, at: datetime.datetime, events: Sequence[history.Event]) -> None:
+    def _turn(self, at: dt.datetime, events: Sequence[history.Event]) -> None:
         if self.outcome is not None:
             return
         self.now = at
@@ -198,7 +199,7 @@ class Execution:
                     operation.complete(b"null")
             case history.CancelRequested():
                 if self._cancel_reason is None:
-                    self._cancel_reason = event.reason
+                    self._cancel_reason, self.cancelled_at = event.reason, self.now
                     self.scheduler.cancel_all(event.reason)
             case history.GraceEnded():
                 self._end(history.CancelOrchestration(self._cancel_reason or "", _grace_failure()))

@@ -126,7 +126,7 @@ def running_in(folder: Path, program: str) -> list[int]:
     return found
 
 
-def end(pids: Sequence[int], how: signal.Signals, seconds: float) -> list[int]:
+def end(pids: Sequence[int], how: signal.Signals, *, seconds: float) -> list[int]:
     """Send the signal to each and wait; return those that still run after so many seconds."""
     for pid in pids:
         _signal(pid, how)

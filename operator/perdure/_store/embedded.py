@@ -225,7 +225,7 @@ class EmbeddedPostgres:
         self._socket_folder = _socket_folder(self.folder.resolve(), account)
         for _ in range(_PORT_TRIES):
             port = _free_port() if self._wanted_port == 0 and self._port is None else self._port
-            if self._serve(programs, account, port):
+            if self._serve(programs, account, port=port):
                 self._port = port
                 return
             if self._wanted_port != 0 or self._port is not None or "Address already in use" not in self._log_tail():
@@ -235,7 +235,7 @@ class EmbeddedPostgres:
             f"({self._log_file}):\n{self._log_tail()}"
         )
 
-    def _serve(self, programs: binaries.Binaries, account: child.Account, port: int | None) -> bool:
+    def _serve(self, programs: binaries.Binaries, account: child.Account, *, port: int | None) -> bool:
         """Start the server and tell whether it came up."""
         settings = self._settings | {
             "listen_addresses": "" if port is None else _HOST,
@@ -259,9 +259,11 @@ class EmbeddedPostgres:
 
     def _initialise(self, programs: binaries.Binaries, account: child.Account) -> None:
         """Run initdb beside the data folder and rename: a data folder is whole, or is not there."""
-        for leftover in self.folder.glob("initdb-*"):
-            shutil.rmtree(leftover)
-        new = Path(tempfile.mkdtemp(dir=self.folder, prefix="initdb-"))
+        for leftover in self.folder.resolve().glob("initdb-*"):
+            # The kernel ended that initdb together with its owner, but not the server it was filling the folder with.
+            child.end(child.running_in(leftover, "postgres"), signal.SIGKILL, seconds=10.0)
+            shutil.rmtree(leftover, ignore_errors=True)
+        new = Path(tempfile.mkdtemp(dir=self.folder.resolve(), prefix="initdb-"))
         self._password_file.touch(mode=0o600)
         self._password_file.write_text(secrets.token_urlsafe(24))
         for path in (new, self._password_file):
@@ -336,12 +338,12 @@ def _end_orphans(data: Path) -> None:
     standing = child.running_in(data, "postgres")
     named = [pid for pid in standing if pid_file.exists() and pid_file.read_text().startswith(f"{pid}\n")]
     if named:
-        child.end(named, signal.SIGINT, _STOP_SECONDS)
+        child.end(named, signal.SIGINT, seconds=_STOP_SECONDS)
     for how in (signal.SIGQUIT, signal.SIGKILL):
         standing = child.running_in(data, "postgres")
         if not standing:
             break
-        child.end(standing, how, 10.0)
+        child.end(standing, how, seconds=10.0)
     pid_file.unlink(missing_ok=True)
 
 

@@ -1,0 +1,275 @@
+"""Running activities: attempts, timeouts, retries.
+
+Theory of operation. An activity starts only after the turn that asked for it is committed (I2); it runs on the owner
+of its instance. A first attempt needs no row: if this worker dies, the next owner replays, finds the activity without a
+result and runs it again. What must not be forgotten is written to `tasks` before it matters: failed attempts before the
+next one is made, the death of a worker before its activities are run again (I10). The row is deleted by the turn that
+takes the final result.
+
+Async functions run in the event loop, sync ones in a bounded pool of threads. A lost worker is not an attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import dataclasses
+import datetime as dt
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, cast
+
+import msgspec
+import structlog
+
+from perdure import errors
+from perdure._core import failure, history, lifecycle, limits, payload, retry
+from perdure._core.activity import ActivityContext, ActivityInfo, KubernetesApi
+from perdure._core.definition import ActivityRegistry, AnyActivity
+from perdure._core.replay import Operation
+from perdure._engine.clock import Clock
+from perdure._engine.resident import Resident
+
+__all__ = ["ActivityRunner", "FailedAttempt", "Job", "Known", "failure_columns"]
+
+_log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """What the database knows of an activity that was found pending: a row of `tasks`."""
+
+    failed_attempts: int
+    losses: int
+    visible_at: dt.datetime
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Job:
+    """One activity on its way to its one result."""
+
+    resident: Resident
+    command: history.ScheduleActivity
+    asked_at: dt.datetime
+    failed_attempts: int = 0
+    has_row: bool = False
+    is_cancelled: bool = False
+    task: asyncio.Task[None] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """A failed attempt that is to be remembered before the next."""
+
+    job: Job
+    failed_attempts: int
+    delay_seconds: float
+    failure: failure.Failure
+
+
+class ActivityRunner:
+    """Runs the activities of this worker's residents, at most `max_activities` at once."""
+
+    def __init__(
+        self,
+        registry: ActivityRegistry,
+        clock: Clock,
+        *,
+        max_activities: int,
+        threads: int,
+        kubernetes: Callable[[str], KubernetesApi] | None,
+        record: Callable[[FailedAttempt], Awaitable[bool]],
+        deliver: Callable[[Resident, history.Event], None],
+    ) -> None:
+        """`record` writes a failed attempt (False: no longer ours); `deliver` takes the one final result."""
+        self._registry = registry
+        self._clock = clock
+        self._slots = asyncio.Semaphore(max_activities)
+        self._threads = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="perdure-activity")
+        self._kubernetes = kubernetes
+        self._record = record
+        self._deliver = deliver
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def running_count(self) -> int:
+        """How many activities are on their way here, those that wait for a slot or a retry among them."""
+        return len(self._tasks)
+
+    def start(self, resident: Resident, operation: Operation, known: Known | None = None) -> None:
+        """Bring an activity to its result; `known` is what an earlier owner left of it."""
+        command = cast("history.ScheduleActivity", operation.command)
+        job = Job(resident, command, operation.asked_at)
+        delay = 0.0
+        if known is not None:
+            job.failed_attempts, job.has_row = known.failed_attempts, True
+            delay = max(0.0, self._clock.seconds_until(known.visible_at)) if known.failed_attempts else 0.0
+        resident.jobs[command.seq] = job
+        if known is not None and known.losses > limits.ACTIVITY_LOSSES:
+            self._finish(job, history.ActivityFailed(command.seq, _poison(command, known)))
+            return
+        job.task = asyncio.create_task(self._run(job, delay))
+        self._tasks.add(job.task)
+        job.task.add_done_callback(self._tasks.discard)
+
+    def cancel(self, resident: Resident, seq: int) -> None:
+        """Nobody wants the result of this activity any more: tell it."""
+        job = resident.jobs.pop(seq, None)
+        if job is None:
+            return
+        if job.has_row:
+            resident.over_tasks.append(seq)
+        self._stop(job)
+
+    def cancel_all(self, resident: Resident) -> None:
+        """Tell all activities of an instance that has ended or belongs to somebody else."""
+        for job in resident.jobs.values():
+            self._stop(job)
+        resident.jobs.clear()
+
+    async def close(self, grace_seconds: float) -> None:
+        """Cancel what runs and give it a moment to clean up; sync functions end in their own time."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_seconds)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    @staticmethod
+    def _stop(job: Job) -> None:
+        job.is_cancelled = True
+        if job.task is not None:
+            job.task.cancel()
+
+    def _finish(self, job: Job, event: history.Event) -> None:
+        if job.is_cancelled or job.resident.is_gone:
+            return
+        job.resident.jobs.pop(job.command.seq, None)
+        if job.has_row:
+            job.resident.over_tasks.append(job.command.seq)
+        self._deliver(job.resident, event)
+
+    async def _run(self, job: Job, delay: float) -> None:
+        """Attempt until there is a final result; a failed attempt is recorded before the next."""
+        while True:
+            if delay > 0:
+                await asyncio.sleep(delay)
+            async with self._slots:
+                event = await self._attempt(job)
+            if isinstance(event, history.ActivityCompleted):
+                return self._finish(job, event)
+            job.failed_attempts += 1
+            delay = retry.delay_seconds(job.command.retry, job.failed_attempts, draw=random.random())  # noqa: S311 - jitter
+            if (final := self._final_or_none(job, event, delay)) is not None:
+                return self._finish(job, history.ActivityFailed(job.command.seq, final))
+            if not await self._record(FailedAttempt(job, job.failed_attempts, delay, event)):
+                return None
+            job.has_row = True
+
+    def _final_or_none(self, job: Job, failed: failure.Failure, delay: float) -> failure.Failure | None:
+        """Decide whether this failure is the last; the total timeout ends even a policy that would go on."""
+        command = job.command
+        if not failed.retryable or job.failed_attempts >= command.retry.max_attempts:
+            return failed
+        if command.total_timeout is None or self._remaining(job) > delay:
+            return None
+        message = f"The total timeout of {command.total_timeout:g} s has no room for another attempt; last error: {failed.message}"
+        return msgspec.structs.replace(failed, code=errors.ActivityTimeoutError.code, message=message)
+
+    def _remaining(self, job: Job) -> float:
+        total = cast("float", job.command.total_timeout)
+        return self._clock.seconds_until(job.asked_at + dt.timedelta(seconds=total))
+
+    def _timeout(self, job: Job) -> float | None:
+        """Give what bounds this attempt: its own timeout or what is left of the total one."""
+        bounds = [job.command.retry.timeout]
+        if job.command.total_timeout is not None:
+            bounds.append(max(0.0, self._remaining(job)))
+        return min((bound for bound in bounds if bound is not None), default=None)
+
+    async def _attempt(self, job: Job) -> history.ActivityCompleted | failure.Failure:
+        """Make one attempt; give its result or what went wrong."""
+        command, attempt = job.command, job.failed_attempts + 1
+        seconds = self._timeout(job)
+        try:
+            definition = self._find(command.name)
+            async with asyncio.timeout(seconds) as scope:
+                result = await self._call(definition, job, attempt)
+            data = payload.encode(result, f"result of activity {command.name}")
+            return history.ActivityCompleted(command.seq, msgspec.Raw(data))
+        except asyncio.CancelledError:
+            if job.is_cancelled or job.resident.is_gone or (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            error: BaseException = errors.ActivityError("the activity cancelled itself", type="CancelledError")
+        except TimeoutError as raised:
+            error = raised
+            if scope.expired():
+                error = errors.ActivityTimeoutError(f"no result within {seconds:g} s", type="ActivityTimeoutError")
+        except (Exception, SystemExit) as raised:  # noqa: BLE001 - the border to the activity's own code
+            error = raised
+        failed = failure.of(error, activity=command.name, attempts=attempt)
+        _log.warning(
+            "activity attempt failed", instance=job.resident.instance_id, activity=command.name, attempt=attempt,
+            error=failed.message, error_type=failed.type, retryable=failed.retryable,
+        )
+        return failed
+
+    def _find(self, name: str) -> AnyActivity:
+        definition = self._registry.find_or_none(name)
+        if definition is None:
+            known = ", ".join(self._registry.names()) or "none"
+            message = f"No activity {name!r} is registered on this worker. Known: {known}. Add it to an activity registry."
+            raise errors.UnknownActivityError(message, retryable=False, activity=name)
+        return definition
+
+    async def _call(self, definition: AnyActivity, job: Job, attempt: int) -> object:
+        context = self._context(job, attempt)
+        signature = definition.signature
+        arguments: list[object] = [context]
+        if signature.takes_input:
+            arguments.append(payload.decoder(signature.input_type)(bytes(job.command.input)))
+        if signature.is_async:
+            return await cast("Callable[..., Awaitable[object]]", definition.function)(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, definition.function, *arguments)
+
+    def _context(self, job: Job, attempt: int) -> ActivityContext:
+        resident, command = job.resident, job.command
+        info = ActivityInfo(
+            instance_id=resident.instance_id,
+            orchestration=resident.execution.definition.name,
+            execution=resident.execution.identity.execution,
+            activity=command.name,
+            seq=command.seq,
+            attempt=attempt,
+            run_as=resident.run_as,
+        )
+        logger = _log.bind(instance=info.instance_id, activity=info.activity, attempt=attempt)
+        return ActivityContext(info, logger, self._kubernetes)
+
+
+def _poison(command: history.ScheduleActivity, known: Known) -> failure.Failure:
+    message = (
+        f"{known.losses} workers died while this activity ran; it is taken for their killer and not run again. "
+        "Look at what it does to memory and to the process."
+    )
+    return failure.Failure(
+        code="PERDURE-1305", type="Poison", message=message, retryable=False, attempts=known.losses, activity=command.name
+    )
+
+
+def failure_columns(attempts: list[FailedAttempt]) -> list[list[object]]:
+    """Give the arrays of the statement that remembers failed attempts, one element an attempt."""
+    rows = [
+        (
+            attempt.job.resident.instance_id,
+            attempt.job.resident.execution.identity.execution,
+            attempt.job.command.seq,
+            attempt.failed_attempts,
+            attempt.delay_seconds,
+            lifecycle.encode_failure(attempt.failure),
+        )
+        for attempt in attempts
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,199 @@
+"""Claiming instances and making residents of them; collecting news for those this worker has.
+
+Theory of operation. One statement takes what is due and ownerless, up to this worker's room, and notes which owned
+instances have messages. Claimed instances are rebuilt from history in a few set-based reads (turns, messages, tasks),
+whatever their number. A NOTIFY or a local nudge runs the loop at once; a poll stands behind both. When there is no room
+left, idle residents are put away first: the database keeps them as cheaply as ever.
+
+A claim whose answer was lost leaves instances that are ours and not here: they are read back and given up (I8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+import structlog
+
+from perdure._core import history, replay
+from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
+from perdure._engine.activities import Known
+from perdure._engine.resident import Resident
+from perdure._store.store import Record, Store, is_transient
+
+__all__ = ["Claimer", "Loaded"]
+
+_log = structlog.get_logger(__name__)
+_CLAIM_SIZE = 500
+_EVICT_SHARE = 20
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A resident just rebuilt, what earlier owners left of its activities, and whether its last owner died."""
+
+    resident: Resident
+    known: dict[int, Known]
+    is_recovered: bool
+
+
+class _Message(msgspec.Struct):
+    """The payload of a cancel."""
+
+    reason: str = ""
+
+
+_decode_message = msgspec.json.Decoder(_Message).decode
+
+
+class Claimer:
+    """Keeps this worker in work."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: OrchestrationRegistry,
+        owner_id: uuid.UUID,
+        *,
+        residents: dict[str, Resident],
+        max_instances: int,
+        poll_seconds: float,
+    ) -> None:
+        """Take instances of `registry` into `residents`; the callbacks below are set by the worker."""
+        self._store = store
+        self._registry = registry
+        self._owner_id = owner_id
+        self._residents = residents
+        self._max_instances = max_instances
+        self._poll_seconds = poll_seconds
+        self._names, self._versions = offered(registry)
+        self._nudged = asyncio.Event()
+        self.on_loaded: Callable[[list[Loaded]], Awaitable[None]]
+        self.on_news: Callable[[Resident], None]
+        self.hold: Callable[[Resident, Exception], Awaitable[None]]
+        self.release: Callable[[Sequence[Resident]], Awaitable[None]]
+
+    def nudge(self) -> None:
+        """Look at once."""
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Claim for ever."""
+        while True:
+            self._nudged.clear()
+            room = await self._make_room()
+            try:
+                rows = await self._store.fetch(
+                    "claim", self._owner_id, self._names, self._versions, min(room, _CLAIM_SIZE)
+                )
+                self._store.availability.regained()
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                self._store.availability.lost(error, "claim")
+                await asyncio.sleep(min(1.0, self._poll_seconds))
+                await self._give_up_strays()
+                continue
+            claimed = [row for row in rows if row["is_claimed"]]
+            if claimed:
+                await self._load(claimed)
+            if len(claimed) < len(rows):
+                await self._read_news([row["instance_id"] for row in rows if not row["is_claimed"]])
+            if len(claimed) < _CLAIM_SIZE or room <= len(claimed):
+                await self._wait()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._poll_seconds):
+                await self._nudged.wait()
+        except TimeoutError:
+            return
+
+    async def _make_room(self) -> int:
+        room = self._max_instances - len(self._residents)
+        if room > 0:
+            return room
+        idle = [resident for resident in self._residents.values() if resident.is_idle]
+        await self.release(idle[: max(1, self._max_instances // _EVICT_SHARE)])
+        return max(0, self._max_instances - len(self._residents))
+
+    async def _give_up_strays(self) -> None:
+        """After a claim of unknown outcome: what is ours but not here goes back to the others."""
+        rows = await self._store.fetch_patiently("owned", self._owner_id)
+        strays = [row["instance_id"] for row in rows if row["instance_id"] not in self._residents]
+        if strays:
+            now = (await self._store.fetch_patiently("now"))[0]["now"]
+            await self._store.fetch_patiently("release", self._owner_id, strays, [now] * len(strays))
+
+    async def _load(self, rows: Sequence[Record]) -> None:
+        """Rebuild claimed instances by replay and hand them over."""
+        ids = [row["instance_id"] for row in rows]
+        begun = [row for row in rows if row["turn"] > 0]
+        keys = ([row["instance_id"] for row in begun], [row["execution"] for row in begun])
+        turns: dict[str, list[Record]] = {}
+        known: dict[str, dict[int, Known]] = {}
+        if begun:
+            history_rows = await self._store.fetch_patiently("history_load", *keys)
+            turns = {key: list(group) for key, group in itertools.groupby(history_rows, lambda row: row["instance_id"])}
+            for row in await self._store.fetch_patiently("tasks_load", *keys):
+                known.setdefault(row["instance_id"], {})[row["seq"]] = _known(row)
+        loaded = []
+        for row in rows:
+            instance_id = row["instance_id"]
+            resident = await self._rebuild(row, turns.get(instance_id, []))
+            if resident is not None:
+                self._residents[instance_id] = resident
+                loaded.append(Loaded(resident, known.get(instance_id, {}), row["recoveries"] > 0))
+        await self.on_loaded(loaded)
+        await self._read_news(ids)
+
+    async def _rebuild(self, row: Record, turns: Sequence[Record]) -> Resident | None:
+        """Replay one instance; one whose history does not fit the code is held, and the others are not touched."""
+        definition = self._definition(row["name"], row["version"])
+        execution = replay.Execution(definition, replay.Identity(row["instance_id"], row["execution"]))
+        resident = Resident(
+            row["instance_id"], row["run_as"], row["resource_uid"], execution, turn=row["turn"], phase=row["phase"]
+        )
+        try:
+            for turn in turns:
+                execution.replay(history.decode_turn(turn["at"], turn["body"]))
+        except Exception as error:  # noqa: BLE001 - whatever one history does, the others go on
+            await self.hold(resident, error)
+            return None
+        if row["turn"] == 0:
+            started = history.OrchestrationStarted(
+                definition.name, definition.version, msgspec.Raw(row["input"]), history.PROTOCOL
+            )
+            resident.events.append(started)
+        return resident
+
+    def _definition(self, name: str, version: str) -> AnyOrchestration:
+        found = self._registry.find_or_none(name, version) if version else self._registry.latest_or_none(name)
+        if found is None:
+            message = f"claimed {name} {version}, which is not registered here"
+            raise LookupError(message)
+        return found
+
+    async def _read_news(self, instance_ids: Sequence[str]) -> None:
+        """Bring messages to the residents; each enters one turn, whose commit deletes it."""
+        for row in await self._store.fetch_patiently("inbox_load", list(instance_ids)):
+            resident = self._residents.get(row["instance_id"])
+            if resident is None or resident.is_gone or row["message_id"] in resident.seen_messages:
+                continue
+            resident.seen_messages.add(row["message_id"])
+            resident.messages.append(row["message_id"])
+            resident.events.append(history.CancelRequested(_decode_message(row["payload"]).reason))
+            self.on_news(resident)
+
+
+def offered(registry: OrchestrationRegistry) -> tuple[list[str], list[str]]:
+    """Give (names, versions) a worker can claim; version '' stands for instances that are not pinned yet."""
+    pairs = [(definition.name, definition.version) for definition in registry]
+    pairs += [(name, "") for name in registry.names()]
+    return [name for name, _ in pairs], [version for _, version in pairs]
+
+
+def _known(row: Record) -> Known:
+    return Known(row["failed_attempts"], row["losses"], row["visible_at"])

@@ -1,0 +1,40 @@
+"""The database's clock, as this process sees it.
+
+Only the database's clock decides leases, visibility and due times (I7). Between two looks at it the time that has gone
+by is measured with the event loop's monotonic clock; the worker's own wall clock is never read, it may be hours wrong.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+__all__ = ["Clock"]
+
+
+class Clock:
+    """Database time = an offset + monotonic time."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        """Use `monotonic` (seconds) between looks; `sync` must come before the first `now`."""
+        self._monotonic = monotonic
+        self._base = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+        self._at = 0.0
+        self.is_synced = False
+
+    def sync(self, database_now: dt.datetime) -> None:
+        """Take a look: the database has just said `database_now`.
+
+        The answer is as old as its way back took. It is taken as if it were said now, so this clock is late by that
+        and never early: no timer fires before its time.
+        """
+        self._base, self._at = database_now, self._monotonic()
+        self.is_synced = True
+
+    def now(self) -> dt.datetime:
+        """Give the database's time (aware, UTC)."""
+        return self._base + dt.timedelta(seconds=self._monotonic() - self._at)
+
+    def seconds_until(self, moment: dt.datetime) -> float:
+        """Give how far away a moment of database time is; negative when it has passed."""
+        return (moment - self.now()).total_seconds()

@@ -1,0 +1,211 @@
+"""Taking turns and committing them in groups.
+
+Theory of operation. Residents with news queue here. While one commit is on its way the next batch gathers; there is no
+artificial delay: a batch is what arrived meanwhile. Every resident of a batch takes its turn (pure code, microseconds),
+all turns go out in one statement that fences, consumes, appends and updates, and gives back the ids it accepted (I3,
+I4). Only then is anything allowed to happen: lines are logged, activities start, timers are set, clients are told (I2).
+
+What can go wrong. Database away: the same turns are sent again until it answers (I9). Answer lost: a turn that is now
+refused is read back, and counts as ours when the row stands at the next turn under our name (I8). Refused: somebody
+else owns the instance now; it is evicted. The statement fails for a reason of its own: the batch is halved until the
+one bad instance stands alone, and only that one fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Callable, Sequence
+
+import asyncpg
+import structlog
+
+from perdure import errors
+from perdure._core import failure, history, lifecycle, limits, replay
+from perdure._engine.clock import Clock
+from perdure._engine.resident import Resident
+from perdure._store.store import Store, is_transient, retrying
+
+__all__ = ["Committer", "TakenTurn"]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class TakenTurn:
+    """A turn that was taken in memory and is to be committed."""
+
+    resident: Resident
+    at: dt.datetime
+    events: list[history.Event]
+    turned: replay.Turned
+    messages: list[int]
+    over_tasks: list[int]
+
+    @property
+    def phase(self) -> str:
+        """The phase of the instance after this turn."""
+        return lifecycle.phase_after(self.turned.outcome)
+
+
+class Committer:
+    """The one lane on which this worker's turns reach Postgres."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        owner_id: uuid.UUID,
+        *,
+        on_committed: Callable[[TakenTurn], None],
+        on_lost: Callable[[Resident], None],
+        on_held: Callable[[Resident, failure.Failure], None],
+    ) -> None:
+        """`on_committed` lets effects happen; `on_lost` evicts; `on_held` tells of an instance put on hold."""
+        self._store = store
+        self._clock = clock
+        self._owner_id = owner_id
+        self._on_committed = on_committed
+        self._on_lost = on_lost
+        self._on_held = on_held
+        self._queue: list[Resident] = []
+        self._has_work = asyncio.Event()
+        self.turns = 0
+        self.commits = 0
+
+    def mark(self, resident: Resident) -> None:
+        """Queue a resident for its next turn."""
+        if not (resident.is_queued or resident.is_in_flight or resident.is_gone):
+            resident.is_queued = True
+            self._queue.append(resident)
+            self._has_work.set()
+
+    async def run(self) -> None:
+        """Commit for ever."""
+        while True:
+            await self._has_work.wait()
+            await asyncio.sleep(0)  # everybody who is ready in this round of the loop joins the batch
+            batch = self._queue[: limits.TURNS_PER_COMMIT]
+            del self._queue[: limits.TURNS_PER_COMMIT]
+            if not self._queue:
+                self._has_work.clear()
+            turns = [turn for resident in batch if (turn := await self._take_turn(resident))]
+            if turns:
+                await self._commit(turns)
+
+    async def _take_turn(self, resident: Resident) -> TakenTurn | None:
+        """Let the code run to its next awaits; None when it may not or cannot."""
+        resident.is_queued = False
+        if resident.is_gone or not resident.events:
+            return None
+        resident.is_in_flight = True
+        at = max(self._clock.now(), resident.execution.now)
+        events, resident.events = resident.events, []
+        messages, resident.messages = resident.messages, []
+        over_tasks, resident.over_tasks = resident.over_tasks, []
+        try:
+            turned = resident.execution.advance(at, events)
+        except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
+            await self.hold(resident, error)
+            return None
+        return TakenTurn(resident, at, events, turned, messages, over_tasks)
+
+    async def hold(self, resident: Resident, error: Exception) -> None:
+        """Put an instance on hold with what was expected and what was found; a deploy of right code resumes it."""
+        failed = failure.of(error)
+        reason = "Nondeterministic" if isinstance(error, errors.NondeterminismError) else "ReplayFailed"
+        _log.error("instance put on hold", instance=resident.instance_id, reason=reason, error=failed.message)
+        await self._store.fetch_patiently(
+            "hold", self._owner_id, resident.instance_id, resident.turn, reason,
+            lifecycle.encode_failure(failed), limits.HOLD_RETRY_SECONDS,
+        )
+        self._on_held(resident, failed)
+
+    async def _commit(self, turns: list[TakenTurn]) -> None:
+        accepted = await self._send(turns)
+        self.commits += 1
+        for turn in turns:
+            turn.resident.is_in_flight = False
+            if turn.resident.instance_id in accepted:
+                self.turns += 1
+                turn.resident.turn += 1
+                self._on_committed(turn)
+            else:
+                _log.warning("instance lost to another owner", instance=turn.resident.instance_id)
+                self._on_lost(turn.resident)
+
+    async def _send(self, turns: list[TakenTurn]) -> set[str]:
+        """Write turns; give the ids of those that stand in the database as ours."""
+        arguments = _columns(turns)
+        is_unsure = False
+
+        async def send() -> list[asyncpg.Record]:
+            nonlocal is_unsure
+            try:
+                return await self._store.fetch("commit_turns", self._owner_id, *arguments)
+            except Exception as error:
+                is_unsure = is_unsure or is_transient(error)
+                raise
+
+        try:
+            rows = await retrying(send, doing="commit turns", availability=self._store.availability)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, OverflowError) as error:
+            return await self._send_halves(turns, error)
+        accepted = {row["instance_id"] for row in rows}
+        if is_unsure and len(accepted) < len(turns):
+            accepted |= await self._landed_before([t for t in turns if t.resident.instance_id not in accepted])
+        return accepted
+
+    async def _landed_before(self, turns: Sequence[TakenTurn]) -> set[str]:
+        """Find which refused turns an earlier try had written although its answer was lost (I8)."""
+        where = await self._store.where([turn.resident.instance_id for turn in turns])
+        landed = set()
+        for turn in turns:
+            owner_id, number, is_finished = where.get(turn.resident.instance_id, (None, -1, False))
+            is_ours = owner_id == self._owner_id or (is_finished and turn.turned.outcome is not None)
+            if is_ours and number == turn.resident.turn + 1:
+                landed.add(turn.resident.instance_id)
+        return landed
+
+    async def _send_halves(self, turns: list[TakenTurn], error: Exception) -> set[str]:
+        """Find the one turn that Postgres will not take; the others go through, that one fails."""
+        if len(turns) > 1:
+            middle = len(turns) // 2
+            return await self._send(turns[:middle]) | await self._send(turns[middle:])
+        turn = turns[0]
+        _log.error("turn refused by the database", instance=turn.resident.instance_id, error=str(error))
+        if turn.turned.outcome is not None and isinstance(turn.turned.outcome, history.FailOrchestration):
+            return set()
+        outcome = history.FailOrchestration(failure.of(error))
+        turn.turned = replay.Turned([outcome], [], outcome)
+        turn.resident.execution.outcome = outcome
+        return await self._send([turn])
+
+
+def _columns(turns: Sequence[TakenTurn]) -> list[list[object]]:
+    """Give the arrays of the commit statement, one element a turn."""
+    rows = [
+        (
+            turn.resident.instance_id,
+            turn.resident.execution.identity.execution,
+            turn.resident.turn,
+            turn.at,
+            history.encode_turn(turn.events, turn.turned.commands),
+            turn.phase,
+            turn.resident.execution.definition.version,
+            lifecycle.output_of(turn.turned.outcome),
+            lifecycle.error_of(turn.turned.outcome),
+            lifecycle.custom_status_of(turn.turned.commands),
+            _array(turn.messages),
+            _array(turn.over_tasks),
+        )
+        for turn in turns
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _array(numbers: Sequence[int]) -> str | None:
+    """Give an array in Postgres' own text form: arrays of arrays of different lengths cannot be sent."""
+    return "{" + ",".join(map(str, numbers)) + "}" if numbers else None

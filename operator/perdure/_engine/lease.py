@@ -1,0 +1,91 @@
+"""A worker's right to own instances: one heartbeat a worker, on a connection of its own.
+
+The same connection listens for wake-ups, so each heartbeat also proves that the listening works. A worker whose
+heartbeat finds no row has been taken for dead: it raises `LeaseLost`, evicts everything and starts anew under a new id.
+Whoever has a lease reaps those who have none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+
+import structlog
+
+from perdure._engine.clock import Clock
+from perdure._store.store import Control, Store, is_transient
+
+__all__ = ["Lease", "LeaseLost"]
+
+_log = structlog.get_logger(__name__)
+WAKE_CHANNEL = "perdure_wake"
+_HEARTBEATS_PER_LEASE = 3
+_RECONNECT_SECONDS = 1.0
+
+
+class LeaseLost(Exception):  # noqa: N818 - a fact about the worker, handled in one place
+    """This worker was taken for dead; others own its instances now."""
+
+
+class Lease:
+    """Registers, renews, listens, reaps."""
+
+    def __init__(
+        self, store: Store, clock: Clock, worker_id: uuid.UUID, *, seconds: float, orchestrations: list[str], wake: Callable[[], None]
+    ) -> None:
+        """Hold a lease of `seconds` for `worker_id`; call `wake` when there may be work."""
+        self._store = store
+        self._clock = clock
+        self._worker_id = worker_id
+        self._seconds = seconds
+        self._orchestrations = orchestrations
+        self._wake = wake
+        self._is_registered = False
+        self._renewed_at: float | None = None
+        self.registered = asyncio.Event()
+        self.reaped_instances = 0
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the last heartbeat is younger than the lease."""
+        now = asyncio.get_running_loop().time()
+        return self._renewed_at is not None and now - self._renewed_at < self._seconds
+
+    async def run(self, description: str) -> None:
+        """Keep the lease for ever; raises `LeaseLost`."""
+        while True:
+            try:
+                async with self._store.control("perdure-lease") as control:
+                    await self._keep(control, description)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                self._store.availability.lost(error, "keep the lease")
+                await asyncio.sleep(min(_RECONNECT_SECONDS, self._seconds / _HEARTBEATS_PER_LEASE))
+
+    async def _keep(self, control: Control, description: str) -> None:
+        await control.listen(WAKE_CHANNEL, self._wake)
+        if not self._is_registered:
+            row = await control.fetchrow(
+                "worker_register", self._worker_id, self._seconds, description, self._orchestrations
+            )
+            self._note(row is not None and row["now"])
+            self._is_registered = True
+            self.registered.set()
+        self._wake()  # whatever was notified while nobody listened
+        while True:
+            row = await control.fetchrow("worker_heartbeat", self._worker_id, self._seconds)
+            if row is None or not row["is_alive"]:
+                raise LeaseLost
+            self._note(row["now"])
+            if row["has_dead"] and (freed := await control.reap()):
+                self.reaped_instances += len(freed)
+                _log.warning("took over from dead workers", instances=len(freed))
+                self._wake()
+            await asyncio.sleep(self._seconds / _HEARTBEATS_PER_LEASE)
+
+    def _note(self, now: object) -> None:
+        self._clock.sync(now)  # type: ignore[arg-type]
+        self._renewed_at = asyncio.get_running_loop().time()
+        self._store.availability.regained()

@@ -1,0 +1,274 @@
+"""One life of a worker: everything wired together under one worker id, from the lease to the last release.
+
+Theory of operation. A life holds a lease, claims instances, takes turns, commits and runs activities until it is asked
+to stop or finds that it was taken for dead. Effects (activities, timers, log lines, news for clients) happen in
+`_committed` and nowhere else: after the commit of the turn that asked for them (I2). Whatever a life has in memory may
+be dropped at any line; the database has it all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import socket
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+
+from perdure._core import definition, failure, history, limits
+from perdure._engine.activities import ActivityRunner, FailedAttempt, Known, failure_columns
+from perdure._engine.claimer import Claimer, Loaded, offered
+from perdure._engine.clock import Clock
+from perdure._engine.committer import Committer, TakenTurn
+from perdure._engine.lease import WAKE_CHANNEL, Lease
+from perdure._engine.resident import Committed, Resident
+from perdure._engine.timers import Timers
+from perdure._store.batching import Batcher
+
+if TYPE_CHECKING:
+    from perdure._engine.worker import Worker
+
+__all__ = ["Life"]
+
+_log = structlog.get_logger(__name__)
+FINISHED_CHANNEL = "perdure_finished"
+
+
+class Life:
+    """A worker under one id."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.worker_id = uuid.uuid4()
+        self.residents: dict[str, Resident] = {}
+        settings, store = worker.settings, worker.store
+        self.clock = Clock(asyncio.get_running_loop().time)
+        self.timers = Timers(self.clock, self._deliver)
+        self.committer = Committer(
+            store, self.clock, self.worker_id,
+            on_committed=self._committed, on_lost=self._evict, on_held=self._held,
+        )
+        self.runner = ActivityRunner(
+            worker.activities, self.clock,
+            max_activities=settings.max_activities, threads=settings.activity_threads,
+            kubernetes=worker.kubernetes, record=self._record, deliver=self._deliver,
+        )
+        self.claimer = Claimer(
+            store, worker.orchestrations, self.worker_id,
+            residents=self.residents, max_instances=settings.max_instances, poll_seconds=settings.poll_seconds,
+        )
+        self.claimer.on_loaded = self._take_up
+        self.claimer.on_news = self.committer.mark
+        self.claimer.hold = self.committer.hold
+        self.claimer.release = self._release
+        self.lease = Lease(
+            store, self.clock, self.worker_id,
+            seconds=settings.lease_seconds, orchestrations=definition.describe(worker.orchestrations),
+            wake=self.claimer.nudge,
+        )
+        self._failures: Batcher[FailedAttempt, bool] = Batcher(self._write_failures)
+        self._finished_news = asyncio.Event()
+        self._shown: list[Committed] = []
+
+    # Life and death.
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Live until `stop` (then give everything back) or until the lease is lost."""
+        loops = [self.lease.run(_description()), self._work(), stop.wait()]
+        tasks = [asyncio.ensure_future(loop) for loop in loops]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await _end(tasks)
+            self.timers.close()
+            await self.runner.close(self.worker.settings.shutdown_grace_seconds)
+            if stop.is_set():
+                await self._give_back()
+            for resident in list(self.residents.values()):
+                self._evict(resident)
+
+    async def _work(self) -> None:
+        """Claim and commit for ever, once the lease is there."""
+        await self.lease.registered.wait()
+        await self.worker.store.fetch_patiently("hold_retry", *offered(self.worker.orchestrations))
+        async with asyncio.TaskGroup() as group:
+            for loop in (self.claimer.run(), self.committer.run(), self._announce_finished()):
+                group.create_task(loop)
+
+    async def _give_back(self) -> None:
+        """Give everything back while the lease still stands, so that peers go on at once.
+
+        Bounded: a database that is away must not keep the process; the lease then ends by itself.
+        """
+        residents = list(self.residents.values())
+        try:
+            async with asyncio.timeout(self.worker.settings.lease_seconds):
+                await self._release(residents)
+                await self.worker.store.fetch_patiently("worker_unregister", self.worker_id)
+                await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
+        except TimeoutError:
+            _log.warning("could not give instances back: the database is away; peers take over when the lease ends")
+        else:
+            _log.info("gave instances back", instances=len(residents))
+
+    async def _release(self, residents: Sequence[Resident]) -> None:
+        """Give instances back to whoever comes next."""
+        if not residents:
+            return
+        now = self.clock.now()
+        wake = [resident.wake_at_or_none(now) for resident in residents]
+        for resident in residents:
+            resident.is_gone = True
+        ids = [resident.instance_id for resident in residents]
+        await self.worker.store.fetch_patiently("release", self.worker_id, ids, wake)
+        for resident in residents:
+            self._evict(resident)
+
+    def _evict(self, resident: Resident) -> None:
+        """Forget an instance; its truth is in the database."""
+        resident.is_gone = True
+        self.runner.cancel_all(resident)
+        resident.execution.close()
+        if self.residents.get(resident.instance_id) is resident:
+            del self.residents[resident.instance_id]
+
+    # What comes in.
+
+    def _deliver(self, resident: Resident, event: history.Event) -> None:
+        if not resident.is_gone:
+            resident.events.append(event)
+            self.committer.mark(resident)
+
+    async def _take_up(self, loaded: list[Loaded]) -> None:
+        """Go on where the last owner stopped: timers, activities without a result, first turns."""
+        losses = await self._count_losses([item for item in loaded if item.is_recovered])
+        for resident, known in ((item.resident, item.known) for item in loaded):
+            execution = resident.execution
+            for seq, operation in list(execution.pending.items()):
+                if isinstance(operation.command, history.CreateTimer):
+                    self.timers.add(operation.command.fire_at, resident, history.TimerFired(seq))
+                else:
+                    row = known.get(seq)
+                    counted = losses.get((resident.instance_id, seq))
+                    if counted is not None:
+                        row = Known(row.failed_attempts if row else 0, counted, row.visible_at if row else self.clock.now())
+                    self.runner.start(resident, operation, row)
+            if execution.cancelled_at is not None:
+                self._set_grace(resident)
+            if resident.events:
+                self.committer.mark(resident)
+
+    async def _count_losses(self, recovered: Sequence[Loaded]) -> dict[tuple[str, int], int]:
+        """Write down, before they are run again, that a worker died while these activities ran."""
+        keys = [
+            (item.resident.instance_id, item.resident.execution.identity.execution, seq)
+            for item in recovered
+            for seq, operation in item.resident.execution.pending.items()
+            if isinstance(operation.command, history.ScheduleActivity)
+        ]
+        if not keys:
+            return {}
+        columns = [list(column) for column in zip(*keys, strict=True)]
+        rows = await self.worker.store.fetch_patiently("tasks_count_loss", self.worker_id, *columns)
+        return {(row["instance_id"], row["seq"]): row["losses"] for row in rows}
+
+    # What goes out, after the commit.
+
+    def _committed(self, turn: TakenTurn) -> None:
+        """The turn stands: now its effects may happen (I2)."""
+        resident, worker = turn.resident, self.worker
+        worker.turns_committed += 1
+        worker.commits = self.committer.commits
+        for trace in turn.turned.traces:
+            getattr(_log, trace.level)(
+                trace.message, instance=resident.instance_id, orchestration=resident.execution.definition.name
+            )
+        phase, resident.phase = resident.phase, turn.phase
+        self._show(resident, phase_changed=phase != resident.phase)
+        if turn.turned.outcome is not None:
+            self._evict(resident)
+            worker.tell_finished(resident.instance_id)
+            self._finished_news.set()
+            return
+        for command in turn.turned.commands:
+            self._carry_out(resident, command)
+        if any(isinstance(event, history.CancelRequested) for event in turn.events):
+            self._set_grace(resident)
+        if resident.events:
+            self.committer.mark(resident)
+
+    def _carry_out(self, resident: Resident, command: history.Command) -> None:
+        match command:
+            case history.ScheduleActivity(seq=seq):
+                if operation := resident.execution.pending.get(seq):
+                    self.runner.start(resident, operation)
+            case history.CreateTimer(seq=seq, fire_at=fire_at):
+                if seq in resident.execution.pending:
+                    self.timers.add(fire_at, resident, history.TimerFired(seq))
+            case history.CancelActivity(seq=seq):
+                self.runner.cancel(resident, seq)
+            case _:
+                return
+
+    def _set_grace(self, resident: Resident) -> None:
+        cancelled_at = resident.execution.cancelled_at
+        if cancelled_at is not None:
+            grace = dt.timedelta(seconds=self.worker.settings.cancel_grace_seconds)
+            self.timers.add(cancelled_at + grace, resident, history.GraceEnded())
+
+    def _held(self, resident: Resident, _: failure.Failure) -> None:
+        resident.phase = "Suspended"
+        self._show(resident, phase_changed=True)
+        self._evict(resident)
+
+    def _show(self, resident: Resident, *, phase_changed: bool) -> None:
+        """Tell what may be shown, once for all that happens in this round of the loop."""
+        if resident.resource_uid is None or self.worker.on_commit is None:
+            return
+        if not self._shown:
+            asyncio.get_running_loop().call_soon(self._tell_shown)
+        self._shown.append(Committed(resident.instance_id, resident.resource_uid, resident.phase, phase_changed))
+
+    def _tell_shown(self) -> None:
+        shown, self._shown = self._shown, []
+        if self.worker.on_commit is not None:
+            self.worker.on_commit(shown)
+
+    async def _announce_finished(self) -> None:
+        """Tell clients in other processes that something has ended; at most so many times a second."""
+        while True:
+            await self._finished_news.wait()
+            self._finished_news.clear()
+            await self.worker.store.fetch_patiently("notify", FINISHED_CHANNEL)
+            await asyncio.sleep(limits.FINISHED_NOTIFY_SECONDS)
+
+    # Failed attempts.
+
+    async def _record(self, attempt: FailedAttempt) -> bool:
+        is_ours = await self._failures.submit(attempt)
+        if is_ours:
+            self._show(attempt.job.resident, phase_changed=False)
+        return is_ours
+
+    async def _write_failures(self, attempts: list[FailedAttempt]) -> list[bool]:
+        rows = await self.worker.store.fetch_patiently(
+            "tasks_record_failure", self.worker_id, *failure_columns(attempts)
+        )
+        written = {(row["instance_id"], row["seq"]) for row in rows}
+        return [(a.job.resident.instance_id, a.job.command.seq) in written for a in attempts]
+
+
+async def _end(tasks: Sequence[asyncio.Future[object]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _description() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+

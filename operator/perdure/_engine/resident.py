@@ -1,0 +1,70 @@
+"""A resident: an instance that this worker owns, with its coroutine in memory (hot).
+
+Only data and the questions about it. Who changes what: the claimer makes residents, the committer takes their turns,
+the runner works on their activities, the timers wake them. A resident that is `is_gone` belongs to somebody else now;
+whatever still arrives for it is dropped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import uuid
+from typing import TYPE_CHECKING
+
+from perdure._core import history, replay
+
+if TYPE_CHECKING:
+    from perdure._engine.activities import Job
+
+__all__ = ["Committed", "Resident"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Committed:
+    """What the world may be shown: this instance of a resource has moved."""
+
+    instance_id: str
+    resource_uid: uuid.UUID
+    phase: str
+    phase_changed: bool
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Resident:
+    """One owned instance. `turn` is the number of the next turn; `events` is what has come in since the last."""
+
+    instance_id: str
+    run_as: str
+    resource_uid: uuid.UUID | None
+    execution: replay.Execution
+    turn: int
+    phase: str
+    events: list[history.Event] = dataclasses.field(default_factory=list)
+    messages: list[int] = dataclasses.field(default_factory=list)
+    seen_messages: set[int] = dataclasses.field(default_factory=set)
+    over_tasks: list[int] = dataclasses.field(default_factory=list)
+    jobs: dict[int, Job] = dataclasses.field(default_factory=dict)
+    is_queued: bool = False
+    is_in_flight: bool = False
+    is_gone: bool = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it only waits: no activity here, no turn to take or under way."""
+        return not (self.jobs or self.events or self.is_queued or self.is_in_flight)
+
+    def next_timer_or_none(self) -> dt.datetime | None:
+        """Give the moment of its earliest timer."""
+        commands = (operation.command for operation in self.execution.pending.values())
+        return min((c.fire_at for c in commands if isinstance(c, history.CreateTimer)), default=None)
+
+    def wake_at_or_none(self, now: dt.datetime) -> dt.datetime | None:
+        """Give when the next owner has something to do: now for work under way, else the earliest timer."""
+        if not self.is_idle or self._has_pending_activity() or self.execution.is_cancelling or self.turn == 0:
+            return now
+        return self.next_timer_or_none()
+
+    def _has_pending_activity(self) -> bool:
+        commands = (operation.command for operation in self.execution.pending.values())
+        return any(isinstance(command, history.ScheduleActivity) for command in commands)

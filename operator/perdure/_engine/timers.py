@@ -1,0 +1,67 @@
+"""Timers of the residents: one heap, one alarm of the event loop.
+
+Timers need no table: they are in history, and an ownerless instance carries its earliest in `wake_at`. This keeps the
+due ones of owned instances in order. An entry whose resident is gone or whose timer was given up is dropped when it
+comes to the top.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import heapq
+import itertools
+from collections.abc import Callable
+
+from perdure._core import history
+from perdure._engine.clock import Clock
+from perdure._engine.resident import Resident
+
+__all__ = ["Timers"]
+
+
+class Timers:
+    """Delivers events to residents at moments of the database's clock, never early."""
+
+    def __init__(self, clock: Clock, deliver: Callable[[Resident, history.Event], None]) -> None:
+        """Call `deliver` for each event that comes due."""
+        self._clock = clock
+        self._deliver = deliver
+        self._heap: list[tuple[dt.datetime, int, Resident, history.Event]] = []
+        self._order = itertools.count()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def add(self, fire_at: dt.datetime, resident: Resident, event: history.Event) -> None:
+        """Deliver `event` to `resident` at `fire_at`."""
+        heapq.heappush(self._heap, (fire_at, next(self._order), resident, event))
+        if self._heap[0][2] is resident:
+            self._set_alarm()
+
+    def close(self) -> None:
+        """Fire no more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._heap.clear()
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._heap:
+            delay = max(0.0, self._clock.seconds_until(self._heap[0][0]))
+            self._alarm = asyncio.get_running_loop().call_later(delay, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        now = self._clock.now()
+        while self._heap and self._heap[0][0] <= now:
+            _, _, resident, event = heapq.heappop(self._heap)
+            if self._is_wanted(resident, event):
+                self._deliver(resident, event)
+        self._set_alarm()
+
+    @staticmethod
+    def _is_wanted(resident: Resident, event: history.Event) -> bool:
+        return not resident.is_gone and (
+            not isinstance(event, history.TimerFired) or event.seq in resident.execution.pending
+        )

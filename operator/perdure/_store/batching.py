@@ -1,0 +1,50 @@
+"""Many small writes as few large ones, without waiting: a batch is what arrived while the last one was on its way.
+
+It knows nothing of SQL: it is given a function that writes a list and gives back one result an item.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+__all__ = ["Batcher"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Batcher(Generic[T, R]):
+    """Collects items and flushes them in the order in which they came, one flush at a time."""
+
+    def __init__(self, flush: Callable[[list[T]], Awaitable[Sequence[R]]], *, max_items: int = 1_000) -> None:
+        """Use `flush` for up to `max_items` at once; an error of it is the error of each of its items."""
+        self._flush = flush
+        self._max_items = max_items
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._draining: asyncio.Task[None] | None = None
+
+    async def submit(self, item: T) -> R:
+        """Write `item` with the next batch; give its result."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain())
+        return await future
+
+    async def _drain(self) -> None:
+        await asyncio.sleep(0)  # let everybody who is ready in this round of the loop join
+        while self._waiting:
+            batch, self._waiting = self._waiting[: self._max_items], self._waiting[self._max_items :]
+            try:
+                results = await self._flush([item for item, _ in batch])
+            except Exception as error:  # noqa: BLE001 - handed on to whoever submitted
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+            else:
+                for (_, future), result in zip(batch, results, strict=True):
+                    if not future.done():
+                        future.set_result(result)
+        self._draining = None

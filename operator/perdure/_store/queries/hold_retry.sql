@@ -1,0 +1,17 @@
+-- Purpose: a worker with perhaps other code has joined: let held instances that it can run be tried at once.
+-- Parameters: $1 names text[], $2 versions text[].
+-- Locks: held instances, skipping locked ones.
+with held as materialized (
+    select i.instance_id
+    from instances i
+    where i.owner_id is null
+        and i.wake_at > now()
+        and i.phase = 'Suspended'
+        and i.hold_reason <> ''
+        and (i.name, i.version) in (select o.name, o.version from unnest($1::text[], $2::text[]) as o (name, version))
+    for update of i skip locked
+)
+update instances i
+set wake_at = now()
+from held h
+where i.instance_id = h.instance_id

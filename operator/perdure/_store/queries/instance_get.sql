@@ -1,0 +1,8 @@
+-- Purpose: read instances as people see them.
+-- Parameters: $1 instance_ids text[].
+-- Locks: none.
+select
+    instance_id, name, version, phase, execution, hold_reason, input, output, error, custom_status,
+    created_at, started_at, finished_at
+from instances
+where instance_id = any($1::text[])

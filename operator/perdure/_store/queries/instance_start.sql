@@ -1,0 +1,13 @@
+-- Purpose: start many instances; an id that exists is left alone. Wakes the workers, once.
+-- Parameters: one array element an instance: $1 instance_id, $2 name, $3 version ('' for the latest), $4 input, $5 run_as.
+-- Locks: the new rows.
+with started as (
+    insert into instances (instance_id, name, version, input, run_as, wake_at)
+    select t.instance_id, t.name, t.version, t.input, t.run_as, now()
+    from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[])
+        as t (instance_id, name, version, input, run_as)
+    order by t.instance_id
+    on conflict (instance_id) do nothing
+    returning instance_id
+)
+select s.instance_id, pg_notify('perdure_wake', '') from started s

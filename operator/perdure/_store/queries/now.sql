@@ -1,0 +1,4 @@
+-- Purpose: ask the database for the time.
+-- Parameters: none.
+-- Locks: none.
+select clock_timestamp() as now

@@ -1,0 +1,105 @@
+"""The store: statements by name over a pool of connections, and the few transitions of more than one statement.
+
+It knows SQL by file name and nothing of turns, activities or resources. Everything that reads or writes Postgres goes
+through here or through `resources.py` (ADR 0006).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Self
+
+import asyncpg
+
+from perdure._store import connect, statements
+
+__all__ = ["Availability", "Control", "Record", "Store", "is_transient", "retrying"]
+
+Record = asyncpg.Record
+Availability = connect.Availability
+is_transient = connect.is_transient
+retrying = connect.retrying
+
+
+class Control:
+    """One connection of its own, for what must not wait behind others: a worker's lease and its wake-ups."""
+
+    def __init__(self, connection: connect.Connection) -> None:
+        """Speak over a connection that the caller keeps."""
+        self._connection = connection
+        self._statements = statements.load()
+
+    async def fetchrow(self, name: str, *arguments: object) -> Record | None:
+        """Run a statement by name; give its first row."""
+        return await self._connection.fetchrow(self._statements[name], *arguments)
+
+    async def listen(self, channel: str, callback: Callable[[], object]) -> None:
+        """Call back, in the event loop, whenever somebody notifies `channel`."""
+        await self._connection.add_listener(channel, lambda *_: callback())
+
+    async def reap(self) -> list[str]:
+        """Free the instances of all workers whose lease has ended; give their ids."""
+        async with self._connection.transaction():
+            dead = await self._connection.fetch(self._statements["reap_lock"])
+            if not dead:
+                return []
+            worker_ids = [row["worker_id"] for row in dead]
+            freed = await self._connection.fetch(self._statements["reap_free"], worker_ids)
+            await self._connection.fetch(self._statements["reap_delete"], worker_ids)
+            return [row["instance_id"] for row in freed]
+
+
+class Store:
+    """Statements by name. One per event loop."""
+
+    def __init__(self, pool: connect.Pool, dsn: str) -> None:
+        """Use `pool`; `dsn` is for the connections that stand apart from it."""
+        self._pool = pool
+        self._dsn = dsn
+        self._statements = statements.load()
+        self.availability = connect.Availability()
+
+    @classmethod
+    async def open(cls, dsn: str, *, application_name: str = "perdure", max_connections: int = 4) -> Self:
+        """Connect. Raises `DatabaseUnavailableError` while the database is away; the schema must be there."""
+        with connect.translated():
+            pool = await connect.create_pool(dsn, max_size=max_connections, application_name=application_name)
+        return cls(pool, dsn)
+
+    @property
+    def pool(self) -> connect.Pool:
+        """The pool, for the other modules of the store."""
+        return self._pool
+
+    async def close(self) -> None:
+        """Close all connections; statements under way are broken off."""
+        try:
+            await self._pool.close()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._pool.terminate()
+
+    async def fetch(self, name: str, *arguments: object) -> list[Record]:
+        """Run the statement `queries/{name}.sql`; give its rows. Raises what asyncpg raises."""
+        return await self._pool.fetch(self._statements[name], *arguments)
+
+    async def fetch_patiently(self, name: str, *arguments: object) -> list[Record]:
+        """Run a statement that may be run twice; while the database is away, wait for it (I9)."""
+        return await connect.retrying(
+            lambda: self.fetch(name, *arguments), doing=name.replace("_", " "), availability=self.availability
+        )
+
+    @contextlib.asynccontextmanager
+    async def control(self, application_name: str) -> AsyncIterator[Control]:
+        """Lend a connection of its own."""
+        connection = await connect.dedicated(self._dsn, application_name=application_name)
+        try:
+            yield Control(connection)
+        finally:
+            connection.terminate()
+
+    async def where(self, instance_ids: Sequence[str]) -> dict[str, tuple[uuid.UUID | None, int, bool]]:
+        """Read back (owner, turn, finished) of instances after a commit of unknown outcome (I8)."""
+        rows = await self.fetch_patiently("turns_where", list(instance_ids))
+        return {row["instance_id"]: (row["owner_id"], row["turn"], row["is_finished"]) for row in rows}
