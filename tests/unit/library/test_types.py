@@ -1,0 +1,175 @@
+"""The types of the offered activities and orchestrations: what travels, how it looks on the wire, what is refused.
+
+Every model of both packages stands in `EXAMPLES`; a test fails when one is missing there. Nothing here runs anything.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import pydantic
+import pytest
+
+from activities import types as activity_types
+from activities.types import (
+    AppliedObject,
+    ApplyInput,
+    ApplyOutput,
+    DeleteOutput,
+    DeployPostgresInput,
+    DeployPostgresOutput,
+    GetOutput,
+    Model,
+    ObjectRef,
+    VerifyConnectionInput,
+    VerifyConnectionOutput,
+    WaitForPostgresInput,
+    WaitInput,
+    WaitOutput,
+)
+from perdure import Manifest, errors
+from perdure._core import payload
+from workflows import types as workflow_types
+from workflows.types import ApplyManifestsInput, ApplyManifestsOutput, CreatePostgresInput, CreatePostgresOutput
+
+CONFIG: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "colours"}, "data": {"sky": "blue"}}
+APPLIED = AppliedObject(api_version="v1", kind="ConfigMap", name="colours", namespace="shop", uid="6b1f")
+SERVER = {"host": "pg.shop.svc", "port": 5432, "database": "app", "secret_name": "pg-credentials"}
+
+EXAMPLES: list[Model] = [
+    ObjectRef(api_version="apps/v1", kind="Deployment", name="web"),
+    ApplyInput(manifests=[CONFIG], take_over=True),
+    APPLIED,
+    ApplyOutput(objects=[APPLIED]),
+    GetOutput(manifest=CONFIG),
+    GetOutput(manifest=None),
+    DeleteOutput(deleted=True),
+    WaitInput(api_version="batch/v1", kind="Job", name="load", namespace="shop", timeout_seconds=2.5),
+    WaitOutput(message="1 of 1 replicas ready"),
+    DeployPostgresInput(name="pg", version="18", storage="1Gi"),
+    DeployPostgresOutput.model_validate(SERVER),
+    WaitForPostgresInput(name="pg"),
+    VerifyConnectionInput.model_validate(SERVER),
+    VerifyConnectionOutput(server_version="18.4"),
+    CreatePostgresInput(name="pg", version="16.2", storage="10Gi", verify_connection=False),
+    CreatePostgresOutput.model_validate({**SERVER, "version": "18"}),
+    ApplyManifestsInput(manifests=[CONFIG], timeout_seconds=0),
+    ApplyManifestsOutput(objects=[APPLIED]),
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: type(example).__name__)
+def test_every_type_survives_the_way_through_history(example: Model) -> None:
+    """What is written into history and read back is the same value, and is written the same again."""
+    written = payload.encode(example, "example")
+
+    read = payload.decoder(type(example))(written)
+
+    assert read == example
+    assert payload.encode(read, "example") == written
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: type(example).__name__)
+def test_every_type_speaks_camel_case_and_understands_python_names(example: Model) -> None:
+    """On the wire no field has an underscore; Python names are accepted as well."""
+    fields = json.loads(payload.encode(example, "example"))
+    names = {field.alias or name: name for name, field in type(example).model_fields.items()}
+
+    assert set(fields) == set(names)
+    assert not [name for name in fields if "_" in name]
+    assert type(example).model_validate({names[name]: value for name, value in fields.items()}) == example
+
+
+def test_every_type_has_an_example() -> None:
+    """A type that is added is tested: it has an example above."""
+    offered = {
+        name
+        for module in (activity_types, workflow_types)
+        for name, value in inspect.getmembers(module, inspect.isclass)
+        if issubclass(value, Model) and value.__module__ == module.__name__
+    }
+
+    assert offered - {"Model", "Input"} == {type(example).__name__ for example in EXAMPLES}
+
+
+def test_create_postgres_needs_only_a_name() -> None:
+    """The shortest input is a name; the rest has defaults."""
+    read = payload.decoder(CreatePostgresInput)(b'{"name": "pg"}')
+
+    assert read == CreatePostgresInput(name="pg", version="18", storage="1Gi", verify_connection=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({}, "name"),
+        ({"name": "Pg"}, "name"),
+        ({"name": "9pg"}, "name"),
+        ({"name": "pg-"}, "name"),
+        ({"name": "pg\n"}, "name"),
+        ({"name": "p" * 41}, "name"),
+        ({"name": "pg", "version": 18}, "version"),
+        ({"name": "pg", "version": "latest"}, "version"),
+        ({"name": "pg", "version": "18-alpine"}, "version"),
+        ({"name": "pg", "version": "9"}, "version"),
+        ({"name": "pg", "storage": "1"}, "storage"),
+        ({"name": "pg", "storage": "0Gi"}, "storage"),
+        ({"name": "pg", "storage": "-1Gi"}, "storage"),
+        ({"name": "pg", "verifyConnection": "perhaps"}, "verifyConnection"),
+        ({"name": "pg", "storrage": "5Gi"}, "storrage"),
+    ],
+    ids=str,
+)
+def test_an_input_that_does_not_fit_is_refused_by_the_path_of_its_field(fields: dict[str, object], path: str) -> None:
+    """Whoever wrote the resource reads which field is wrong, by the name they wrote."""
+    with pytest.raises(errors.InputInvalidError, match=rf"CreatePostgresInput: {path}: "):
+        payload.decoder(CreatePostgresInput)(json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize("name", ["p", "pg", "p9", "my-pg-2", "p" * 40])
+def test_a_postgres_is_named_by_any_dns_label(name: str) -> None:
+    """Every DNS label of at most forty characters is a name."""
+    assert CreatePostgresInput(name=name).name == name
+
+
+@pytest.mark.parametrize("version", ["14", "16", "18", "18.4", "18.10", "20"])
+def test_a_version_is_major_or_major_and_minor(version: str) -> None:
+    """Versions that are tags of the image are taken as they are."""
+    assert CreatePostgresInput(name="pg", version=version).version == version
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"kind": "ConfigMap", "metadata": {"name": "a"}},
+        {"apiVersion": "v1", "metadata": {"name": "a"}},
+        {"apiVersion": "v1", "kind": "ConfigMap"},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ""}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "a-"}},
+    ],
+    ids=str,
+)
+def test_a_manifest_without_kind_or_name_is_refused_before_anything_runs(manifest: Manifest) -> None:
+    """An object that a retry could not find again is refused when the input is read, with its place in the list."""
+    value = json.dumps({"manifests": [CONFIG, manifest]}).encode()
+
+    with pytest.raises(errors.InputInvalidError, match=r"manifests\.1: .*metadata\.name"):
+        payload.decoder(ApplyManifestsInput)(value)
+
+
+@pytest.mark.parametrize("key", ["data", "stringData"])
+def test_a_secret_with_data_is_refused_and_not_quoted(key: str) -> None:
+    """Data of a Secret has no place in an input; the refusal says so without repeating it."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, key: {"password": "hunter2"}}
+
+    with pytest.raises(errors.InputInvalidError, match="a Secret's data") as caught:
+        payload.decoder(ApplyInput)(json.dumps({"manifests": [secret]}).encode())
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_values_do_not_change() -> None:
+    """A value that was read from history cannot be changed under the feet of others."""
+    with pytest.raises(pydantic.ValidationError):
+        APPLIED.name = "other"  # type: ignore[misc]  # the point of the test
