@@ -12,7 +12,7 @@ import pydantic
 
 from activities.types import LONGEST_WAIT_SECONDS, AppliedObject, KubernetesManifest, Model
 
-__all__ = ["ApplyManifestsInput", "ApplyManifestsOutput", "CreatePostgresInput", "CreatePostgresOutput"]
+__all__ = ["ApplyManifestsInput", "ApplyManifestsOutput", "CreatePostgresInput", "CreatePostgresOutput", "Input"]
 
 PostgresName = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 """A DNS label (RFC 1035), short enough for the names that Kubernetes makes of it."""
