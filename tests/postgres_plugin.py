@@ -5,7 +5,7 @@
 `empty_dsn`            the same without any schema, for tests of migration itself
 `crashable_postgres`   a durable server of the test's own, on TCP, migrated, with `crash()` and `restart()`
 
-A fresh database is a copy of a migrated template (some 40 ms), so tests share nothing but the server. Nothing here may
+A fresh database is a copy of a migrated template (some 20 ms), so tests share nothing but the server. Nothing here may
 know what the tests are about. The fixtures are plain functions: they work for async and sync tests, in any loop.
 """
 

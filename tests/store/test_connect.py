@@ -1,4 +1,4 @@
-"""Connections: what they are told, what counts as "the database is away", and the waiting for it."""
+"""Connections: what they are told, what counts as "the database is away", and how one waits until it is back."""
 
 from __future__ import annotations
 

@@ -125,16 +125,18 @@ async def test_a_stale_pid_file_that_names_a_living_stranger_blocks_nothing(fold
         assert await answer(server.dsn, "select 1") == 1
 
 
-def test_a_half_made_data_folder_is_made_again() -> None:
-    """A data folder is made beside its place: what a killed one left is removed, and a start succeeds."""
+def test_an_owner_killed_in_the_middle_of_initdb_leaves_nothing_in_the_way() -> None:
+    """A data folder is made beside its place: half of one is removed, with what still writes into it, and made anew."""
     with data_folder() as folder:
-        (folder / "initdb-half").mkdir()
-        (folder / "initdb-half" / "PG_VERSION").write_text("18\n")
+        owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], stdin=subprocess.PIPE, text=True)
+        while not any(folder.glob("initdb-*/base/1")):
+            assert owner.poll() is None
+        kill(owner)
 
         with EmbeddedPostgres(folder, in_pod=True) as server:
             assert server.is_running
 
-        assert not (folder / "initdb-half").exists()
+        assert not any(folder.glob("initdb-*"))
 
 
 def test_a_folder_has_one_owner(folder: Path) -> None:

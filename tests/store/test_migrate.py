@@ -1,4 +1,4 @@
-"""Migrations: each file once, whoever else starts, and never a guess about what the schema is."""
+"""Migrations: each file once, whoever else starts, and never a guess about what the schema is or who applied it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every statement of the store, as a file and as SQL."""
+"""Every statement of the store, as a file that explains itself and as SQL that the migrated database understands."""
 
 from __future__ import annotations
 

@@ -386,11 +386,9 @@ def _free_port() -> int:
     A client that knocks again and again at a port of that range, while the server is down, can be given the very port
     as its own and then talks to itself.
     """
-    lowest = 32768
     range_file = Path("/proc/sys/net/ipv4/ip_local_port_range")
-    if range_file.exists():
-        lowest = min(lowest, int(range_file.read_text().split()[0]))
-    choices = range(15432, lowest) if lowest > 16432 else range(1024, 65536)  # noqa: PLR2004 - at least a thousand
+    lowest = int(range_file.read_text().split()[0]) if range_file.exists() else 49152
+    choices = range(10_000, max(lowest, 11_000))
     while True:
         port = random.choice(choices)  # noqa: S311 - a port is no secret
         with socket.socket() as probe:
