@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import datetime as dt
+import datetime
 from typing import Protocol, Self, cast
 
 import msgspec
@@ -53,7 +53,7 @@ class InstanceHandle:
 class InstanceInfo:
     """An instance as people see it. `phase`: Pending, Running, Suspended, Completed, Failed, Cancelled.
 
-    `input`, `output` and `custom_status` are decoded JSON values; `error` is set on Failed, Cancelled and held instances.
+    `input`, `output` and `custom_status` are decoded JSON values; `error` is set on Failed, Cancelled and held ones.
     """
 
     instance_id: str
@@ -66,9 +66,9 @@ class InstanceInfo:
     output: payload.JsonValue
     error: Failure | None
     custom_status: payload.JsonValue
-    created_at: dt.datetime
-    started_at: dt.datetime | None
-    finished_at: dt.datetime | None
+    created_at: datetime.datetime
+    started_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
 
     @property
     def is_finished(self) -> bool:
@@ -188,7 +188,7 @@ class Client:
             raise errors.InstanceNotFoundError(message)
         return _info(rows[0])
 
-    async def wait_for_orchestration(self, instance_id: str, timeout: float | None = None) -> InstanceInfo:  # noqa: ASYNC109
+    async def wait_for_orchestration(self, instance_id: str, timeout: float | None = None) -> InstanceInfo:
         """Wait until an instance is in a terminal phase and give it.
 
         `timeout` in seconds; raises `TimeoutError` when it has not ended by then, and `InstanceNotFoundError`.
@@ -205,9 +205,7 @@ class Client:
     ) -> InstancePage:
         """Give one page of instances, in one query."""
         wanted = filter or InstanceFilter()
-        rows = await self._store.fetch(
-            "instance_list", wanted.phase, wanted.name, wanted.id_prefix, after, size
-        )
+        rows = await self._store.fetch("instance_list", wanted.phase, wanted.name, wanted.id_prefix, after, size)
         items = [_info(row) for row in rows]
         return InstancePage(items, items[-1].instance_id if len(items) == size else None)
 
@@ -320,4 +318,3 @@ def _info(row: Record) -> InstanceInfo:
         started_at=row["started_at"],
         finished_at=row["finished_at"],
     )
-

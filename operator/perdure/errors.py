@@ -16,6 +16,7 @@ import dataclasses
 
 __all__ = [
     "ActivityError",
+    "ActivityPoisonError",
     "ActivityTimeoutError",
     "CommandError",
     "CredentialsError",
@@ -146,7 +147,7 @@ class InstanceConflictError(PerdureError):
     code = "PERDURE-1204"
 
 
-class OrchestrationCancelled(BaseException):  # noqa: N818 - control flow, named like asyncio.CancelledError
+class OrchestrationCancelled(BaseException):
     """The instance is being cancelled; raised at the awaits of its code.
 
     A `BaseException`, so that `except Exception` does not swallow it. Catch it (or use `finally`) to compensate: the
@@ -159,7 +160,7 @@ class OrchestrationCancelled(BaseException):  # noqa: N818 - control flow, named
         super().__init__(reason)
 
 
-class OrchestrationEvicted(BaseException):  # noqa: N818 - control flow of the engine, never seen by an author
+class OrchestrationEvicted(BaseException):
     """This copy of the coroutine is being put away; the instance lives on elsewhere."""
 
 
@@ -187,7 +188,8 @@ class ActivityError(PerdureError):
 
     def __str__(self) -> str:
         """Show what failed, how often, and why."""
-        return f"{self.code}: activity {self.activity} failed after {self.attempts} attempt(s): {self.type}: {self.message}"
+        told = f"activity {self.activity} failed after {self.attempts} attempt(s)"
+        return f"{self.code}: {told}: {self.type}: {self.message}"
 
 
 class ActivityTimeoutError(ActivityError):
@@ -206,6 +208,12 @@ class UnknownActivityError(ActivityError):
     """No worker has registered an activity of that name."""
 
     code = "PERDURE-1304"
+
+
+class ActivityPoisonError(ActivityError):
+    """Too many workers died while this activity ran."""
+
+    code = "PERDURE-1350"
 
 
 class ObjectNotOwnedError(NonRetryableError):
@@ -383,8 +391,8 @@ class NoIdentityError(PerdureError):
     def __init__(self, instance_id: str) -> None:
         """Say which instance, and how one gets an identity."""
         super().__init__(
-            f"Instance {instance_id} has no Kubernetes identity, so its activities cannot call the API server. Runs of an "
-            "Orchestration resource act as their `spec.serviceAccountName`; start this one through a resource."
+            f"Instance {instance_id} has no Kubernetes identity, so its activities cannot call the API server. Runs of "
+            "an Orchestration resource act as their `spec.serviceAccountName`; start this one through a resource."
         )
 
 
@@ -417,7 +425,7 @@ class KubernetesApiError(PerdureError):
 
     def __init__(
         self, call: KubernetesCall, message: str, *, status: int = 0, reason: str = "", retryable: bool = False
-    ):
+    ) -> None:
         """Put what was asked before what the server said."""
         self.call = call
         self.status = status
@@ -509,9 +517,9 @@ class ServiceAccountMissingError(PerdureError):
         self.namespace = namespace
         self.name = name
         super().__init__(
-            f"The run acts as ServiceAccount {name} of namespace {namespace}, which does not exist. Create it (kubectl create "
-            f"serviceaccount {name} --namespace {namespace}) and bind it to a Role with what the activities need, or name "
-            "another one in spec.serviceAccountName."
+            f"The run acts as ServiceAccount {name} of namespace {namespace}, which does not exist. Create it (kubectl "
+            f"create serviceaccount {name} --namespace {namespace}) and bind it to a Role with what the activities need, "
+            "or name another one in spec.serviceAccountName."
         )
 
 

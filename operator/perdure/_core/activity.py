@@ -63,7 +63,9 @@ class KubernetesApi(Protocol):
     ) -> bool:
         """Delete one object (background propagation, with the uid as precondition); False when it is gone already."""
 
-    def watch(self, api_version: str, kind: str, name: str, *, namespace: str | None = None) -> AsyncIterator[Manifest | None]:
+    def watch(
+        self, api_version: str, kind: str, name: str, *, namespace: str | None = None
+    ) -> AsyncIterator[Manifest | None]:
         """Give the object now, and again after every change; None while it does not exist. Never ends by itself."""
 
 

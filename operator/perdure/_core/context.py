@@ -6,7 +6,7 @@ but what follows from the instance's id. It is the only thing an orchestration m
 
 from __future__ import annotations
 
-import datetime as dt
+import datetime
 import uuid
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Never, TypeVar, cast, overload
@@ -122,7 +122,7 @@ class OrchestrationContext:
     def schedule_timer(self, delay: retry.Duration) -> futures.DurableFuture[None]:
         """Wait durably for `delay` (seconds or timedelta), by the database's clock; never early."""
         execution = self._open()
-        fire_at = execution.now + dt.timedelta(seconds=_seconds(delay, "delay of a timer"))
+        fire_at = execution.now + datetime.timedelta(seconds=_seconds(delay, "delay of a timer"))
         command = history.CreateTimer(seq=execution.next_seq(), fire_at=fire_at)
         return cast("futures.DurableFuture[None]", execution.ask(command, None))
 
@@ -164,7 +164,7 @@ class OrchestrationContext:
         """Wait for the first of two; see `select`."""
         return self.select(first, second)
 
-    def utcnow(self) -> dt.datetime:
+    def utcnow(self) -> datetime.datetime:
         """Give the time of this turn by the database's clock (aware, UTC); the same on every replay."""
         return self._open().now
 

@@ -53,13 +53,20 @@ class Signature:
     is_async: bool
 
 
+class Function(Protocol[O]):
+    """The author's function, called with the context and, if it takes one, the input."""
+
+    def __call__(self, *arguments: object) -> O:
+        """Call it; the definition knows with what."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class OrchestrationDefinition(Generic[I, O]):
     """A named, versioned orchestration; still callable, for unit tests."""
 
     name: str
     version: str
-    function: Callable[..., Awaitable[O]]
+    function: Function[Awaitable[O]]
     signature: Signature
 
     def __call__(self, ctx: OrchestrationContext, *args: I) -> Awaitable[O]:
@@ -72,7 +79,7 @@ class ActivityDefinition(Generic[I, O]):
     """A named activity; still callable, for unit tests."""
 
     name: str
-    function: Callable[..., Awaitable[O] | O]
+    function: Function[Awaitable[O] | O]
     signature: Signature
 
     def __call__(self, ctx: ActivityContext, *args: I) -> Awaitable[O] | O:
@@ -115,7 +122,7 @@ def orchestration(name: str, *, version: str = "1.0.0") -> _OrchestrationDecorat
     _check_name(name)
     _parse_version(name, version)
 
-    def decorate(function: Callable[..., Awaitable[_O]]) -> OrchestrationDefinition[typing.Never, _O]:
+    def decorate(function: Function[Awaitable[_O]]) -> OrchestrationDefinition[typing.Never, _O]:
         signature = _read_signature(function, name)
         if not signature.is_async:
             message = f"Orchestration {name} is a plain function; write it as `async def`."
@@ -129,7 +136,7 @@ def activity(name: str) -> _ActivityDecorator:
     """Name an `async def` or `def` `f(ctx[, input])` as an activity. Raises `DefinitionError` for a bad name."""
     _check_name(name)
 
-    def decorate(function: Callable[..., Awaitable[_O] | _O]) -> ActivityDefinition[typing.Never, _O]:
+    def decorate(function: Function[Awaitable[_O] | _O]) -> ActivityDefinition[typing.Never, _O]:
         return ActivityDefinition(name, function, _read_signature(function, name))
 
     return typing.cast("_ActivityDecorator", decorate)
@@ -150,12 +157,10 @@ class OrchestrationRegistry:
     def add(self, *definitions: AnyOrchestration) -> Self:
         """Offer these as well. Raises `DefinitionError` when one of the same name and version is there."""
         for definition in definitions:
-            if not isinstance(definition, OrchestrationDefinition):
-                message = f"{definition!r} is no orchestration; decorate it with @orchestration(name)."
-                raise errors.DefinitionError(message)
+            _check_kind(definition, OrchestrationDefinition, "orchestration")
             versions = self._versions.setdefault(definition.name, {})
             if definition.version in versions:
-                message = f"Orchestration {definition.name} {definition.version} is registered twice; raise the version."
+                message = f"Orchestration {definition.name} {definition.version} is registered twice."
                 raise errors.DefinitionError(message)
             versions[definition.version] = definition
         return self
@@ -202,9 +207,7 @@ class ActivityRegistry:
     def add(self, *definitions: AnyActivity) -> Self:
         """Offer these as well. Raises `DefinitionError` when one of the same name is there."""
         for definition in definitions:
-            if not isinstance(definition, ActivityDefinition):
-                message = f"{definition!r} is no activity; decorate it with @activity(name)."
-                raise errors.DefinitionError(message)
+            _check_kind(definition, ActivityDefinition, "activity")
             if definition.name in self._activities:
                 message = f"Activity {definition.name} is registered twice; give one of them another name."
                 raise errors.DefinitionError(message)
@@ -233,6 +236,13 @@ def describe(definitions: Iterable[AnyOrchestration]) -> list[str]:
     return [f"{definition.name}@{definition.version}" for definition in definitions]
 
 
+def _check_kind(definition: object, kind: type[object], word: str) -> None:
+    """Registries are filled by people, who forget decorators; say it at start-up."""
+    if not isinstance(definition, kind):
+        message = f"{definition!r} is no {word}; decorate it with @{word}(name)."
+        raise errors.DefinitionError(message)
+
+
 def _check_name(name: str) -> None:
     if len(name) > limits.NAME_CHARACTERS or not _NAME.fullmatch(name):
         message = (
@@ -250,7 +260,7 @@ def _parse_version(name: str, version: str) -> semver.Version:
         raise errors.DefinitionError(message) from error
 
 
-def _read_signature(function: Callable[..., object], name: str) -> Signature:
+def _read_signature(function: Function[object], name: str) -> Signature:
     """Read the annotations once, at definition; refuse shapes that could never be called."""
     parameters = list(inspect.signature(function).parameters.values())
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -20,7 +20,8 @@ from perdure import errors
 
 __all__ = ["DurableFuture", "Join", "Scheduler", "Select", "Task"]
 
-T = TypeVar("T")
+T = TypeVar("T", covariant=True)
+R = TypeVar("R")
 Callback = Callable[["DurableFuture[object]"], None]
 
 _FOREIGN = (
@@ -39,7 +40,7 @@ class DurableFuture(Generic[T]):
         """Belong to one scheduler; nobody else may await this."""
         self._scheduler = scheduler
         self._callbacks: list[Callback] = []
-        self._value: T | None = None
+        self._value: object = None
         self._error: BaseException | None = None
         self.done = False
 
@@ -71,7 +72,7 @@ class DurableFuture(Generic[T]):
         else:
             self._callbacks.append(callback)
 
-    def _resolve(self, value: T) -> None:
+    def _resolve(self, value: object) -> None:
         if not self.done:
             self._value = value
             self._finish()
@@ -120,8 +121,8 @@ class Task(DurableFuture[T]):
         try:
             awaited = self._coroutine.send(None) if throw is None else self._coroutine.throw(throw)
             while not self._park(awaited):
-                message = _FOREIGN.format(found="a bare yield (asyncio.sleep(0)?)" if awaited is None else repr(awaited))
-                self._scheduler.fault = errors.ForeignAwaitError(message)
+                found = "a bare yield (asyncio.sleep(0)?)" if awaited is None else repr(awaited)
+                self._scheduler.fault = errors.ForeignAwaitError(_FOREIGN.format(found=found))
                 awaited = self._coroutine.throw(self._scheduler.fault)
         except StopIteration as stop:
             self._resolve(stop.value)
@@ -227,7 +228,7 @@ class Scheduler:
         self.fault: errors.PerdureError | None = None
         self.cancel_reason = ""
 
-    def spawn(self, coroutine: Coroutine[object, object, T]) -> Task[T]:
+    def spawn(self, coroutine: Coroutine[object, object, R]) -> Task[R]:
         """Make a task of a coroutine; its first step comes when its turn in the queue comes."""
         task = Task(self, coroutine)
         self.tasks.append(cast("Task[object]", task))

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 PAYLOAD_BYTES: Final = 2 * 1024 * 1024
-"""One input, output or result. Above the 1.5 MB an API server takes, and small enough that 1,000 in flight fit a pod."""
+"""One input, output or result. Above the 1.5 MB an API server takes, small enough that 1,000 in flight fit a pod."""
 
 CUSTOM_STATUS_BYTES: Final = 4 * 1024
 """A custom status is shown in the resource; a resource is no place for data."""

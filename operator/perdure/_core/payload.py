@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NewType
+from typing import Final, NewType, cast
 
 import msgspec
 import pydantic
@@ -23,6 +23,7 @@ JsonValue = pydantic.JsonValue
 Payload = NewType("Payload", bytes)
 """JSON text in UTF-8."""
 
+_SHOWN_CHARACTERS: Final = 40
 _JSON_TYPES: frozenset[object] = frozenset({None, type(None), object, dict, list, JsonValue})
 
 
@@ -39,7 +40,7 @@ _plain_decoder = msgspec.json.Decoder()
 
 
 def encode(value: object, what: str, *, limit_bytes: int = limits.PAYLOAD_BYTES) -> Payload:
-    """Write `value` as JSON; `what` names it in errors (\"input of activity x\").
+    """Write `value` as JSON; `what` names it in errors ("input of activity x").
 
     Raises `PayloadError` when the value has no JSON form and `PayloadTooLargeError` above `limit_bytes`.
     """
@@ -69,7 +70,7 @@ def decoder(annotation: object) -> Callable[[bytes], object]:
     """
     if annotation in _JSON_TYPES:
         return _decode_plain
-    adapter: pydantic.TypeAdapter[object] = pydantic.TypeAdapter(annotation)
+    adapter = pydantic.TypeAdapter(cast("type[object]", annotation))
 
     def decode(data: bytes) -> object:
         try:
@@ -102,4 +103,4 @@ def _explain(error: pydantic.ValidationError, annotation: object) -> str:
 def _short(value: object) -> str:
     """Show a found value in a few characters: never a whole payload in an error."""
     text = type(value).__name__ if isinstance(value, dict | list) else repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."

@@ -11,10 +11,10 @@ commands. The engine decides when to call which; nothing here knows of databases
 
 from __future__ import annotations
 
-import datetime as dt
+import datetime
 import itertools
 from collections.abc import Callable, Coroutine, Sequence
-from typing import NamedTuple, assert_never, cast
+from typing import Final, NamedTuple, assert_never, cast
 
 import msgspec
 
@@ -25,7 +25,8 @@ from perdure._core.definition import AnyOrchestration
 
 __all__ = ["Execution", "Identity", "Operation", "Trace", "Turned"]
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_SHOWN_CHARACTERS: Final = 80
 Asked = history.ScheduleActivity | history.CreateTimer
 
 
@@ -56,9 +57,7 @@ class Operation(futures.DurableFuture[object]):
 
     __slots__ = ("asked_at", "command", "decode", "execution")
 
-    def __init__(
-        self, execution: Execution, command: Asked, decode: Callable[[bytes], object] | None
-    ) -> None:
+    def __init__(self, execution: Execution, command: Asked, decode: Callable[[bytes], object] | None) -> None:
         """Remember what was asked, when, and how its result is read."""
         super().__init__(execution.scheduler)
         self.execution = execution
@@ -102,7 +101,7 @@ class Execution:
         self._seq = 0
         self._main: futures.Task[object] | None = None
         self._cancel_reason: str | None = None
-        self.cancelled_at: dt.datetime | None = None
+        self.cancelled_at: datetime.datetime | None = None
         self._commands: list[history.Command] = []
         self._traces: list[Trace] = []
 
@@ -121,7 +120,7 @@ class Execution:
             if isinstance(command, Asked) and (operation := self.pending.get(command.seq)):
                 operation.command = command
 
-    def advance(self, at: dt.datetime, events: Sequence[history.Event]) -> Turned:
+    def advance(self, at: datetime.datetime, events: Sequence[history.Event]) -> Turned:
         """Take a new turn at the database's time `at`; give what the code asks for."""
         self._turn(at, events)
         turned = Turned(self._commands, self._traces, self.outcome)
@@ -173,7 +172,7 @@ class Execution:
 
     # The motion.
 
-    def _turn(self, at: dt.datetime, events: Sequence[history.Event]) -> None:
+    def _turn(self, at: datetime.datetime, events: Sequence[history.Event]) -> None:
         if self.outcome is not None:
             return
         self.now = at
@@ -214,8 +213,8 @@ class Execution:
         except errors.PayloadError as error:
             self._end(history.FailOrchestration(failure.of(error)))
             return
-        call = cast("Callable[..., Coroutine[object, object, object]]", self.definition.function)
-        self._main = self.scheduler.spawn(call(context, *arguments))
+        coroutine = cast("Coroutine[object, object, object]", self.definition.function(context, *arguments))
+        self._main = self.scheduler.spawn(coroutine)
 
     def _take(self, seq: int, kind: type[Asked]) -> Operation | None:
         """Give the open operation an event belongs to; None for one that is over already (late, duplicate)."""
@@ -305,4 +304,4 @@ def _describe(command: history.Command | None) -> str:
 
 def _head(data: bytes) -> str:
     text = data.decode()
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."

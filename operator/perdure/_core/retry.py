@@ -25,7 +25,7 @@ Duration = int | float | timedelta
 def seconds(duration: Duration, what: str) -> float:
     """Give a duration in seconds; refuse negative, infinite and non-numeric ones by name."""
     value = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if type(value) not in {int, float} or not math.isfinite(value) or value < 0:
         message = f"{what} is {duration!r}; expected seconds (int or float, 0 or more) or a timedelta."
         raise errors.DefinitionError(message)
     return float(value)
@@ -86,7 +86,7 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Refuse a policy that cannot mean anything."""
-        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
+        if type(self.max_attempts) is not int or self.max_attempts < 1:
             message = f"max_attempts is {self.max_attempts!r}; expected a whole number of 1 or more (1 means no retry)."
             raise errors.DefinitionError(message)
         if not 0 <= self.jitter <= 1:
@@ -97,27 +97,27 @@ class RetryPolicy:
     def recorded(self) -> Retry:
         """Give the policy in plain seconds."""
         timeout = None if self.timeout is None else seconds(self.timeout, "timeout of a retry policy")
-        match self.backoff:
-            case Fixed(delay):
-                base, multiplier, increment, most = seconds(delay, "delay"), 1.0, 0.0, MAX_DELAY_SECONDS
-            case Linear(base_, max_):
-                base = increment = seconds(base_, "base")
-                multiplier, most = 1.0, seconds(max_, "max")
-            case Exponential(base_, multiplier_, max_):
-                base, multiplier, increment = seconds(base_, "base"), float(multiplier_), 0.0
-                most = seconds(max_, "max")
-        if not (math.isfinite(multiplier) and multiplier >= 1):
-            message = f"multiplier is {multiplier!r}; expected a number of 1 or more."
-            raise errors.DefinitionError(message)
-        return Retry(
-            max_attempts=self.max_attempts,
-            base=base,
-            multiplier=multiplier,
-            increment=increment,
-            max_delay=min(most, MAX_DELAY_SECONDS),
-            timeout=timeout,
-            jitter=self.jitter,
+        return msgspec.structs.replace(
+            _recorded_backoff(self.backoff), max_attempts=self.max_attempts, timeout=timeout, jitter=self.jitter
         )
+
+
+def _recorded_backoff(backoff: Backoff) -> Retry:
+    match backoff:
+        case Fixed(delay):
+            return Retry(base=seconds(delay, "delay"))
+        case Linear(base, most):
+            step = seconds(base, "base")
+            return Retry(base=step, increment=step, max_delay=_bounded(most))
+        case Exponential(base, multiplier, most):
+            if not (math.isfinite(multiplier) and multiplier >= 1):
+                message = f"multiplier is {multiplier!r}; expected a number of 1 or more."
+                raise errors.DefinitionError(message)
+            return Retry(base=seconds(base, "base"), multiplier=float(multiplier), max_delay=_bounded(most))
+
+
+def _bounded(most: Duration) -> float:
+    return min(seconds(most, "max"), MAX_DELAY_SECONDS)
 
 
 def delay_seconds(retry: Retry, failed_attempts: int, *, draw: float = 0.0) -> float:

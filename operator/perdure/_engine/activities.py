@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import dataclasses
-import datetime as dt
+import datetime
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
@@ -30,7 +30,7 @@ from perdure._core.replay import Operation
 from perdure._engine.clock import Clock
 from perdure._engine.resident import Resident
 
-__all__ = ["ActivityRunner", "FailedAttempt", "Job", "Known", "failure_columns"]
+__all__ = ["ActivityRunner", "Capacity", "FailedAttempt", "Job", "Known", "failure_columns"]
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Known:
 
     failed_attempts: int
     losses: int
-    visible_at: dt.datetime
+    visible_at: datetime.datetime
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -51,7 +51,7 @@ class Job:
 
     resident: Resident
     command: history.ScheduleActivity
-    asked_at: dt.datetime
+    asked_at: datetime.datetime
     failed_attempts: int = 0
     has_row: bool = False
     is_cancelled: bool = False
@@ -68,16 +68,23 @@ class FailedAttempt:
     failure: failure.Failure
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many attempts run at once, and how many threads sync functions share."""
+
+    attempts: int
+    threads: int
+
+
 class ActivityRunner:
-    """Runs the activities of this worker's residents, at most `max_activities` at once."""
+    """Runs the activities of this worker's residents, at most `capacity` at once."""
 
     def __init__(
         self,
         registry: ActivityRegistry,
         clock: Clock,
         *,
-        max_activities: int,
-        threads: int,
+        capacity: Capacity,
         kubernetes: Callable[[str], KubernetesApi] | None,
         record: Callable[[FailedAttempt], Awaitable[bool]],
         deliver: Callable[[Resident, history.Event], None],
@@ -85,8 +92,8 @@ class ActivityRunner:
         """`record` writes a failed attempt (False: no longer ours); `deliver` takes the one final result."""
         self._registry = registry
         self._clock = clock
-        self._slots = asyncio.Semaphore(max_activities)
-        self._threads = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="perdure-activity")
+        self._slots = asyncio.Semaphore(capacity.attempts)
+        self._threads = concurrent.futures.ThreadPoolExecutor(capacity.threads, thread_name_prefix="perdure-activity")
         self._kubernetes = kubernetes
         self._record = record
         self._deliver = deliver
@@ -175,12 +182,15 @@ class ActivityRunner:
             return failed
         if command.total_timeout is None or self._remaining(job) > delay:
             return None
-        message = f"The total timeout of {command.total_timeout:g} s has no room for another attempt; last error: {failed.message}"
+        message = (
+            f"The total timeout of {command.total_timeout:g} s has no room for another attempt; "
+            f"last error: {failed.message}"
+        )
         return msgspec.structs.replace(failed, code=errors.ActivityTimeoutError.code, message=message)
 
     def _remaining(self, job: Job) -> float:
         total = cast("float", job.command.total_timeout)
-        return self._clock.seconds_until(job.asked_at + dt.timedelta(seconds=total))
+        return self._clock.seconds_until(job.asked_at + datetime.timedelta(seconds=total))
 
     def _timeout(self, job: Job) -> float | None:
         """Give what bounds this attempt: its own timeout or what is left of the total one."""
@@ -193,14 +203,16 @@ class ActivityRunner:
         """Make one attempt; give its result or what went wrong."""
         command, attempt = job.command, job.failed_attempts + 1
         seconds = self._timeout(job)
+        scope = asyncio.timeout(seconds)
         try:
             definition = self._find(command.name)
-            async with asyncio.timeout(seconds) as scope:
+            async with scope:
                 result = await self._call(definition, job, attempt)
             data = payload.encode(result, f"result of activity {command.name}")
             return history.ActivityCompleted(command.seq, msgspec.Raw(data))
         except asyncio.CancelledError:
-            if job.is_cancelled or job.resident.is_gone or (task := asyncio.current_task()) is None or task.cancelling():
+            task = asyncio.current_task()
+            if job.is_cancelled or job.resident.is_gone or (task is not None and task.cancelling()):
                 raise
             error: BaseException = errors.ActivityError("the activity cancelled itself", type="CancelledError")
         except TimeoutError as raised:
@@ -211,8 +223,13 @@ class ActivityRunner:
             error = raised
         failed = failure.of(error, activity=command.name, attempts=attempt)
         _log.warning(
-            "activity attempt failed", instance=job.resident.instance_id, activity=command.name, attempt=attempt,
-            error=failed.message, error_type=failed.type, retryable=failed.retryable,
+            "activity attempt failed",
+            instance=job.resident.instance_id,
+            activity=command.name,
+            attempt=attempt,
+            error=failed.message,
+            error_type=failed.type,
+            retryable=failed.retryable,
         )
         return failed
 
@@ -220,7 +237,7 @@ class ActivityRunner:
         definition = self._registry.find_or_none(name)
         if definition is None:
             known = ", ".join(self._registry.names()) or "none"
-            message = f"No activity {name!r} is registered on this worker. Known: {known}. Add it to an activity registry."
+            message = f"No activity {name!r} is registered on this worker. Known: {known}. Add it to a registry."
             raise errors.UnknownActivityError(message, retryable=False, activity=name)
         return definition
 
@@ -255,7 +272,12 @@ def _poison(command: history.ScheduleActivity, known: Known) -> failure.Failure:
         "Look at what it does to memory and to the process."
     )
     return failure.Failure(
-        code="PERDURE-1305", type="Poison", message=message, retryable=False, attempts=known.losses, activity=command.name
+        code=errors.ActivityPoisonError.code,
+        type=errors.ActivityPoisonError.__name__,
+        message=message,
+        retryable=False,
+        attempts=known.losses,
+        activity=command.name,
     )
 
 

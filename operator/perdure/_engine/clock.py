@@ -6,7 +6,7 @@ by is measured with the event loop's monotonic clock; the worker's own wall cloc
 
 from __future__ import annotations
 
-import datetime as dt
+import datetime
 from collections.abc import Callable
 
 __all__ = ["Clock"]
@@ -18,11 +18,11 @@ class Clock:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         """Use `monotonic` (seconds) between looks; `sync` must come before the first `now`."""
         self._monotonic = monotonic
-        self._base = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+        self._base = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
         self._at = 0.0
         self.is_synced = False
 
-    def sync(self, database_now: dt.datetime) -> None:
+    def sync(self, database_now: datetime.datetime) -> None:
         """Take a look: the database has just said `database_now`.
 
         The answer is as old as its way back took. It is taken as if it were said now, so this clock is late by that
@@ -31,10 +31,10 @@ class Clock:
         self._base, self._at = database_now, self._monotonic()
         self.is_synced = True
 
-    def now(self) -> dt.datetime:
+    def now(self) -> datetime.datetime:
         """Give the database's time (aware, UTC)."""
-        return self._base + dt.timedelta(seconds=self._monotonic() - self._at)
+        return self._base + datetime.timedelta(seconds=self._monotonic() - self._at)
 
-    def seconds_until(self, moment: dt.datetime) -> float:
+    def seconds_until(self, moment: datetime.datetime) -> float:
         """Give how far away a moment of database time is; negative when it has passed."""
         return (moment - self.now()).total_seconds()

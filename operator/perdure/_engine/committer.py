@@ -15,18 +15,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import datetime as dt
+import datetime
 import uuid
 from collections.abc import Callable, Sequence
 
-import asyncpg
 import structlog
 
 from perdure import errors
 from perdure._core import failure, history, lifecycle, limits, replay
 from perdure._engine.clock import Clock
 from perdure._engine.resident import Resident
-from perdure._store.store import Store, is_transient, retrying
+from perdure._store.store import REFUSALS, Record, Store, is_transient, retrying
 
 __all__ = ["Committer", "TakenTurn"]
 
@@ -38,7 +37,7 @@ class TakenTurn:
     """A turn that was taken in memory and is to be committed."""
 
     resident: Resident
-    at: dt.datetime
+    at: datetime.datetime
     events: list[history.Event]
     turned: replay.Turned
     messages: list[int]
@@ -118,8 +117,13 @@ class Committer:
         reason = "Nondeterministic" if isinstance(error, errors.NondeterminismError) else "ReplayFailed"
         _log.error("instance put on hold", instance=resident.instance_id, reason=reason, error=failed.message)
         await self._store.fetch_patiently(
-            "hold", self._owner_id, resident.instance_id, resident.turn, reason,
-            lifecycle.encode_failure(failed), limits.HOLD_RETRY_SECONDS,
+            "hold",
+            self._owner_id,
+            resident.instance_id,
+            resident.turn,
+            reason,
+            lifecycle.encode_failure(failed),
+            limits.HOLD_RETRY_SECONDS,
         )
         self._on_held(resident, failed)
 
@@ -141,7 +145,7 @@ class Committer:
         arguments = _columns(turns)
         is_unsure = False
 
-        async def send() -> list[asyncpg.Record]:
+        async def send() -> list[Record]:
             nonlocal is_unsure
             try:
                 return await self._store.fetch("commit_turns", self._owner_id, *arguments)
@@ -151,7 +155,7 @@ class Committer:
 
         try:
             rows = await retrying(send, doing="commit turns", availability=self._store.availability)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, OverflowError) as error:
+        except REFUSALS as error:
             return await self._send_halves(turns, error)
         accepted = {row["instance_id"] for row in rows}
         if is_unsure and len(accepted) < len(turns):

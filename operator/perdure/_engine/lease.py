@@ -8,13 +8,15 @@ Whoever has a lease reaps those who have none.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import uuid
 from collections.abc import Callable
+from typing import cast
 
 import structlog
 
 from perdure._engine.clock import Clock
-from perdure._store.store import Control, Store, is_transient
+from perdure._store.store import Control, Record, Store, is_transient
 
 __all__ = ["Lease", "LeaseLost"]
 
@@ -32,7 +34,14 @@ class Lease:
     """Registers, renews, listens, reaps."""
 
     def __init__(
-        self, store: Store, clock: Clock, worker_id: uuid.UUID, *, seconds: float, orchestrations: list[str], wake: Callable[[], None]
+        self,
+        store: Store,
+        clock: Clock,
+        worker_id: uuid.UUID,
+        *,
+        seconds: float,
+        orchestrations: list[str],
+        wake: Callable[[], None],
     ) -> None:
         """Hold a lease of `seconds` for `worker_id`; call `wake` when there may be work."""
         self._store = store
@@ -70,7 +79,7 @@ class Lease:
             row = await control.fetchrow(
                 "worker_register", self._worker_id, self._seconds, description, self._orchestrations
             )
-            self._note(row is not None and row["now"])
+            self._note(cast("Record", row)["now"])
             self._is_registered = True
             self.registered.set()
         self._wake()  # whatever was notified while nobody listened
@@ -85,7 +94,7 @@ class Lease:
                 self._wake()
             await asyncio.sleep(self._seconds / _HEARTBEATS_PER_LEASE)
 
-    def _note(self, now: object) -> None:
-        self._clock.sync(now)  # type: ignore[arg-type]
+    def _note(self, now: datetime.datetime) -> None:
+        self._clock.sync(now)
         self._renewed_at = asyncio.get_running_loop().time()
         self._store.availability.regained()

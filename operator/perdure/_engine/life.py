@@ -9,17 +9,17 @@ be dropped at any line; the database has it all.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
+import datetime
 import os
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 
 from perdure._core import definition, failure, history, limits
-from perdure._engine.activities import ActivityRunner, FailedAttempt, Known, failure_columns
+from perdure._engine.activities import ActivityRunner, Capacity, FailedAttempt, Known, failure_columns
 from perdure._engine.claimer import Claimer, Loaded, offered
 from perdure._engine.clock import Clock
 from perdure._engine.committer import Committer, TakenTurn
@@ -48,25 +48,39 @@ class Life:
         self.clock = Clock(asyncio.get_running_loop().time)
         self.timers = Timers(self.clock, self._deliver)
         self.committer = Committer(
-            store, self.clock, self.worker_id,
-            on_committed=self._committed, on_lost=self._evict, on_held=self._held,
+            store,
+            self.clock,
+            self.worker_id,
+            on_committed=self._committed,
+            on_lost=self._evict,
+            on_held=self._held,
         )
         self.runner = ActivityRunner(
-            worker.activities, self.clock,
-            max_activities=settings.max_activities, threads=settings.activity_threads,
-            kubernetes=worker.kubernetes, record=self._record, deliver=self._deliver,
+            worker.activities,
+            self.clock,
+            capacity=Capacity(settings.max_activities, settings.activity_threads),
+            kubernetes=worker.kubernetes,
+            record=self._record,
+            deliver=self._deliver,
         )
         self.claimer = Claimer(
-            store, worker.orchestrations, self.worker_id,
-            residents=self.residents, max_instances=settings.max_instances, poll_seconds=settings.poll_seconds,
+            store,
+            worker.orchestrations,
+            self.worker_id,
+            residents=self.residents,
+            max_instances=settings.max_instances,
+            poll_seconds=settings.poll_seconds,
         )
         self.claimer.on_loaded = self._take_up
         self.claimer.on_news = self.committer.mark
         self.claimer.hold = self.committer.hold
         self.claimer.release = self._release
         self.lease = Lease(
-            store, self.clock, self.worker_id,
-            seconds=settings.lease_seconds, orchestrations=definition.describe(worker.orchestrations),
+            store,
+            self.clock,
+            self.worker_id,
+            seconds=settings.lease_seconds,
+            orchestrations=definition.describe(worker.orchestrations),
             wake=self.claimer.nudge,
         )
         self._failures: Batcher[FailedAttempt, bool] = Batcher(self._write_failures)
@@ -77,8 +91,8 @@ class Life:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Live until `stop` (then give everything back) or until the lease is lost."""
-        loops = [self.lease.run(_description()), self._work(), stop.wait()]
-        tasks = [asyncio.ensure_future(loop) for loop in loops]
+        loops: list[Coroutine[object, object, object]] = [self.lease.run(_description()), self._work(), stop.wait()]
+        tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -156,7 +170,8 @@ class Life:
                     row = known.get(seq)
                     counted = losses.get((resident.instance_id, seq))
                     if counted is not None:
-                        row = Known(row.failed_attempts if row else 0, counted, row.visible_at if row else self.clock.now())
+                        failed, due = (row.failed_attempts, row.visible_at) if row else (0, self.clock.now())
+                        row = Known(failed, counted, due)
                     self.runner.start(resident, operation, row)
             if execution.cancelled_at is not None:
                 self._set_grace(resident)
@@ -218,7 +233,7 @@ class Life:
     def _set_grace(self, resident: Resident) -> None:
         cancelled_at = resident.execution.cancelled_at
         if cancelled_at is not None:
-            grace = dt.timedelta(seconds=self.worker.settings.cancel_grace_seconds)
+            grace = datetime.timedelta(seconds=self.worker.settings.cancel_grace_seconds)
             self.timers.add(cancelled_at + grace, resident, history.GraceEnded())
 
     def _held(self, resident: Resident, _: failure.Failure) -> None:
@@ -263,7 +278,7 @@ class Life:
         return [(a.job.resident.instance_id, a.job.command.seq) in written for a in attempts]
 
 
-async def _end(tasks: Sequence[asyncio.Future[object]]) -> None:
+async def _end(tasks: Sequence[asyncio.Task[object]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -271,4 +286,3 @@ async def _end(tasks: Sequence[asyncio.Future[object]]) -> None:
 
 def _description() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
-

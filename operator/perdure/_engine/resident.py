@@ -8,7 +8,7 @@ whatever still arrives for it is dropped.
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
+import datetime
 import uuid
 from typing import TYPE_CHECKING
 
@@ -54,12 +54,12 @@ class Resident:
         """Whether it only waits: no activity here, no turn to take or under way."""
         return not (self.jobs or self.events or self.is_queued or self.is_in_flight)
 
-    def next_timer_or_none(self) -> dt.datetime | None:
+    def next_timer_or_none(self) -> datetime.datetime | None:
         """Give the moment of its earliest timer."""
         commands = (operation.command for operation in self.execution.pending.values())
         return min((c.fire_at for c in commands if isinstance(c, history.CreateTimer)), default=None)
 
-    def wake_at_or_none(self, now: dt.datetime) -> dt.datetime | None:
+    def wake_at_or_none(self, now: datetime.datetime) -> datetime.datetime | None:
         """Give when the next owner has something to do: now for work under way, else the earliest timer."""
         if not self.is_idle or self._has_pending_activity() or self.execution.is_cancelling or self.turn == 0:
             return now

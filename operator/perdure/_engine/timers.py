@@ -8,7 +8,7 @@ comes to the top.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
+import datetime
 import heapq
 import itertools
 from collections.abc import Callable
@@ -27,11 +27,11 @@ class Timers:
         """Call `deliver` for each event that comes due."""
         self._clock = clock
         self._deliver = deliver
-        self._heap: list[tuple[dt.datetime, int, Resident, history.Event]] = []
+        self._heap: list[tuple[datetime.datetime, int, Resident, history.Event]] = []
         self._order = itertools.count()
         self._alarm: asyncio.TimerHandle | None = None
 
-    def add(self, fire_at: dt.datetime, resident: Resident, event: history.Event) -> None:
+    def add(self, fire_at: datetime.datetime, resident: Resident, event: history.Event) -> None:
         """Deliver `event` to `resident` at `fire_at`."""
         heapq.heappush(self._heap, (fire_at, next(self._order), resident, event))
         if self._heap[0][2] is resident:

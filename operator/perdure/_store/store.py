@@ -9,15 +9,17 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Self
+from typing import Final, Self
 
 import asyncpg
 
 from perdure._store import connect, statements
 
-__all__ = ["Availability", "Control", "Record", "Store", "is_transient", "retrying"]
+__all__ = ["REFUSALS", "Availability", "Control", "Record", "Store", "is_transient", "retrying"]
 
 Record = asyncpg.Record
+REFUSALS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, OverflowError)
+"""What a statement raises that the database, or asyncpg before it, will not take as it is."""
 Availability = connect.Availability
 is_transient = connect.is_transient
 retrying = connect.retrying
@@ -37,7 +39,11 @@ class Control:
 
     async def listen(self, channel: str, callback: Callable[[], object]) -> None:
         """Call back, in the event loop, whenever somebody notifies `channel`."""
-        await self._connection.add_listener(channel, lambda *_: callback())
+
+        def heard(*_: object) -> None:
+            callback()
+
+        await self._connection.add_listener(channel, heard)
 
     async def reap(self) -> list[str]:
         """Free the instances of all workers whose lease has ended; give their ids."""
