@@ -60,8 +60,13 @@ class Ended:
         ]
 
 
-def drive(definition: AnyOrchestration, input: object, *, activities: dict[str, Plain]) -> Ended:
-    """Run an orchestration to its end; `activities` by the last part of their name."""
+def drive(
+    definition: AnyOrchestration, input: object, *, activities: dict[str, Plain], cancel_at_timer: str = ""
+) -> Ended:
+    """Run an orchestration to its end; `activities` by the last part of their name.
+
+    Timers fire at once. With `cancel_at_timer` the run is cancelled for that reason when it first waits for one.
+    """
     now = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
     started = msgspec.Raw(payload.encode(input, "input"))
     events: list[history.Event] = [
@@ -73,11 +78,22 @@ def drive(definition: AnyOrchestration, input: object, *, activities: dict[str, 
         for turn in turns:
             execution.replay(turn)
         turned = execution.advance(now, events)
+        execution.close()
         turns.append(history.decode_turn(now, history.encode_turn(events, turned.commands)))
         if turned.outcome is not None:
             return Ended(turned.outcome, [command for turn in turns for command in turn.commands])
-        asked = [command for command in turned.commands if isinstance(command, history.ScheduleActivity)]
-        events = [_perform(command, activities[command.name.rpartition("::")[2]]) for command in asked]
+        events = []
+        for command in turned.commands:
+            match command:
+                case history.ScheduleActivity():
+                    events.append(_perform(command, activities[command.name.rpartition("::")[2]]))
+                case history.CreateTimer() if cancel_at_timer:
+                    events.append(history.CancelRequested(cancel_at_timer))
+                case history.CreateTimer():
+                    events.append(history.TimerFired(command.seq))
+                    now = max(now, command.fire_at)
+                case _:
+                    pass  # what is shown to people, or given up, brings no event
         now += datetime.timedelta(seconds=1)
 
 
