@@ -70,6 +70,12 @@ bench: setup ## The workloads: make bench ONLY=W1,W6 PEERS=1
 demo: setup ## From nothing to a finished Orchestration, with a worker killed in the middle.
 	@$(BIN)/python -m tests.demo
 
+cluster-up: setup ## A real API server, and its .cluster/kubeconfig: yours, kind, or a local control plane.
+	@$(BIN)/python -m tests.cluster up
+
+cluster-down: setup ## Remove what cluster-up made.
+	@$(BIN)/python -m tests.cluster down
+
 run: setup cluster-up ## The operator on the cluster of .cluster/kubeconfig, with a Postgres of its own.
 	@KUBECONFIG=.cluster/kubeconfig $(BIN)/perdure run
 

