@@ -45,7 +45,7 @@ types: setup ## mypy, strict, for the operator, the workflows, the activities an
 # --- running the tests -----------------------------------------------------------------------------------------------
 
 unit: setup ## The pure core and the tidiness of the tree: no database, no cluster, seconds.
-	$(PYTEST) tests/test_tidy.py tests/unit
+	$(PYTEST) tests/test_tidy.py tests/test_pages.py tests/unit
 
 store: setup ## Every statement against a real Postgres.
 	$(PYTEST) tests/store
@@ -57,7 +57,7 @@ e2e: setup ## The operator against a real API server and a real Postgres.
 	$(PYTEST) tests/cluster tests/e2e
 
 floors: setup ## Unit, store and engine tests in one run: all that needs no cluster.
-	$(PYTEST) tests/test_tidy.py tests/unit tests/store tests/engine
+	$(PYTEST) tests/test_tidy.py tests/test_pages.py tests/unit tests/store tests/engine
 
 test: setup lint types ## Everything that needs no more than this machine.
 	$(PYTEST)

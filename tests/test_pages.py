@@ -1,0 +1,84 @@
+"""What the pages say is true: their links lead somewhere, their commands exist, their examples are the real thing.
+
+A page that quotes code quotes a file that the tests run; a page that shows a resource shows one that would run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from perdure._core import payload
+from perdure._kube.api.orchestration import OrchestrationSpec
+from tests.tree import ROOT, files, none_of, text
+from workflows import registry
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+MAKE = re.compile(r"(?:`|^)(?:[A-Z_]+=\S+ )*make ([a-z0-9-]+)", re.MULTILINE)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ELISION = re.compile(r"^\s*\.\.\.$\n?", re.MULTILINE)
+
+RUN_BY_ITSELF = Path("docs/writing-workflows.md")
+"""A package of its own stands on this page; `tests/unit/test_docs.py` takes it from there and runs it."""
+
+
+def pages() -> list[Path]:
+    """Name every page."""
+    return [path for path in files() if path.suffix == ".md"]
+
+
+def blocks(language: str) -> Iterator[tuple[Path, str]]:
+    """Yield the examples in this language, each with its page."""
+    for page in pages():
+        for found, content in BLOCK.findall(text(page)):
+            if found == language:
+                yield page, content
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link of every page leads to a file."""
+    none_of(
+        f"{page}: {target}"
+        for page in pages()
+        for target in LINK.findall(text(page))
+        if "://" not in target and not target.startswith(("#", "mailto:"))
+        if not (ROOT / page.parent / target.partition("#")[0]).exists()
+    )
+
+
+def test_commands_exist() -> None:
+    """Every `make` that a page tells people to type is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z0-9-]+):", text(Path("Makefile")), flags=re.MULTILINE))
+
+    none_of(
+        f"{page}: make {target}" for page in pages() for target in MAKE.findall(text(page)) if target not in targets
+    )
+
+
+def test_quoted_code_is_the_code_that_runs() -> None:
+    """Every Python example is quoted from one offered workflow or activity, `...` standing for what is left out."""
+    offered = [text(path) for path in files() if path.suffix == ".py" and path.parts[0] in {"activities", "workflows"}]
+
+    none_of(
+        f"{page}: {content.splitlines()[0]}"
+        for page, content in blocks("python")
+        if page != RUN_BY_ITSELF
+        if not any(all(part in source for part in ELISION.split(content)) for source in offered)
+    )
+
+
+def test_shown_resources_would_run() -> None:
+    """Every Orchestration that a page shows is valid, names an offered workflow, and has an input that fits."""
+    known = registry.create_orchestration_registry()
+    shown = [document for _, content in blocks("yaml") for document in yaml.safe_load_all(content)]
+
+    specs = [OrchestrationSpec.model_validate(one["spec"]) for one in shown if one.get("kind") == "Orchestration"]
+
+    assert specs
+    for spec in specs:
+        definition = known.latest_or_none(spec.orchestration)
+        assert definition is not None
+        payload.decoder(definition.signature.input_type)(payload.encode(spec.input, "input"))
