@@ -137,9 +137,7 @@ class OrchestrationContext:
         self, *awaitables: Awaitable[T], return_exceptions: bool
     ) -> futures.DurableFuture[list[T | BaseException]]: ...
 
-    def join(
-        self, *awaitables: Awaitable[object], return_exceptions: bool = False
-    ) -> futures.DurableFuture[list[object]]:
+    def join(self, *awaitables: Awaitable[object], return_exceptions: bool = False) -> futures.DurableFuture[object]:
         """Wait for all; awaiting gives the results in argument order.
 
         All run to their end even when one fails; then the first error in argument order is raised, or, with

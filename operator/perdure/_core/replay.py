@@ -247,7 +247,10 @@ class Execution:
 
 
 def _grace_failure() -> failure.Failure:
-    message = "Compensation did not end within its grace after the cancel; the instance was ended by force."
+    message = (
+        "The instance was ended by force after a cancel: its compensation did not end within its grace, or its code no "
+        "longer fits its history."
+    )
     return failure.Failure(code="PERDURE-1205", type="GraceEnded", message=message, retryable=False)
 
 

@@ -160,8 +160,17 @@ class Claimer:
             for turn in turns:
                 execution.replay(history.decode_turn(turn["at"], turn["body"]))
         except Exception as error:  # noqa: BLE001 - whatever one history does, the others go on
-            await self.hold(resident, error)
-            return None
+            messages = await self._store.fetch_patiently("inbox_load", [resident.instance_id])
+            if not messages:
+                await self.hold(resident, error)
+                return None
+            # A cancel waits that this code can never take in: end the instance without it.
+            execution.close()
+            resident.execution = replay.Execution(definition, execution.identity)
+            for message in messages:
+                _take_in(resident, message)
+            resident.events.append(history.GraceEnded())
+            return resident
         if row["turn"] == 0:
             started = history.OrchestrationStarted(
                 definition.name, definition.version, msgspec.Raw(row["input"]), history.PROTOCOL
@@ -182,9 +191,7 @@ class Claimer:
             resident = self._residents.get(row["instance_id"])
             if resident is None or resident.is_gone or row["message_id"] in resident.seen_messages:
                 continue
-            resident.seen_messages.add(row["message_id"])
-            resident.messages.append(row["message_id"])
-            resident.events.append(history.CancelRequested(_decode_message(row["payload"]).reason))
+            _take_in(resident, row)
             self.on_news(resident)
 
 
@@ -193,6 +200,13 @@ def offered(registry: OrchestrationRegistry) -> tuple[list[str], list[str]]:
     pairs = [(definition.name, definition.version) for definition in registry]
     pairs += [(name, "") for name in registry.names()]
     return [name for name, _ in pairs], [version for _, version in pairs]
+
+
+def _take_in(resident: Resident, row: Record) -> None:
+    """Make an event of a message; the commit of the turn that it enters deletes it."""
+    resident.seen_messages.add(row["message_id"])
+    resident.messages.append(row["message_id"])
+    resident.events.append(history.CancelRequested(_decode_message(row["payload"]).reason))
 
 
 def _known(row: Record) -> Known:

@@ -6,10 +6,15 @@ by is measured with the event loop's monotonic clock; the worker's own wall cloc
 
 from __future__ import annotations
 
+import collections
 import datetime
 from collections.abc import Callable
 
 __all__ = ["Clock"]
+
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_LOOKS = 8
 
 
 class Clock:
@@ -18,22 +23,21 @@ class Clock:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         """Use `monotonic` (seconds) between looks; `sync` must come before the first `now`."""
         self._monotonic = monotonic
-        self._base = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-        self._at = 0.0
-        self.is_synced = False
+        self._looks: collections.deque[float] = collections.deque(maxlen=_LOOKS)
+        self._offset = 0.0
 
     def sync(self, database_now: datetime.datetime) -> None:
         """Take a look: the database has just said `database_now`.
 
-        The answer is as old as its way back took. It is taken as if it were said now, so this clock is late by that
-        and never early: no timer fires before its time.
+        The answer is as old as its way back took. It is taken as if it were said now, so each look is late by that and
+        never early: no timer fires before its time. Of the last looks the least late one is kept.
         """
-        self._base, self._at = database_now, self._monotonic()
-        self.is_synced = True
+        self._looks.append((database_now - _EPOCH).total_seconds() - self._monotonic())
+        self._offset = max(self._looks)
 
     def now(self) -> datetime.datetime:
         """Give the database's time (aware, UTC)."""
-        return self._base + datetime.timedelta(seconds=self._monotonic() - self._at)
+        return _EPOCH + datetime.timedelta(seconds=self._offset + self._monotonic())
 
     def seconds_until(self, moment: datetime.datetime) -> float:
         """Give how far away a moment of database time is; negative when it has passed."""

@@ -160,6 +160,7 @@ class Life:
 
     async def _take_up(self, loaded: list[Loaded]) -> None:
         """Go on where the last owner stopped: timers, activities without a result, first turns."""
+        await self._resume_held([item.resident for item in loaded if item.resident.phase == "Suspended"])
         losses = await self._count_losses([item for item in loaded if item.is_recovered])
         for resident, known in ((item.resident, item.known) for item in loaded):
             execution = resident.execution
@@ -177,6 +178,16 @@ class Life:
                 self._set_grace(resident)
             if resident.events:
                 self.committer.mark(resident)
+
+    async def _resume_held(self, residents: Sequence[Resident]) -> None:
+        """Take instances off hold whose replay went through: the code fits their history again."""
+        if not residents:
+            return
+        ids = [resident.instance_id for resident in residents]
+        await self.worker.store.fetch_patiently("resume_held", self.worker_id, ids)
+        for resident in residents:
+            resident.phase = "Running"
+            self._show(resident, phase_changed=True)
 
     async def _count_losses(self, recovered: Sequence[Loaded]) -> dict[tuple[str, int], int]:
         """Write down, before they are run again, that a worker died while these activities ran."""
@@ -206,6 +217,8 @@ class Life:
         phase, resident.phase = resident.phase, turn.phase
         self._show(resident, phase_changed=phase != resident.phase)
         if turn.turned.outcome is not None:
+            if len(self.residents) >= worker.settings.max_instances:
+                self.claimer.nudge()  # there is room again
             self._evict(resident)
             worker.tell_finished(resident.instance_id)
             self._finished_news.set()

@@ -93,7 +93,9 @@ class Worker:
     def finished(self, instance_id: str) -> asyncio.Future[None]:
         """Give a future that is done when an instance has ended here; ends elsewhere do not show in it."""
         future = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(instance_id, []).append(future)
+        waiters = self._waiters.setdefault(instance_id, [])
+        waiters.append(future)
+        future.add_done_callback(lambda _: self._forget(instance_id, future))
         return future
 
     def tell_finished(self, instance_id: str) -> None:
@@ -101,6 +103,14 @@ class Worker:
         for future in self._waiters.pop(instance_id, ()):
             if not future.done():
                 future.set_result(None)
+
+    def _forget(self, instance_id: str, future: asyncio.Future[None]) -> None:
+        """Keep no waiter whose instance ended elsewhere or who has gone away."""
+        waiters = self._waiters.get(instance_id, [])
+        if future in waiters:
+            waiters.remove(future)
+        if not waiters:
+            self._waiters.pop(instance_id, None)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then give everything back."""
