@@ -20,7 +20,7 @@ from perdure._core.definition import AnyOrchestration, OrchestrationDefinition
 from perdure._core.failure import Failure
 from perdure._store import migrate as migration
 from perdure._store.batching import Batcher
-from perdure._store.store import Record, Store, is_transient
+from perdure._store.store import Record, Store, is_transient, translated
 
 __all__ = ["Client", "Failure", "InstanceFilter", "InstanceHandle", "InstanceInfo", "InstancePage", "LocalWorker"]
 
@@ -172,7 +172,7 @@ class Client:
 
         Raises `InstanceNotFoundError` when there is none.
         """
-        rows = await self._store.fetch("instance_cancel", instance_id, _encode({"reason": reason}))
+        rows = await self._fetch("instance_cancel", instance_id, _encode({"reason": reason}))
         if not rows:
             await self.get_instance_info(instance_id)
         elif self._worker is not None:
@@ -182,7 +182,7 @@ class Client:
 
     async def get_instance_info(self, instance_id: str) -> InstanceInfo:
         """Give an instance. Raises `InstanceNotFoundError` when there is none."""
-        rows = await self._store.fetch("instance_get", [instance_id])
+        rows = await self._fetch("instance_get", [instance_id])
         if not rows:
             message = f"There is no instance {instance_id!r} in this database; `perdure list` shows what there is."
             raise errors.InstanceNotFoundError(message)
@@ -205,30 +205,35 @@ class Client:
     ) -> InstancePage:
         """Give one page of instances, in one query."""
         wanted = filter or InstanceFilter()
-        rows = await self._store.fetch("instance_list", wanted.phase, wanted.name, wanted.id_prefix, after, size)
+        rows = await self._fetch("instance_list", wanted.phase, wanted.name, wanted.id_prefix, after, size)
         items = [_info(row) for row in rows]
         return InstancePage(items, items[-1].instance_id if len(items) == size else None)
 
     async def get_history(self, instance_id: str, execution: int | None = None) -> list[history.Turn]:
         """Give the turns of an execution (of the current one when None), in order."""
-        rows = await self._store.fetch("history_get", instance_id, execution)
+        rows = await self._fetch("history_get", instance_id, execution)
         if not rows:
             await self.get_instance_info(instance_id)
         return [history.decode_turn(row["at"], row["body"]) for row in rows]
 
     # Inside.
 
+    async def _fetch(self, name: str, *arguments: object) -> list[Record]:
+        """Run a statement; a database that is away is `DatabaseUnavailableError`, and the call may be made again."""
+        with translated():
+            return await self._store.fetch(name, *arguments)
+
     async def _write_starts(self, starts: list[_Start]) -> list[bool]:
         """Write many starts in one statement; an id given twice in one batch is created once."""
         first = {start.instance_id: start for start in reversed(starts)}
         columns = zip(*((s.instance_id, s.name, s.version, s.input, "") for s in first.values()), strict=True)
-        rows = await self._store.fetch("instance_start", *(list(column) for column in columns))
+        rows = await self._fetch("instance_start", *(list(column) for column in columns))
         created = {row["instance_id"] for row in rows}
         return [start.instance_id in created and first[start.instance_id] is start for start in starts]
 
     async def _check_same(self, start: _Start) -> None:
         """An id that is taken must be taken by the same request."""
-        row = (await self._store.fetch("instance_get", [start.instance_id]))[0]
+        row = (await self._fetch("instance_get", [start.instance_id]))[0]
         wrong = [
             f"{what} is {found!r}, asked for {asked!r}"
             for what, found, asked in (
@@ -284,7 +289,7 @@ class Client:
     async def _resolve_finished(self) -> None:
         if not self._waiting:
             return
-        for row in await self._store.fetch("instance_finished", list(self._waiting)):
+        for row in await self._fetch("instance_finished", list(self._waiting)):
             for future in self._waiting.pop(row["instance_id"], []):
                 if not future.done():
                     future.set_result(None)

@@ -76,6 +76,25 @@ class Capacity:
     threads: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Logger:
+    """A logger that names its attempt in each line; binding one in advance would cost more than most activities."""
+
+    of: ActivityInfo
+
+    def info(self, event: str, **fields: object) -> None:
+        _log.info(event, **self._who(), **fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        _log.warning(event, **self._who(), **fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        _log.error(event, **self._who(), **fields)
+
+    def _who(self) -> dict[str, object]:
+        return {"instance": self.of.instance_id, "activity": self.of.activity, "attempt": self.of.attempt}
+
+
 class ActivityRunner:
     """Runs the activities of this worker's residents, at most `capacity` at once."""
 
@@ -262,8 +281,7 @@ class ActivityRunner:
             attempt=attempt,
             run_as=resident.run_as,
         )
-        logger = _log.bind(instance=info.instance_id, activity=info.activity, attempt=attempt)
-        return ActivityContext(info, logger, self._kubernetes)
+        return ActivityContext(info, _Logger(info), self._kubernetes)
 
 
 def _poison(command: history.ScheduleActivity, known: Known) -> failure.Failure:

@@ -15,7 +15,7 @@ import asyncpg
 
 from perdure._store import connect, statements
 
-__all__ = ["REFUSALS", "Availability", "Control", "Record", "Store", "is_transient", "retrying"]
+__all__ = ["REFUSALS", "Availability", "Control", "Record", "Store", "is_transient", "retrying", "translated"]
 
 Record = asyncpg.Record
 REFUSALS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, OverflowError)
@@ -23,6 +23,7 @@ REFUSALS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, Ov
 Availability = connect.Availability
 is_transient = connect.is_transient
 retrying = connect.retrying
+translated = connect.translated
 
 
 class Control:
