@@ -10,8 +10,6 @@ import rich.table
 
 from tests.bench.workloads import WORKLOADS, Result
 
-__all__ = ["as_json", "table"]
-
 
 def table(results: Mapping[str, Result]) -> rich.table.Table:
     """Give the numbers beside their goals."""

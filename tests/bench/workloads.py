@@ -19,8 +19,6 @@ from perdure.client import InstanceFilter
 from tests.bench import code
 from tests.bench.stage import Stage
 
-__all__ = ["WORKLOADS", "Result", "Workload"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Result:
