@@ -9,7 +9,6 @@ from __future__ import annotations
 from perdure import ActivityContext, OrchestrationContext, activity, orchestration
 from perdure._core.definition import AnyActivity, AnyOrchestration
 
-
 Named = AnyOrchestration
 _TEXT = "x" * 110
 

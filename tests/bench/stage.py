@@ -21,7 +21,6 @@ from perdure._store.store import Store
 from perdure.client import Client
 from tests.bench import code
 
-
 _numbers = itertools.count(1)
 
 
