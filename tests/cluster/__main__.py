@@ -45,7 +45,7 @@ def _down(_given: argparse.Namespace, around: choice.Surroundings, progress: Pro
 
 def _path(given: argparse.Namespace, around: choice.Surroundings, progress: Progress) -> None:
     finder = Finder(around, progress)
-    print(finder.helm() if given.program == "helm" else finder.kubectl())
+    print(finder.helm() if given.program == "helm" else finder.toolchain.ensure(("kubectl",), progress)["kubectl"])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ of our own. `choose` sees only values, so that each branch has a test; `look_aro
 knows how a cluster is started.
 """
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -51,24 +52,15 @@ def wanted_from(environment: Mapping[str, str]) -> Wanted:
 
 def choose(wanted: Wanted, around: Surroundings) -> Choice:
     """Return where to run; raise `ClusterError` when what was asked for by name is not there."""
-    missing = _missing_for_kind(around)
-    match wanted:
-        case "kubeconfig" if around.kubeconfig is None:
-            raise ClusterError(
-                f"a given cluster was asked for, but ${KUBECONFIG_VARIABLE} is not set; set it to a kubeconfig file"
-            )
-        case "kind" if missing is not None:
-            raise ClusterError(f"kind was asked for, but {missing}")
-        case "local":
-            return Choice("local", "asked for")
-        case "kind":
-            return Choice("kind", "asked for")
-        case _ if around.kubeconfig is not None:
-            return Choice("kubeconfig", f"${KUBECONFIG_VARIABLE} is {around.kubeconfig}")
-        case _ if missing is None:
-            return Choice("kind", "docker and kind are there")
-        case _:
-            return Choice("local", f"${KUBECONFIG_VARIABLE} is not set, and {missing}")
+    obstacles = _obstacles(around)
+    if wanted == "auto":
+        passed_over = itertools.takewhile(lambda kind: obstacles[kind] is not None, obstacles)
+        reasons = [str(obstacles[kind]) for kind in passed_over]
+        first_possible = list(obstacles)[len(reasons)]
+        return Choice(first_possible, ", ".join(reasons) or f"it is {around.kubeconfig}")
+    if obstacles[wanted] is not None:
+        raise ClusterError(f"{wanted} was asked for as the cluster of the tests, but {obstacles[wanted]}")
+    return Choice(wanted, "asked for")
 
 
 def look_around(environment: Mapping[str, str] = os.environ) -> Surroundings:
@@ -89,12 +81,16 @@ def given_kubeconfig(around: Surroundings) -> Path:
     return path
 
 
-def _missing_for_kind(around: Surroundings) -> str | None:
+def _obstacles(around: Surroundings) -> dict[Kind, str | None]:
+    """Return what stands against each kind of cluster, in the order in which they are preferred."""
     if around.kind_program is None:
-        return "there is no kind program (in $KIND_BIN or $PATH)"
-    if not around.is_docker_answering:
-        return "no docker engine answers"
-    return None
+        against_kind = "there is no kind program in $KIND_BIN or $PATH"
+    elif not around.is_docker_answering:
+        against_kind = "no docker engine answers"
+    else:
+        against_kind = None
+    against_given = None if around.kubeconfig else f"${KUBECONFIG_VARIABLE} is not set"
+    return {"kubeconfig": against_given, "kind": against_kind, "local": None}
 
 
 def _is_docker_answering(environment: Mapping[str, str]) -> bool:

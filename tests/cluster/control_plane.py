@@ -9,7 +9,6 @@ import asyncio
 import base64
 import ctypes
 import json
-import os
 import random
 import shutil
 import signal
@@ -68,16 +67,15 @@ class Child:
 
     async def end(self, how: signal.Signals) -> None:
         """Send the signal and wait for the end; what has not ended after `STOP_SECONDS` is killed."""
-        if self._process is None:
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
             return
-        if self._process.returncode is None:
-            self._process.send_signal(how)
-            try:
-                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
-        self._process = None
+        process.send_signal(how)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
 
     def _tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
@@ -135,16 +133,14 @@ class ControlPlane:
         return aiohttp.ClientSession(self.url, connector=aiohttp.TCPConnector(ssl=context), trust_env=False)
 
     async def _wait_for(self, path: str) -> None:
-        async with self.session("perdure:readiness") as session, asyncio.timeout(READY_SECONDS):
-            while True:
-                self.check()
-                try:
-                    async with session.get(path) as answer:
-                        if answer.status == HTTPStatus.OK:
-                            return
-                except aiohttp.ClientError:
-                    pass  # not listening yet: the same as not ready
-                await asyncio.sleep(POLL_SECONDS)
+        try:
+            async with self.session("perdure:readiness") as session, asyncio.timeout(READY_SECONDS):
+                while not await _is_found(session, path):
+                    self.check()
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            logs = f"the logs are in {self._folder}"
+            raise ProgramFailedError(f"no answer to {path} within {READY_SECONDS} s; {logs}") from None
 
     def _child(self, program: Path, flags: Mapping[str, str | int | Path]) -> Child:
         arguments = [f"--{name}={value}" for name, value in flags.items()]
@@ -260,6 +256,14 @@ def free_ports(count: int) -> list[int]:
     raise ProgramFailedError(f"no {count} free ports between {PORTS.start} and {PORTS.stop} on {HOST}")
 
 
+async def _is_found(session: aiohttp.ClientSession, path: str) -> bool:
+    try:
+        async with session.get(path) as answer:
+            return answer.status == HTTPStatus.OK
+    except aiohttp.ClientError:
+        return False  # not listening yet: the same as not ready
+
+
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
@@ -267,5 +271,4 @@ def _base64(content: bytes) -> str:
 def _die_with_parent() -> None:
     # runs in the child between fork and exec; only Linux has it, elsewhere an orderly stop must do
     if sys.platform == "linux":
-        os.setpgid(0, 0)
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

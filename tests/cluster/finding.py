@@ -30,7 +30,7 @@ class Finder:
     def given(self, folder: Path) -> Cluster:
         """Return the cluster of `$TEST_KUBECONFIG`, by a copy of its current context alone in `folder`."""
         source = choice.given_kubeconfig(self.around)
-        kubectl = self.kubectl()
+        kubectl = self.kubectl("kubeconfig")
         copy = write_private(
             folder / "kubeconfig",
             commands.run(kubectl, "config", "view", f"--kubeconfig={source}", "--raw", "--flatten", "--minify"),
@@ -47,25 +47,25 @@ class Finder:
         def load(image: str) -> None:
             commands.run(program, "load", "docker-image", f"--name={name}", image)
 
-        cluster = Cluster(kubeconfig, "kind", self.kubectl(), self.helm, image_loader=load)
+        cluster = Cluster(kubeconfig, "kind", self.kubectl("kind"), self.helm, image_loader=load)
         cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=180s")
-        cluster.kubectl("wait", "--for=create", "serviceaccount/default", "--namespace=default", "--timeout=60s")
+        cluster.wait_for_service_account("default")
         return cluster
 
-    def local(self, control_plane: LocalControlPlane, programs: Mapping[str, Path]) -> Cluster:
+    def local(self, control_plane: LocalControlPlane) -> Cluster:
         """Return the cluster of a local control plane that runs already."""
         return Cluster(
             control_plane.kubeconfig,
             "local",
-            programs["kubectl"],
+            self.kubectl("local"),
             self.helm,
             has_kubelet=False,
             control_plane=control_plane,
         )
 
-    def kubectl(self) -> Path:
-        """Return the machine's kubectl, `$KUBECTL_BIN` first; build one where there is none."""
-        found = os.environ.get("KUBECTL_BIN") or shutil.which("kubectl")
+    def kubectl(self, which: choice.Kind) -> Path:
+        """Return `$KUBECTL_BIN`; else the machine's, but for our own control plane one of its version."""
+        found = os.environ.get("KUBECTL_BIN") or (None if which == "local" else shutil.which("kubectl"))
         return Path(found) if found else self._built("kubectl")
 
     def helm(self) -> Path:

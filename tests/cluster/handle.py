@@ -7,6 +7,7 @@ Everything goes through kubectl and helm with a kubeconfig given by name; tests 
 import os
 import re
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from tests.cluster.choice import Kind
 from tests.cluster.errors import ClusterError
 from tests.cluster.kubelet import NODE
 from tests.cluster.local import LocalControlPlane
+
+PATIENCE_SECONDS = 60
+POLL_SECONDS = 0.05
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -82,8 +86,18 @@ class Cluster:
         """Return the random name of a new namespace in which Pods can be made."""
         name = f"perdure-test-{secrets.token_hex(4)}"
         self.kubectl("create", "namespace", name)
-        self.kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={name}", "--timeout=60s")
+        self.wait_for_service_account(name)
         return name
+
+    def wait_for_service_account(self, namespace: str) -> None:
+        """Return when the default ServiceAccount is there: before that, no Pod can be made in the namespace."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        query = ("get", "serviceaccounts", f"--namespace={namespace}", "--output=name")
+        # not `kubectl wait --for=create`, which only came with 1.31
+        while "serviceaccount/default" not in self.kubectl(*query).split():
+            if time.monotonic() > end:
+                raise ClusterError(f"no default ServiceAccount in namespace {namespace} after {PATIENCE_SECONDS} s")
+            time.sleep(POLL_SECONDS)
 
     def delete_namespace(self, name: str) -> None:
         """Ask for the end of a namespace and return at once: it takes seconds, and nobody waits for it."""

@@ -14,7 +14,8 @@ import asyncio
 import datetime as dt
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -110,28 +111,22 @@ class Kubelet:
         """Use `session`, whose user may do everything; the caller closes it."""
         self._session = session
         self._addresses = _addresses()
+        self._began = _now()
 
     async def register(self) -> None:
-        """Make the node, Ready; done again by each heartbeat, should somebody delete it."""
-        node = {"metadata": {"name": NODE, "labels": {"kubernetes.io/hostname": NODE, "kubernetes.io/os": "linux"}}}
-        await self._call("POST", "/api/v1/nodes", node)
-        now = _now()
+        """Say that the node is Ready, and make it where it is not there."""
         conditions = {"Ready": "True", "MemoryPressure": "False", "DiskPressure": "False", "PIDPressure": "False"}
+        common = {"reason": "StandIn", "lastHeartbeatTime": _now(), "lastTransitionTime": self._began}
         status = {
             "capacity": {"cpu": "32", "memory": "64Gi", "pods": "1000", "ephemeral-storage": "100Gi"},
             "addresses": [{"type": "InternalIP", "address": NODE_ADDRESS}, {"type": "Hostname", "address": NODE}],
-            "conditions": [
-                {
-                    "type": type_,
-                    "status": value,
-                    "reason": "StandIn",
-                    "lastHeartbeatTime": now,
-                    "lastTransitionTime": now,
-                }
-                for type_, value in conditions.items()
-            ],
+            "conditions": [{"type": type_, "status": value, **common} for type_, value in conditions.items()],
         }
-        await self._call("PATCH", f"/api/v1/nodes/{NODE}/status", {"status": status}, headers=STRATEGIC)
+        path, body = f"/api/v1/nodes/{NODE}/status", {"status": status}
+        if not await self._call("PATCH", path, body, headers=STRATEGIC):
+            labels = {"kubernetes.io/hostname": NODE, "kubernetes.io/os": "linux"}
+            await self._call("POST", "/api/v1/nodes", {"metadata": {"name": NODE, "labels": labels}})
+            await self._call("PATCH", path, body, headers=STRATEGIC)
 
     async def run(self) -> None:
         """Keep the node alive and its Pods moving; never returns, and no error of the API server ends it."""
@@ -139,11 +134,12 @@ class Kubelet:
             tasks.create_task(self._forever(self._beat))
             tasks.create_task(self._forever(self._one_pass))
 
-    async def _forever(self, work: Any) -> None:
+    async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await work()
-            except* (aiohttp.ClientError, TimeoutError, ValueError, KeyError):
+            # ValueError: a line of the watch that was cut off in its middle
+            except* (aiohttp.ClientError, TimeoutError, ValueError):
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _beat(self) -> None:
@@ -169,6 +165,15 @@ class Kubelet:
                         tasks.create_task(self._handle(event["object"]))
 
     async def _handle(self, pod: Pod) -> None:
+        """Move one Pod; a request that the server refuses for what it says must not hold up the other Pods."""
+        try:
+            await self._move(pod)
+        except aiohttp.ClientResponseError as error:
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status == HTTPStatus.TOO_MANY_REQUESTS:
+                raise
+            sys.stderr.write(f"kubelet: {pod['metadata']['namespace']}/{pod['metadata']['name']}: {error}\n")
+
+    async def _move(self, pod: Pod) -> None:
         metadata = pod["metadata"]
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
         match next_step(pod):

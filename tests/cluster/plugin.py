@@ -78,7 +78,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the folder that pytest-kind makes for a cluster of this run."""
     name = kind.session_cluster_name()
     if config.stash.get(CHOICE, None) is not None and config.option.cluster_name == name:
-        shutil.rmtree(Path(".pytest-kind") / name, ignore_errors=True)
+        folder = Path(".pytest-kind")
+        shutil.rmtree(folder / name, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it is not there, or holds the folder of another cluster
+            folder.rmdir()
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +99,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         case "local":
             programs = finder.toolchain.ensure(CONTROL_PLANE, finder.progress)
             with LocalControlPlane(folder / "local", programs) as control_plane:
-                yield finder.local(control_plane, programs)
+                yield finder.local(control_plane)
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ class StandingCluster:
             self._progress.say(f"cluster: {TITLES[chosen.kind]} ({chosen.reason})")
             write_private(self._state, json.dumps({"kind": chosen.kind}))
             self._make(chosen.kind)
-            self._link_kubectl()
+            self._link_kubectl(chosen.kind)
             return chosen.kind
 
     def down(self) -> choice.Kind | None:
@@ -93,20 +93,15 @@ class StandingCluster:
         folder = self._folder / "local"
         shutil.rmtree(folder, ignore_errors=True)
         log = self._folder / "supervisor.log"
-        command = [*supervisor_command(folder, programs), f"--lock={self._supervisor_lock}"]
-        with log.open("wb") as output:
-            supervisor = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                text=True,
-                start_new_session=True,
-            )
-        assert supervisor.stdout is not None
-        with supervisor.stdout as answers:
-            answer = answers.readline().strip()
+        command = [*supervisor_command(folder, programs), f"--detach={self._supervisor_lock}"]
+        with (
+            log.open("wb") as output,
+            subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=output
+            ) as parent,
+        ):
+            assert parent.stdout is not None
+            answer = parent.stdout.readline().decode().strip()
         if answer != READY:
             raise ProgramFailedError(
                 f"the local control plane did not start; {log} says:\n{log.read_text(errors='replace')[-3000:]}"
@@ -143,7 +138,7 @@ class StandingCluster:
     def _is_alive(self, standing: choice.Kind) -> bool:
         if not self.kubeconfig.exists():
             return False
-        cluster = Cluster(self.kubeconfig, standing, self._finder.kubectl(), self._finder.helm)
+        cluster = Cluster(self.kubeconfig, standing, self._finder.kubectl(standing), self._finder.helm)
         return cluster.kubectl("get", "--raw=/readyz", "--request-timeout=10s", check=False).strip() == "ok"
 
     def _check_wish(self, wanted: choice.Wanted, standing: choice.Kind) -> None:
@@ -164,12 +159,12 @@ class StandingCluster:
             raise ClusterError("the cluster was made by kind, and there is no kind program now (in $KIND_BIN or $PATH)")
         return program
 
-    def _link_kubectl(self) -> None:
+    def _link_kubectl(self, which: choice.Kind) -> None:
         """Put a kubectl beside the kubeconfig, for people and scripts on a machine that has none."""
         link = self._folder / "bin" / "kubectl"
         link.parent.mkdir(exist_ok=True)
         link.unlink(missing_ok=True)
-        link.symlink_to(self._finder.kubectl())
+        link.symlink_to(self._finder.kubectl(which))
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

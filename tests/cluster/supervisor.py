@@ -8,13 +8,13 @@ this process alone and of its main thread, so that the kernel takes them down wi
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import TextIO
 
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.errors import ClusterError
@@ -38,8 +38,8 @@ async def supervise(folder: Path, programs: Mapping[str, Path], *, has_lifeline:
             kubelet = Kubelet(session)
             await kubelet.register()
             _say(READY)
-            guard = _obey(control_plane) if has_lifeline else _watch_over(control_plane)
-            await _until_first(stop.wait(), kubelet.run(), guard)
+            ends = [stop.wait(), kubelet.run(), _watch_over(control_plane)]
+            await _until_first(*ends, *([_obey(control_plane)] if has_lifeline else []))
     finally:
         await control_plane.stop()
 
@@ -66,7 +66,7 @@ async def _obey(control_plane: ControlPlane) -> None:
     while line := await reader.readline():
         try:
             await commands[line.decode().strip()]()
-        except (ClusterError, TimeoutError) as error:
+        except ClusterError as error:
             _say(repr(error))
         else:
             _say(DONE)
@@ -84,17 +84,18 @@ def _say(word: str) -> None:
     sys.stdout.flush()
 
 
-def _hold(path: Path) -> TextIO:
-    """Lock the file until this process ends, however it ends, and write the id of the process into it."""
-    lock = path.open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ClusterError(f"another control plane holds {path}") from None
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Lock the file for the block, or until this process ends in any other way, with the process id inside."""
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ClusterError(f"another control plane holds {path}") from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
 
 
 def main() -> int:
@@ -104,18 +105,21 @@ def main() -> int:
     parser.add_argument(
         "--program", action="append", type=Path, required=True, help="the path of a program, several times"
     )
-    parser.add_argument("--lifeline", action="store_true", help="take commands on standard input, and end with it")
-    parser.add_argument("--lock", type=Path, help="a file to hold locked while this process lives, with its id inside")
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--lifeline", action="store_true", help="take commands on standard input, and end with it")
+    mode.add_argument(
+        "--detach", type=Path, metavar="LOCK", help="outlive the caller; hold LOCK, with the process id inside"
+    )
     given = parser.parse_args()
     programs = {path.name: path for path in given.program}
+    if given.detach and os.fork() != 0:
+        return 0
     try:
-        lock = _hold(given.lock) if given.lock else None
-        asyncio.run(supervise(given.folder, programs, has_lifeline=given.lifeline))
-    except (ClusterError, TimeoutError) as error:
+        with _held(given.detach) if given.detach else contextlib.nullcontext():
+            asyncio.run(supervise(given.folder, programs, has_lifeline=given.lifeline))
+    except ClusterError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    if lock is not None:
-        lock.close()
     return 0
 
 

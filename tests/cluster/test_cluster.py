@@ -1,4 +1,7 @@
-"""The cluster of this test run does what tests lean on, whichever of the three it is."""
+"""The cluster of this test run does what tests lean on, whichever of the three it is.
+
+The manifests are for real kubelets as well: images of busybox that do nothing, for as short as they may.
+"""
 
 from tests.cluster.handle import Cluster, Request
 

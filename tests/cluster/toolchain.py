@@ -133,6 +133,7 @@ class Toolchain:
         path = self.path(program.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{program.name}.unfinished")
+        unfinished.unlink(missing_ok=True)  # go refuses to write over what is not a program
         half_the_cores = max(2, (os.cpu_count() or 2) // 2)
         options = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-p", str(half_the_cores)]
         options += ["-ldflags", program.linker_flags(self._root), "-o", str(unfinished)]

@@ -1,0 +1,63 @@
+"""What the stand-in for the kubelet does with one Pod: a decision without an API server.
+
+That it really brings StatefulSets and Jobs to their end is proved on a cluster, in `test_cluster`.
+"""
+
+from typing import Any
+
+import pytest
+
+from tests.cluster import kubelet
+
+
+def pod(
+    *, node: str | None = kubelet.NODE, phase: str = "Pending", restart: str = "Always", **more: Any
+) -> kubelet.Pod:
+    """Return a Pod on our node that waits to be run; `more` goes into its metadata."""
+    spec = {"restartPolicy": restart, "containers": [{"name": "main", "image": "any"}]}
+    placed = {} if node is None else {"nodeName": node}
+    return {
+        "metadata": {"name": "p", "namespace": "n", "uid": "u", **more},
+        "spec": spec | placed,
+        "status": {"phase": phase},
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "step"),
+    [
+        (pod(node=None), "bind"),
+        (pod(), "run"),
+        (pod(restart="Never"), "complete"),
+        (pod(restart="OnFailure"), "complete"),
+        (pod(annotations={kubelet.ANNOTATION: "Hold"}), "nothing"),
+        (pod(annotations={kubelet.ANNOTATION: "Fail"}), "fail"),
+        (pod(phase="Running"), "nothing"),
+        (pod(phase="Succeeded"), "nothing"),
+        (pod(node="another"), "nothing"),
+        (pod(phase="Running", deletionTimestamp="now", deletionGracePeriodSeconds=30), "remove"),
+        (pod(node=None, deletionTimestamp="now", deletionGracePeriodSeconds=30), "remove"),
+        (pod(phase="Running", deletionTimestamp="now", deletionGracePeriodSeconds=0), "nothing"),
+    ],
+)
+def test_each_pod_has_one_next_step(given: kubelet.Pod, step: kubelet.Step) -> None:
+    """Binding, running, ending and removing follow each other, and a Pod at rest or of another node is left alone."""
+    assert kubelet.next_step(given) == step
+
+
+def test_a_pod_that_runs_is_ready_and_has_an_address() -> None:
+    """What controllers look at is there: phase, Ready, container statuses and a Pod address."""
+    status = kubelet.pod_status(pod(), "run", address="10.244.1.1", now="2026-01-01T00:00:00Z")
+
+    conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}
+    assert (status["phase"], conditions["Ready"], status["podIP"]) == ("Running", "True", "10.244.1.1")
+    assert [(container["name"], container["ready"]) for container in status["containerStatuses"]] == [("main", True)]
+
+
+@pytest.mark.parametrize(("step", "phase", "code"), [("complete", "Succeeded", 0), ("fail", "Failed", 1)])
+def test_a_pod_that_ends_says_how(step: kubelet.Step, phase: str, code: int) -> None:
+    """The phase and the exit code agree, and nothing is ready any more."""
+    status = kubelet.pod_status(pod(restart="Never"), step, address="10.244.1.1", now="2026-01-01T00:00:00Z")
+
+    (container,) = status["containerStatuses"]
+    assert (status["phase"], container["state"]["terminated"]["exitCode"], container["ready"]) == (phase, code, False)
