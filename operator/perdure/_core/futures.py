@@ -133,8 +133,7 @@ class Task(DurableFuture[T]):
         """Put the coroutine away without running its code any further."""
         try:
             self._coroutine.close()
-        except (errors.OrchestrationEvicted, RuntimeError):
-            # A `finally` of the author's asked for more, or awaited; its code has no say in being put away.
+        except BaseException:  # noqa: BLE001 - the border to user code: a `finally` may ask for more, await or raise
             return
 
     def _park(self, awaited: object) -> bool:

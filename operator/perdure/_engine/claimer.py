@@ -195,6 +195,15 @@ class Claimer:
             self.on_news(resident)
 
 
+def _reason_of(row: Record) -> str:
+    """Read why; a message that cannot be read is still a cancel, and must not stop its worker."""
+    try:
+        return _decode_message(row["payload"]).reason
+    except msgspec.DecodeError:
+        _log.warning("message without a readable payload", instance=row["instance_id"], message_id=row["message_id"])
+        return ""
+
+
 def offered(registry: OrchestrationRegistry) -> tuple[list[str], list[str]]:
     """Give (names, versions) a worker can claim; version '' stands for instances that are not pinned yet."""
     pairs = [(definition.name, definition.version) for definition in registry]
@@ -206,7 +215,7 @@ def _take_in(resident: Resident, row: Record) -> None:
     """Make an event of a message; the commit of the turn that it enters deletes it."""
     resident.seen_messages.add(row["message_id"])
     resident.messages.append(row["message_id"])
-    resident.events.append(history.CancelRequested(_decode_message(row["payload"]).reason))
+    resident.events.append(history.CancelRequested(_reason_of(row)))
 
 
 def _known(row: Record) -> Known:

@@ -111,10 +111,10 @@ class Committer:
             return None
         return TakenTurn(resident, at, events, turned, messages, over_tasks)
 
-    async def hold(self, resident: Resident, error: Exception) -> None:
+    async def hold(self, resident: Resident, error: Exception, *, reason: str = "") -> None:
         """Put an instance on hold with what was expected and what was found; a deploy of right code resumes it."""
         failed = failure.of(error)
-        reason = "Nondeterministic" if isinstance(error, errors.NondeterminismError) else "ReplayFailed"
+        reason = reason or ("Nondeterministic" if isinstance(error, errors.NondeterminismError) else "ReplayFailed")
         _log.error("instance put on hold", instance=resident.instance_id, reason=reason, error=failed.message)
         await self._store.fetch_patiently(
             "hold",
@@ -140,10 +140,12 @@ class Committer:
                 _log.warning("instance lost to another owner", instance=turn.resident.instance_id)
                 self._on_lost(turn.resident)
 
-    async def _send(self, turns: list[TakenTurn]) -> set[str]:
-        """Write turns; give the ids of those that stand in the database as ours."""
+    async def _send(self, turns: list[TakenTurn], *, is_unsure: bool = False) -> set[str]:
+        """Write turns; give the ids of those that stand in the database as ours.
+
+        `is_unsure` says that an earlier try may have written some of them.
+        """
         arguments = _columns(turns)
-        is_unsure = False
 
         async def send() -> list[Record]:
             nonlocal is_unsure
@@ -156,7 +158,7 @@ class Committer:
         try:
             rows = await retrying(send, doing="commit turns", availability=self._store.availability)
         except REFUSALS as error:
-            return await self._send_halves(turns, error)
+            return await self._send_halves(turns, error, is_unsure=is_unsure)
         accepted = {row["instance_id"] for row in rows}
         if is_unsure and len(accepted) < len(turns):
             accepted |= await self._landed_before([t for t in turns if t.resident.instance_id not in accepted])
@@ -173,19 +175,25 @@ class Committer:
                 landed.add(turn.resident.instance_id)
         return landed
 
-    async def _send_halves(self, turns: list[TakenTurn], error: Exception) -> set[str]:
-        """Find the one turn that Postgres will not take; the others go through, that one fails."""
+    async def _send_halves(self, turns: list[TakenTurn], error: Exception, *, is_unsure: bool) -> set[str]:
+        """Find the one turn that Postgres will not take; the others go through, that one fails.
+
+        Its failure is written without what came in, which may be what was refused. Refused again, it is not the turn's
+        fault: the instance is put on hold.
+        """
         if len(turns) > 1:
             middle = len(turns) // 2
-            return await self._send(turns[:middle]) | await self._send(turns[middle:])
+            first = await self._send(turns[:middle], is_unsure=is_unsure)
+            return first | await self._send(turns[middle:], is_unsure=is_unsure)
         turn = turns[0]
         _log.error("turn refused by the database", instance=turn.resident.instance_id, error=str(error))
-        if turn.turned.outcome is not None and isinstance(turn.turned.outcome, history.FailOrchestration):
+        if not turn.events:
+            await self.hold(turn.resident, error, reason="TurnRefused")
             return set()
         outcome = history.FailOrchestration(failure.of(error))
-        turn.turned = replay.Turned([outcome], [], outcome)
+        turn.events, turn.turned = [], replay.Turned([outcome], [], outcome)
         turn.resident.execution.outcome = outcome
-        return await self._send([turn])
+        return await self._send([turn], is_unsure=is_unsure)
 
 
 def _columns(turns: Sequence[TakenTurn]) -> list[list[object]]:

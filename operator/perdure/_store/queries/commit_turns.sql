@@ -3,7 +3,8 @@
 --     through from step to step, since joining one CTE to another would be planned as a nested loop over guesses.
 -- Parameters: $1 owner uuid; then one array element a turn: $2 instance_id, $3 execution, $4 turn, $5 at, $6 body,
 --     $7 phase, $8 version, $9 output, $10 error, $11 custom_status (null keeps it), $12 messages taken in
---     ('{1,2}' as text, null for none), $13 seqs of tasks that are over ('{1,2}' as text, null for none).
+--     ('{1,2}' as text, null for none), $13 seqs of tasks that are over ('{1,2}' as text, null for none). A last turn
+--     takes all messages and tasks of its instance with it.
 -- Locks: instances in instance_id order, then inbox and tasks rows of those instances.
 with locked as materialized (
     select t.*
@@ -36,7 +37,7 @@ updated as (
         wake_at = case when l.phase in ('Completed', 'Failed', 'Cancelled') then null else i.wake_at end
     from locked l
     where i.instance_id = l.instance_id
-    returning l.instance_id, l.execution, l.turn, l.at, l.body, l.messages, l.tasks
+    returning l.instance_id, l.execution, l.turn, l.at, l.body, l.messages, l.tasks, i.finished_at
 ),
 recorded as (
     insert into history (instance_id, execution, turn, at, body)
@@ -45,16 +46,15 @@ recorded as (
 consumed as (
     delete from inbox m
     using updated u
-    where u.messages is not null
+    where (u.messages is not null or u.finished_at is not null)
         and m.instance_id = u.instance_id
-        and m.message_id = any(u.messages::bigint[])
+        and (m.message_id = any(u.messages::bigint[]) or u.finished_at is not null)
 ),
 over as (
     delete from tasks t
     using updated u
-    where u.tasks is not null
+    where (u.tasks is not null or u.finished_at is not null)
         and t.instance_id = u.instance_id
-        and t.execution = u.execution
-        and t.seq = any(u.tasks::integer[])
+        and ((t.execution = u.execution and t.seq = any(u.tasks::integer[])) or u.finished_at is not null)
 )
 select instance_id from updated

@@ -1,6 +1,7 @@
--- Purpose: announce a worker process under its new id.
+-- Purpose: announce a worker process under its new id; again is harmless (the answer to the first time may be lost).
 -- Parameters: $1 worker_id uuid, $2 lease in seconds, $3 description text, $4 orchestrations text[] (name@version).
 -- Locks: none but the new row.
 insert into workers (worker_id, lease_until, description, orchestrations)
 values ($1::uuid, now() + make_interval(secs => $2::float8), $3::text, $4::text[])
+on conflict (worker_id) do update set lease_until = excluded.lease_until
 returning clock_timestamp() as now
