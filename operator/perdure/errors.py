@@ -21,6 +21,7 @@ __all__ = [
     "CommandError",
     "CredentialsError",
     "DataFolderInUseError",
+    "DatabaseRefusedError",
     "DatabaseUnavailableError",
     "DefinitionError",
     "EmbeddedInPodError",
@@ -547,3 +548,15 @@ class CommandError(PerdureError):
     """A command cannot do what it was asked for."""
 
     code = "PERDURE-1603"
+
+
+class DatabaseRefusedError(PerdureError):
+    """The database answers, but refuses this process: a wrong user, password, database name or right."""
+
+    code = "PERDURE-1604"
+
+    def __init__(self, address: str, said: str) -> None:
+        """Name the address without its password, and what the database said."""
+        super().__init__(
+            f"The database at {address} refuses: {said}. Check user, password, database and rights in PERDURE_DATABASE_URL."
+        )

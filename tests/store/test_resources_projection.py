@@ -43,7 +43,7 @@ def wrote(uid: UUID, resource_version: int, *, turn: int = 3, phase: str = "Runn
 
 async def stale(pool: Pool) -> list[UUID]:
     """Ask what the sweep would find."""
-    return await Resources(pool).stale([], at_most=10)
+    return await Resources(pool).stale([])
 
 
 async def test_the_facts_of_a_run_come_with_its_retries(pool: Pool, uid: UUID) -> None:
@@ -99,6 +99,17 @@ async def test_a_resource_is_stale_until_its_turn_and_phase_are_written(pool: Po
     found.append(await stale(pool))
 
     assert found == [[uid], [], [uid], [uid], [uid]]
+
+
+async def test_stale_resources_come_in_pages(pool: Pool) -> None:
+    """Page after page gives each of them once."""
+    uids = sorted(uuid4() for _ in range(3))
+    await Resources(pool).ingest([Seen(uid, "shop", str(uid), 1, b"{}", orchestration="greet") for uid in uids])
+
+    first = await Resources(pool).stale([], at_most=2)
+    second = await Resources(pool).stale([], after=first[-1], at_most=2)
+
+    assert [first, second] == [uids[:2], uids[2:]]
 
 
 async def test_a_run_that_nobody_claims_is_looked_at_again(pool: Pool, uid: UUID) -> None:

@@ -136,6 +136,7 @@ class Wrote:
     is_final: bool
 
 
+_LOWEST = UUID(int=0)
 _FACT_COLUMNS = [field.name for field in dataclasses.fields(Fact) if field.name != "retries"]
 
 
@@ -193,9 +194,9 @@ class Resources:
         rows = await self._pool.fetch(self._sql.resource_wrote, *columns)
         return {write.uid for write in writes} - {row["uid"] for row in rows}
 
-    async def stale(self, namespaces: Sequence[str], *, at_most: int) -> list[UUID]:
-        """Find resources whose status may not show their run; no namespaces means all."""
-        rows = await self._pool.fetch(self._sql.resource_stale, namespaces, at_most)
+    async def stale(self, namespaces: Sequence[str], *, after: UUID = _LOWEST, at_most: int = 1_000) -> list[UUID]:
+        """Give a page of the resources whose status may not show their run, by uid; no namespaces means all."""
+        rows = await self._pool.fetch(self._sql.resource_stale, namespaces, after, at_most)
         return [row["uid"] for row in rows]
 
     async def known(self, namespaces: Sequence[str]) -> dict[UUID, Known]:

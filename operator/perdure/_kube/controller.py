@@ -1,0 +1,138 @@
+"""The controller role: watch, ingest, sweep, and the look behind the projector. Any number may run without harm.
+
+It knows the order in which these begin and what to do when the API server is away; the work is done in `observer`,
+`ingest`, `sweep` and `projector`. It must not know workers or the engine.
+
+Theory of operation. The watch begins when the resource is served (kopf would wait for ever for one that is not). Each
+begin of a watch asks for a sweep, since what happened before is told by nobody; so does the clock. A sweep that fails
+is repeated with pauses. Every few seconds one cheap query finds runs whose status was not written: by a worker that
+died between its commit and its write, or because nobody owns them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from perdure import errors
+from perdure._core.activity import Manifest
+from perdure._kube import ingest
+from perdure._kube.observer import Configure, Observer
+from perdure._kube.projector import Projector
+from perdure._kube.reach import Reach
+from perdure._kube.sweep import Sweep
+from perdure._store.store import Availability, is_transient, retrying
+
+__all__ = ["STALE_SECONDS", "Controller"]
+
+_log = structlog.get_logger(__name__)
+
+STALE_SECONDS = 20.0
+"""How long a status may lag behind its run after the worst crash."""
+
+_SETTLE_SECONDS = 1.0
+"""A new watch lists everything first: the sweep lets it, and finds only the rest."""
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
+
+
+class Controller:
+    """The loops of the role: `watch`, `sweep` and `look_behind`, run side by side by whoever supervises them."""
+
+    def __init__(
+        self, queue: ingest.Ingest, sweep: Sweep, *, projector: Projector, reach: Reach, availability: Availability
+    ) -> None:
+        self._queue = queue
+        self._sweep = sweep
+        self._projector = projector
+        self._reach = reach
+        self._availability = availability
+        self._sweep_wanted = asyncio.Event()
+        self._complaint = ""
+        self.observer: Observer | None = None
+        self.has_swept = False
+
+    async def watch(self, configure: Configure, namespaces: list[str]) -> None:
+        """Watch for ever."""
+        self.observer = Observer(
+            configure,
+            namespaces=namespaces,
+            before_start=self._wait_served,
+            on_event=self.saw,
+            on_started=self._sweep_wanted.set,
+        )
+        await self.observer.run()
+
+    async def sweep(self, every_seconds: float) -> None:
+        """Sweep when the watch began, and by the clock, for ever."""
+        await self._sweep_wanted.wait()
+        while True:
+            self._sweep_wanted.clear()
+            await asyncio.sleep(_SETTLE_SECONDS)
+            await self._queue.wait_idle()
+            await self._patiently(self._sweep.run_once, doing="sweep")
+            self.has_swept = True
+            try:
+                async with asyncio.timeout(every_seconds):
+                    await self._sweep_wanted.wait()
+            except TimeoutError:
+                pass  # the clock's turn
+
+    async def look_behind(self, namespaces: list[str]) -> None:
+        """Find what is not shown, now and every few seconds, for ever."""
+        while True:
+            await retrying(
+                lambda: self._projector.sweep(namespaces),
+                doing="looking for statuses that lag",
+                availability=self._availability,
+            )
+            await asyncio.sleep(STALE_SECONDS)
+
+    def saw(self, kind: str | None, manifest: Manifest) -> None:
+        """Take in what the watch tells."""
+        sight = ingest.seen(manifest)
+        if kind == "DELETED":
+            sight = ingest.gone(sight.uid, namespace=sight.namespace, name=sight.name)
+        self._queue.add(sight)
+
+    async def _wait_served(self) -> None:
+        """Wait until the API server answers and serves our resource."""
+        await self._patiently(self._sweep.probe, doing="look for the resource Orchestration")
+
+    async def _patiently(self, operation: Callable[[], Awaitable[None]], *, doing: str) -> None:
+        """Repeat until it succeeds; say once what is wrong."""
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await operation()
+            except errors.KubernetesUnavailableError as error:
+                self._reach.lost(error, doing)
+            except errors.KubernetesApiError as error:
+                self._reach.regained()
+                self._complain(doing, error)
+            except Exception as error:  # is_transient names them; everything else passes through
+                if not is_transient(error):
+                    raise
+                self._availability.lost(error, doing)
+            else:
+                self._reach.regained()
+                self._complaint = ""
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _complain(self, doing: str, error: errors.KubernetesApiError) -> None:
+        if self._complaint != str(error):
+            self._complaint = str(error)
+            _log.error("the API server refuses, trying again", doing=doing, error=self._complaint)
+
+    @property
+    def why_not_ready(self) -> str:
+        """Why resources may go unseen at present; empty while none does."""
+        if self._complaint:
+            return self._complaint
+        if self.observer is None or not self.observer.is_running:
+            return "the watch has not begun" if self.observer is None else self.observer.last_error
+        return "" if self.has_swept else "the first comparison with the cluster is under way"

@@ -1,0 +1,89 @@
+"""What the process needs to do its work, each with yes or no and why; and whether it is alive at all.
+
+It knows names and sentences; it must not know what a database or an API server is. A need that is not met makes the
+process not ready, never dead: it stays up and goes on by itself. Each change is logged once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+
+import structlog
+
+__all__ = ["Check", "Health", "Need"]
+
+_log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 0.25
+_DEAD_SECONDS = 60.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Need:
+    """Whether something is there, and if not, why."""
+
+    ok: bool
+    why: str = ""
+
+
+Check = Callable[[], Need]
+
+
+class Health:
+    """The needs by name. `vital` ones make the process dead when they fail for a minute while all others are met."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Check] = {}
+        self._vital: dict[str, Check] = {}
+        self._failing_since: dict[str, float] = {}
+        self._last_tick: float | None = None
+
+    def add(self, name: str, check: Check) -> None:
+        """Ask this for readiness; again under the same name replaces it."""
+        self._checks[name] = check
+
+    def add_vital(self, name: str, check: Check) -> None:
+        """Ask this for liveness: only what a restart of the process would cure."""
+        self._vital[name] = check
+
+    def needs(self) -> dict[str, Need]:
+        """Give every need as it is now."""
+        return {name: check() for name, check in self._checks.items()}
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every need is met."""
+        return all(need.ok for need in self.needs().values())
+
+    def deaths(self) -> dict[str, str]:
+        """Give what only a restart would cure; empty while the process is alive."""
+        now = asyncio.get_running_loop().time()
+        found: dict[str, str] = {}
+        if self._last_tick is not None and now - self._last_tick > _DEAD_SECONDS:
+            found["loop"] = f"nothing was looked at for {now - self._last_tick:.0f} s"
+        for name, since in self._failing_since.items():
+            if now - since > _DEAD_SECONDS:
+                found[name] = f"{self._vital[name]().why} for {now - since:.0f} s"
+        return found
+
+    async def run(self) -> None:
+        """Look for ever, and say what changed."""
+        was_ready: bool | None = None
+        while True:
+            now = asyncio.get_running_loop().time()
+            self._last_tick = now
+            for name, check in self._vital.items():
+                if check().ok:
+                    self._failing_since.pop(name, None)
+                else:
+                    self._failing_since.setdefault(name, now)
+            needs = self.needs()
+            is_ready = all(need.ok for need in needs.values())
+            if is_ready and not was_ready:
+                _log.info("operator_ready")
+            elif not is_ready and was_ready:
+                _log.warning("operator_not_ready", **{name: need.why for name, need in needs.items() if not need.ok})
+            was_ready = is_ready
+            await asyncio.sleep(_LOOK_SECONDS)

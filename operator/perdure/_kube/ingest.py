@@ -1,0 +1,161 @@
+"""Takes what was seen of resources into Postgres: batched, repeated until the database has it, never lost.
+
+It knows how a resource's JSON becomes a row of the store; it must not know where the sight came from (the watch, the
+sweep, the projector's 404) nor how a status looks. Whoever has seen something calls `add`, in the event loop, and
+forgets it.
+
+Theory of operation. The queue holds one sight for each uid, the last: order matters only per uid, and the store's
+statement is idempotent and refuses what is older. A batch is what came within five milliseconds, at most two hundred. A
+database that is away is waited for. A sight that the database refuses (which would be our fault) is found by halving
+the batch, logged and dropped alone; the sweep brings it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+import structlog
+from pydantic import JsonValue
+
+from perdure import errors
+from perdure._core import payload
+from perdure._kube import identity
+from perdure._kube.api import refusals
+from perdure._store.resources import News, Resources, Seen
+from perdure._store.store import Availability, is_transient, retrying
+
+__all__ = ["Ingest", "gone", "seen"]
+
+_log = structlog.get_logger(__name__)
+
+_BATCH = 200
+_GATHER_SECONDS = 0.005
+
+
+def seen(manifest: Mapping[str, JsonValue]) -> Seen:
+    """Read a resource as the API server gives it."""
+    metadata, spec = _mapping(manifest["metadata"]), _mapping(manifest.get("spec"))
+    namespace = str(metadata["namespace"])
+    cancel = spec.get("cancel")
+    account = spec.get("serviceAccountName")
+    refusal, request = _request(spec)
+    return Seen(
+        uid=UUID(str(metadata["uid"])),
+        namespace=namespace,
+        name=str(metadata["name"]),
+        generation=int(str(metadata["generation"])),
+        spec=json.dumps(spec, sort_keys=True, separators=(",", ":")).encode(),
+        deleting="deletionTimestamp" in metadata,
+        refusal=None if refusal is None else msgspec.json.encode(refusal),
+        cancel_reason=str(cancel.get("reason", "")) if isinstance(cancel, dict) else None,
+        orchestration=str(spec.get("orchestration", "")),
+        version=str(spec.get("version") or ""),
+        input=request,
+        run_as=identity.run_as(namespace, str(account) if account else None),
+    )
+
+
+def gone(uid: UUID, *, namespace: str, name: str) -> Seen:
+    """Say that a resource is no more."""
+    return Seen(uid, namespace, name, gone=True)
+
+
+def _request(spec: Mapping[str, JsonValue]) -> tuple[refusals.Refusal | None, bytes]:
+    """Give the input, or why the spec cannot be carried out."""
+    refusal = refusals.refusal_or_none(spec)
+    try:
+        return refusal, payload.encode(spec.get("input"), "input in the spec")
+    except errors.PayloadError as error:
+        return refusals.Refusal("InputInvalid", f"{error.code}: {error.message}"), b"null"
+
+
+def _mapping(value: JsonValue) -> Mapping[str, JsonValue]:
+    return value if isinstance(value, dict) else {}
+
+
+class Ingest:
+    """A queue of sights, and the loop that empties it into the store.
+
+    `on_news` is called, in the event loop, with what each batch changed.
+    """
+
+    def __init__(
+        self, resources: Resources, *, availability: Availability, on_news: Callable[[Sequence[News]], None]
+    ) -> None:
+        self._resources = resources
+        self._availability = availability
+        self._on_news = on_news
+        self._queue: dict[UUID, Seen] = {}
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.taken_in = 0
+        self.dropped = 0
+        self.last_at: float | None = None
+
+    def add(self, sight: Seen) -> None:
+        """Take in this sight soon. What is gone stays gone: a spec that comes late does not replace it."""
+        waiting = self._queue.get(sight.uid)
+        if waiting is not None and waiting.gone:
+            return
+        self._queue[sight.uid] = sight
+        self._idle.clear()
+        self._arrived.set()
+
+    @property
+    def backlog(self) -> int:
+        """How many sights wait."""
+        return len(self._queue)
+
+    async def wait_idle(self) -> None:
+        """Return when everything that was added is in the store."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Empty the queue for ever; the way out is to cancel the task."""
+        while True:
+            await self._arrived.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
+            batch = [self._queue[uid] for uid in list(self._queue)[:_BATCH]]
+            await self._take_in(batch)
+            for sight in batch:
+                if self._queue.get(sight.uid) is sight:  # else a newer one came meanwhile
+                    del self._queue[sight.uid]
+            if not self._queue:
+                self._arrived.clear()
+                self._idle.set()
+
+    async def _take_in(self, batch: list[Seen]) -> None:
+        try:
+            news = await retrying(
+                lambda: self._resources.ingest(batch), doing="ingest of resources", availability=self._availability
+            )
+        except Exception as error:  # whatever the database refuses; what is transient was waited out
+            if is_transient(error):
+                raise
+            await self._divide(batch, error)
+            return
+        self.taken_in += len(batch)
+        self.last_at = time.time()
+        if news:
+            self._on_news(news)
+
+    async def _divide(self, batch: list[Seen], error: Exception) -> None:
+        """Find the one that the database refuses; its neighbours go in."""
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await self._take_in(batch[:middle])
+            await self._take_in(batch[middle:])
+            return
+        self.dropped += 1
+        _log.error(
+            "resource cannot be taken in, the next sweep tries again",
+            resource=f"{batch[0].namespace}/{batch[0].name}",
+            uid=str(batch[0].uid),
+            error=f"{type(error).__name__}: {error}",
+        )

@@ -1,0 +1,233 @@
+"""Watches Orchestration resources with kopf, and hands what it sees to the engine's loop. Sends no PATCH, ever.
+
+It knows kopf; nothing else in the house does. It must not know Postgres, ingest's statement or the status. kopf gets
+exactly one handler, `on.event`: no state in annotations, no finalizer, no copies of bodies, no retries of its own
+(ingest retries).
+
+Theory of operation. kopf runs in a thread and loop of its own, because at its end it cancels every task of its loop,
+and it does end: on a watch error that is not 410, on HTTP 410 of a list, on a server that fails for a minute. `run`
+starts it again, with pauses, for ever. Around a restart events are lost; whoever owns an observer sweeps when
+`on_started` is called. The handler remembers (generation, deleting) of each uid, so that the echoes of our own status
+writes end here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import aiohttp
+import kopf
+import structlog
+from kubernetes.aio import client as kubernetes_client
+from kubernetes.aio.client import rest
+
+from perdure._core.activity import Manifest
+from perdure._kube.api import base
+from perdure._kube.api.orchestration import PLURAL, VERSION
+
+__all__ = ["Configure", "Memory", "Observer"]
+
+_log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
+_STEADY_SECONDS = 60.0
+_LIST_CHUNK = 500
+
+Configure = Callable[[], Awaitable[kubernetes_client.Configuration]]
+"""Gives the address and credentials of the API server, the same that the rest of the process uses."""
+
+
+class Memory:
+    """Which sights of resources are news. It lives as long as one run of kopf."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[object, bool]] = {}
+
+    def is_news(self, kind: str | None, manifest: Manifest) -> bool:
+        """Tell whether an event says something new; `kind` is None for a listed object, else as the watch says."""
+        metadata = manifest["metadata"]
+        if not isinstance(metadata, dict):
+            return False
+        uid = str(metadata["uid"])
+        if kind == "DELETED":
+            self._last.pop(uid, None)
+            return True
+        sight = (metadata.get("generation"), "deletionTimestamp" in metadata)
+        if kind is not None and self._last.get(uid) == sight:
+            return False
+        self._last[uid] = sight
+        return True
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Keeps no copy of the spec: it would cost most of the time of an event, and an annotation."""
+
+    def build(self, **_: Any) -> None:  # type: ignore[override]  # None is what "no essence" is
+        """Give nothing."""
+
+    def fetch(self, **_: Any) -> None:
+        """Give nothing."""
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Keeps no progress: there are no handlers that could progress."""
+
+    def fetch(self, **_: Any) -> None:
+        """Give nothing."""
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Forget nothing."""
+
+    def touch(self, **_: Any) -> None:
+        """Mark nothing."""
+
+    def clear(self, *, essence: Any) -> Any:
+        """Take nothing out."""
+        return essence
+
+
+class Observer:
+    """Runs kopf under supervision; `on_event(kind, manifest)` and `on_started()` are called in the loop of `run`.
+
+    `before_start` is awaited before each start of kopf: it returns when the resource is served.
+    """
+
+    def __init__(
+        self,
+        configure: Configure,
+        *,
+        namespaces: Sequence[str],
+        before_start: Callable[[], Awaitable[None]],
+        on_event: Callable[[str | None, Manifest], None],
+        on_started: Callable[[], None],
+    ) -> None:
+        self._configure = configure
+        self._namespaces = list(namespaces)
+        self._before_start = before_start
+        self._on_event = on_event
+        self._on_started = on_started
+        self.is_running = False
+        self.restarts = 0
+        self.last_error = "not started yet"
+
+    async def run(self) -> None:
+        """Watch for ever; the way out is to cancel the task, which ends kopf before it returns."""
+        loop = asyncio.get_running_loop()
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            await self._before_start()
+            began = loop.time()
+            await self._watch_once(loop)
+            if loop.time() - began > _STEADY_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
+            _log.warning("watch ended, starting again", pause_seconds=pause, error=self.last_error)
+            self.restarts += 1
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _watch_once(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run kopf until it ends by itself or this task is cancelled."""
+        stop = threading.Event()
+        ended = loop.create_future()
+
+        def tell_ended(error: str) -> None:
+            self.is_running = False
+            self.last_error = error
+            if not ended.done():
+                ended.set_result(None)
+
+        def in_thread() -> None:
+            error = "kopf ended without a word"
+            try:
+                asyncio.run(self._operate(loop, stop))
+            except BaseException as failure:  # noqa: BLE001 - a thread's border: whatever ended kopf is only reported
+                error = f"{type(failure).__name__}: {failure}"
+            finally:
+                stop.set()  # kopf waits for its stop flag in a thread of its own, which would never end
+                with contextlib.suppress(RuntimeError):  # the process is gone already
+                    loop.call_soon_threadsafe(tell_ended, error)
+
+        threading.Thread(target=in_thread, name="kopf", daemon=True).start()
+        try:
+            await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            stop.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended, timeout=10.0)
+            raise
+
+    async def _operate(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
+        """Run kopf in the present loop, which is the thread's."""
+        registry = kopf.OperatorRegistry()
+        memory = Memory()
+
+        def started() -> None:
+            self.is_running = True
+            self._on_started()
+
+        @kopf.on.login(registry=registry)
+        async def login(**_: Any) -> kopf.AiohttpSession:
+            return await _session(await self._configure())
+
+        @kopf.on.startup(registry=registry)
+        async def startup(**_: Any) -> None:
+            loop.call_soon_threadsafe(started)
+
+        @kopf.on.event(base.GROUP, VERSION, PLURAL, registry=registry)
+        async def observe(type: str | None, body: kopf.Body, **_: Any) -> None:
+            manifest = dict(body)
+            if memory.is_news(type, manifest):
+                loop.call_soon_threadsafe(self._on_event, type, manifest)
+
+        await kopf.operator(
+            registry=registry,
+            settings=_settings(),
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            stop_flag=stop,
+        )
+
+
+async def _session(configuration: kubernetes_client.Configuration) -> kopf.AiohttpSession:
+    """Give kopf a session with our TLS rules; the token is asked for at each request, so a renewed one is seen."""
+
+    async def authorize(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        token = await configuration.get_api_key_with_prefix("BearerToken")
+        if token:
+            request.headers["Authorization"] = token
+        return await handler(request)
+
+    connector = aiohttp.TCPConnector(ssl=rest.RESTClientObject(configuration).ssl_context, limit=16)
+    session = aiohttp.ClientSession(connector=connector, middlewares=(authorize,), trust_env=False)
+    return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.progress_storage = _NoProgress()
+    settings.persistence.finalizer = f"{base.GROUP}/unused-by-kopf"
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.watching.chunk_size = _LIST_CHUNK
+    settings.queueing.idle_timeout = 0.5
+    settings.networking.request_timeout = 60
+    settings.networking.connect_timeout = 10
+    settings.networking.error_backoffs = (1, 2, 3, 5, 8, 13)
+    return settings
+
+
+logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # else one INFO line for every event

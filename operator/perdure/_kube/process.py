@@ -1,0 +1,180 @@
+"""The operator process: `perdure run`. Puts the loops together, keeps them going, and ends them in order.
+
+It knows every room below it and what begins before what; it does none of their work. Settings are read already.
+
+Theory of operation. The HTTP side listens first, so that a process that waits says what it waits for. Then the
+database is waited for, for however long it is away, and brought up to date; then the roles begin (`roles.py`). A
+database or an API server that goes away later ends nothing. Only what waiting cannot cure ends the process: a schema
+of another release, credentials that are refused, no way to the API server in the configuration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from perdure import errors, logs
+from perdure import settings as configuration
+from perdure._core.definition import ActivityRegistry, OrchestrationRegistry
+from perdure._kube import http, metrics, modules, roles
+from perdure._kube.client import Api
+from perdure._kube.health import Health, Need
+from perdure._kube.reach import Reach
+from perdure._store import connect, migrate
+from perdure._store.embedded import EmbeddedPostgres
+from perdure._store.store import Store
+from perdure.client import Client
+
+__all__ = ["Process", "run"]
+
+_log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+def run(settings: configuration.Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises `PerdureError` for what waiting cannot cure."""
+    logs.configure(settings.log_format, settings.log_level)
+    offered = modules.load(settings.modules) if "worker" in settings.roles else None
+    with _runner() as runner:
+        runner.run(_serve(settings, offered))
+
+
+def _runner() -> asyncio.Runner:
+    """Use uvloop where there is one: a quarter less time per turn."""
+    try:
+        import uvloop  # noqa: PLC0415 - it is not there on every platform
+    except ImportError:
+        return asyncio.Runner()
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+async def _serve(
+    settings: configuration.Settings, offered: tuple[OrchestrationRegistry, ActivityRegistry] | None
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with _database(settings) as dsn:
+        await Process(settings, dsn, offered=offered).run(stop)
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: configuration.Settings) -> AsyncIterator[str]:
+    """Give the address of the database; without one, of a Postgres of our own that ends with us."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    folder = Path(settings.data_folder) / "postgres"
+    async with EmbeddedPostgres(folder, in_pod=settings.embedded_postgres == "allow") as server:
+        _log.info("embedded_postgres", database_url=configuration.masked(server.dsn), folder=str(folder))
+        yield server.dsn
+
+
+class Process:
+    """Everything of one process, wired."""
+
+    def __init__(
+        self,
+        settings: configuration.Settings,
+        dsn: str,
+        *,
+        offered: tuple[OrchestrationRegistry, ActivityRegistry] | None,
+    ) -> None:
+        self._settings = settings
+        self._dsn = dsn
+        self._offered = offered
+        self._health = Health()
+        self._metrics = metrics.Registry()
+        self._client: Client | None = None
+        self._reach = Reach()
+        self._database = Need(ok=False, why="not asked yet")
+        self._server = http.Server(self._health, self._metrics, client=lambda: self._client)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set."""
+        self._health.add("database", lambda: self._database)
+        self._health.add("kubernetes", lambda: Need(self._reach.is_up, self._reach.why or ""))
+        await self._server.start(self._settings.http_host, self._settings.http_port)
+        looking = asyncio.create_task(self._health.run())
+        try:
+            store = await _unless(stop, self._open_store())
+            if store is not None:
+                await self._run_with(store, stop)
+        finally:
+            looking.cancel()
+            await self._server.stop()
+            _log.info("operator_stopped")
+
+    async def _open_store(self) -> Store:
+        """Wait for the database, for however long, and bring it up to date."""
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self._bring_up_to_date()
+                return await Store.open(self._dsn, application_name="perdure")
+            except errors.DatabaseUnavailableError as error:
+                if self._database.why != error.message:
+                    _log.warning("database away, waiting for it", error=error.message)
+                self._database = Need(ok=False, why=error.message)
+            except errors.PerdureError:
+                raise
+            except Exception as error:  # a border: what the driver raises for a database that answers, but refuses
+                address = configuration.masked(self._dsn)
+                raise errors.DatabaseRefusedError(address, f"{type(error).__name__}: {error}") from error
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _bring_up_to_date(self) -> None:
+        """Migrate, or only look, as the settings say."""
+        if self._settings.migrate == "on":
+            for name in await migrate.migrate(self._dsn):
+                _log.info("migrated", migration=name)
+            return
+        with connect.translated():
+            connection = await connect.dedicated(self._dsn, application_name="perdure")
+            try:
+                await migrate.check(connection)
+            finally:
+                await connection.close()
+
+    async def _run_with(self, store: Store, stop: asyncio.Event) -> None:
+        """Wire the loops to the store and the API server, and keep them going."""
+        self._client = Client(store)
+        api = await Api.connect()
+        parts = roles.Roles(self._settings, store, api=api, reach=self._reach, offered=self._offered)
+        self._health.add("database", lambda: _need_of(store.availability.error))
+        parts.report(self._health, self._metrics)
+        try:
+            await parts.run(stop)
+        finally:
+            await self._client.close()
+            await api.close()
+            await store.close()
+
+
+def _need_of(error: BaseException | None) -> Need:
+    return Need(error is None, "" if error is None else f"{type(error).__name__}: {error}")
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[object, object, T]) -> T | None:
+    """Do the work to its end, or give None when `stop` comes first."""
+    task = asyncio.create_task(work)
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        for one in (task, stopped):
+            one.cancel()
+        await asyncio.gather(task, stopped, return_exceptions=True)

@@ -1,0 +1,354 @@
+"""Shows runs in the status of their resources: the newest turn, soon, and with as few writes as that takes.
+
+It knows the facts of the store, `status.build` and one API call; it must not know how a run works or who owns it. Every
+role has a projector: a worker's shows what its worker commits, a controller's what ingest changed and what nobody owns.
+
+Theory of operation. Marks come from commits and from ingest (`schedule.py` says when each is due). A look reads the
+facts of up to fifty due resources at once, folds what is new of their histories, builds each status and compares it
+with the one in the store: equal ones are not written. A write is a JSON patch that tests the uid, the one kind that
+cannot hit a re-created resource of the same name. What the API server took is remembered with its resource version;
+when two processes wrote the same resource, the store knows which write the server holds, the other is looked at again.
+So memory may be lost at any moment: `sweep` finds what the store says is not shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+import structlog
+from pydantic import JsonValue
+
+from perdure import errors
+from perdure._core import history, projection
+from perdure._core.activity import Manifest
+from perdure._engine.worker import Committed
+from perdure._kube import budget, facts, schedule, status
+from perdure._kube.api.orchestration import API_VERSION, KIND
+from perdure._kube.api.refusals import Refusal
+from perdure._kube.client import Api
+from perdure._kube.reach import Reach
+from perdure._store.resources import Fact, News, Resources, Wrote
+from perdure._store.store import Availability, retrying
+
+__all__ = ["FINAL_PHASES", "Projector", "to_facts"]
+
+_log = structlog.get_logger(__name__)
+
+FINAL_PHASES = frozenset({"Completed", "Failed", "Cancelled"})
+
+_BATCH = 50
+_WRITES_AT_ONCE = 32
+_FRESH_SECONDS = 1.0
+"""A fresh run is shown by the worker that takes it; only when none did in this time, the controller says why."""
+_REFUSED_SECONDS = 30.0
+"""After an answer that only somebody else can change (no right, a CRD of another release)."""
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
+_CACHED = 1_000
+
+
+@dataclasses.dataclass(slots=True)
+class _Shown:
+    """A history folded so far."""
+
+    instance_id: str
+    folded: projection.Projection = dataclasses.field(default_factory=projection.Projection)
+    last: tuple[int, int] = (0, -1)
+
+
+class Projector:
+    """The calendar of what is to be shown, and the loop that shows it.
+
+    `on_missing(uid, namespace, name)` is told when the API server has no such resource any more.
+    """
+
+    def __init__(
+        self,
+        resources: Resources,
+        api: Api,
+        *,
+        availability: Availability,
+        reach: Reach,
+        bucket: budget.TokenBucket,
+        on_missing: Callable[[UUID, str, str], None],
+    ) -> None:
+        self._resources = resources
+        self._api = api
+        self._availability = availability
+        self._reach = reach
+        self._bucket = bucket
+        self._on_missing = on_missing
+        self._schedule = schedule.Schedule()
+        self._cache: OrderedDict[UUID, _Shown] = OrderedDict()
+        self._wake = asyncio.Event()
+        self._writing: set[asyncio.Task[None]] = set()
+        self._written: list[Wrote] = []
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._not_before = 0.0
+        self.writes = 0
+        self.unchanged = 0
+        self.failures = 0
+
+    @property
+    def backlog(self) -> int:
+        """How many resources wait to be looked at."""
+        return len(self._schedule)
+
+    def committed(self, commits: Sequence[Committed]) -> None:
+        """Mark what a worker has committed."""
+        for commit in commits:
+            if commit.resource_uid is not None:
+                self.mark(commit.resource_uid, is_urgent=commit.phase_changed)
+
+    def ingested(self, news: Sequence[News]) -> None:
+        """Mark what ingest has changed."""
+        for one in news:
+            if one.is_gone:
+                self._cache.pop(one.uid, None)
+            elif one.starts and not one.cancels:
+                self.mark(one.uid, delay_seconds=_FRESH_SECONDS)
+            else:
+                self.mark(one.uid, is_urgent=True)
+
+    def mark(self, uid: UUID, *, is_urgent: bool = False, delay_seconds: float = schedule.SOON_SECONDS) -> None:
+        """Have the status of this resource looked at."""
+        self._schedule.mark(uid, _now(), is_urgent=is_urgent, delay_seconds=delay_seconds)
+        self._wake.set()
+
+    async def sweep(self, namespaces: Sequence[str]) -> None:
+        """Mark what the store says is not shown. Raises what the database raises."""
+        page = await self._resources.stale(namespaces)
+        while page:
+            for uid in page:
+                self.mark(uid)
+            page = await self._resources.stale(namespaces, after=page[-1])
+
+    async def run(self) -> None:
+        """Show for ever; the way out is to cancel the task, which leaves what is not shown to the next sweep."""
+        try:
+            while True:
+                await self._wait_due()
+                await self._remember()
+                free = _WRITES_AT_ONCE - len(self._writing)
+                now = _now()
+                if free > 0 and now >= self._not_before:
+                    due = self._schedule.take(now, at_most=min(_BATCH, free))
+                    if due:
+                        await self._look(due)
+        finally:
+            for task in self._writing:
+                task.cancel()
+            self._schedule.all_done()
+
+    async def _wait_due(self) -> None:
+        """Wait for a mark, the next due moment, or the end of a write."""
+        self._wake.clear()
+        if self._written:
+            return
+        next_at = self._schedule.next_at()
+        if len(self._writing) >= _WRITES_AT_ONCE:
+            next_at = None
+        timeout = None if next_at is None else max(next_at, self._not_before) - _now()
+        if timeout is not None and timeout <= 0:
+            return
+        try:
+            await asyncio.wait_for(self._wake.wait(), timeout)
+        except TimeoutError:
+            self._schedule.tidy(_now())
+
+    async def _look(self, uids: list[UUID]) -> None:
+        """Build the statuses of these resources, and write those that say something new."""
+        found, offers = await retrying(
+            lambda: self._load(uids), doing="reading facts for statuses", availability=self._availability
+        )
+        for uid in set(uids) - {fact.uid for fact in found}:
+            self._cache.pop(uid, None)
+            self._schedule.done(uid)
+        for fact in found:
+            self._show(fact, offers)
+        self._wake.set()
+
+    def _show(self, fact: Fact, offers: list[str]) -> None:
+        """Build one status, and begin to write it when it is new."""
+        shown = self._cache.get(fact.uid)
+        folded = shown.folded if shown else projection.Projection()
+        try:
+            previous = None if fact.status is None else msgspec.json.decode(fact.status)
+            built = status.build(to_facts(fact, folded, offers=offers), previous, now=datetime.now(UTC))
+        except Exception:  # noqa: BLE001 - a border: a run that cannot be shown must not keep the others from being shown
+            _log.exception("status cannot be built", resource=f"{fact.namespace}/{fact.name}")
+            self.failures += 1
+            self._cache.pop(fact.uid, None)
+            self._schedule.done(fact.uid)
+            return
+        if fact.phase in FINAL_PHASES:
+            self._cache.pop(fact.uid, None)
+        if built == previous:
+            self.unchanged += 1
+            self._written.append(_wrote(fact, built, resource_version=fact.status_resource_version or 0))
+            return
+        task = asyncio.create_task(self._write(fact, built))
+        self._writing.add(task)
+        task.add_done_callback(self._write_ended)
+
+    def _write_ended(self, task: asyncio.Task[None]) -> None:
+        self._writing.discard(task)
+        self._wake.set()
+
+    async def _load(self, uids: list[UUID]) -> tuple[list[Fact], list[str]]:
+        found = await self._resources.facts(uids)
+        await self._fold(found)
+        needs_offers = any(fact.is_owned is False and fact.phase not in FINAL_PHASES for fact in found)
+        offers = await self._resources.offers() if needs_offers else []
+        return found, sorted({name for offered in offers for name in offered})
+
+    async def _fold(self, found: list[Fact]) -> None:
+        """Bring the cached projections of these runs up to their last turn."""
+        by_instance: dict[str, _Shown] = {}
+        for fact in found:
+            if fact.instance_id is None or not fact.turn:
+                continue
+            shown = self._cache.get(fact.uid)
+            if shown is None or shown.instance_id != fact.instance_id:
+                shown = self._cache[fact.uid] = _Shown(fact.instance_id)
+            self._cache.move_to_end(fact.uid)
+            if shown.last[1] < fact.turn - 1:
+                by_instance[fact.instance_id] = shown
+        if by_instance:
+            for row in await self._resources.turns({key: shown.last for key, shown in by_instance.items()}):
+                shown = by_instance[row.instance_id]
+                projection.fold(shown.folded, history.decode_turn(row.at, row.body))
+                shown.last = (row.execution, row.turn)
+        while len(self._cache) > max(_CACHED, len(found)):
+            self._cache.popitem(last=False)
+
+    async def _write(self, fact: Fact, built: status.Status) -> None:
+        """Write one status; whatever comes of it, the resource is looked at again when that is needed."""
+        patch: list[JsonValue] = [
+            {"op": "test", "path": "/metadata/uid", "value": str(fact.uid)},
+            {"op": "add", "path": "/status", "value": built},
+        ]
+        try:
+            await self._bucket.take()
+            written = await self._api.json_patch(
+                API_VERSION, KIND, name=fact.name, namespace=fact.namespace, patch=patch, subresource="status"
+            )
+        except errors.KubernetesPatchTestError:
+            written = None  # another resource of that name: ours is gone
+        except errors.KubernetesApiError as error:
+            self._failed(fact, error)
+            return
+        self._reach.regained()
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        if written is None:
+            self._on_missing(fact.uid, fact.namespace, fact.name)
+            self._schedule.done(fact.uid)
+        else:
+            self.writes += 1
+            self._written.append(_wrote(fact, built, resource_version=_resource_version(written)))
+
+    def _failed(self, fact: Fact, error: errors.KubernetesApiError) -> None:
+        """Plan another look: when the server is away, nothing is written for a while."""
+        self.failures += 1
+        delay_seconds = _REFUSED_SECONDS
+        if isinstance(error, errors.KubernetesUnavailableError):
+            self._reach.lost(error, "writing a status")
+            delay_seconds = max(error.retry_after_seconds or 0.0, self._pause_seconds)
+            if _now() >= self._not_before:
+                self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
+            self._not_before = max(self._not_before, _now() + delay_seconds)
+        else:
+            _log.error("status refused", resource=f"{fact.namespace}/{fact.name}", error=str(error))
+        self._schedule.done(fact.uid)
+        self.mark(fact.uid, delay_seconds=delay_seconds)
+
+    async def _remember(self) -> None:
+        """Tell the store what the API server took, before anybody looks at those resources again."""
+        written, self._written = self._written, []
+        if not written:
+            return
+        outdated = await retrying(
+            lambda: self._resources.remember(written), doing="remembering statuses", availability=self._availability
+        )
+        for write in written:
+            self._schedule.done(write.uid)
+        for uid in outdated:
+            self.mark(uid)
+
+
+def to_facts(fact: Fact, folded: projection.Projection, *, offers: Sequence[str]) -> facts.Facts:
+    """Say in the words of a status what the store knows; `offers` is what the live workers can run."""
+    refusal = None if fact.refusal is None else msgspec.json.decode(fact.refusal, type=Refusal)
+    if fact.instance_id is not None and fact.phase is None:
+        refusal = Refusal(
+            "InstanceMissing",
+            f"The run {fact.instance_id} is not in the database, or belongs to somebody else. Delete this resource and "
+            "create it again to start another run.",
+        )
+    if fact.cancel_reason is not None and folded.cancel_reason is None:
+        folded = dataclasses.replace(folded, cancel_reason=fact.cancel_reason)
+    return facts.Facts(
+        generation=fact.generation,
+        refusal=refusal,
+        instance=_instance(fact),
+        projection=folded,
+        retries=[
+            facts.Retry(retry.seq, retry.failed_attempts, retry.next_at, retry.last_error) for retry in fact.retries
+        ],
+        unrunnable=_unrunnable(fact, offers),
+    )
+
+
+def _instance(fact: Fact) -> facts.Instance | None:
+    if fact.instance_id is None or fact.phase is None or fact.created_at is None:
+        return None
+    return facts.Instance(
+        instance_id=fact.instance_id,
+        name=fact.orchestration or "",
+        version=fact.version or "",
+        phase=fact.phase,
+        execution=fact.execution or 1,
+        hold_reason=fact.hold_reason or "",
+        output=fact.output,
+        error=fact.error,
+        created_at=fact.created_at,
+        started_at=fact.started_at,
+        finished_at=fact.finished_at,
+    )
+
+
+def _unrunnable(fact: Fact, offers: Sequence[str]) -> facts.Unrunnable | None:
+    """Say that nobody can run this, if so: nobody owns it, and no live worker offers it."""
+    if fact.is_owned is not False or fact.phase in FINAL_PHASES or fact.orchestration is None:
+        return None
+    wanted = f"{fact.orchestration}@{fact.version or ''}"
+    if any(offer == wanted or (not fact.version and offer.startswith(wanted)) for offer in offers):
+        return None
+    return facts.Unrunnable(fact.orchestration, fact.version or "", tuple(offers))
+
+
+def _wrote(fact: Fact, built: status.Status, *, resource_version: int) -> Wrote:
+    return Wrote(
+        uid=fact.uid,
+        status=msgspec.json.encode(built),
+        turn=fact.turn,
+        phase=fact.phase,
+        generation=fact.generation,
+        resource_version=resource_version,
+        is_final=fact.phase in FINAL_PHASES,
+    )
+
+
+def _resource_version(manifest: Manifest) -> int:
+    metadata = manifest.get("metadata")
+    return int(str(metadata["resourceVersion"])) if isinstance(metadata, dict) else 0
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
