@@ -1,0 +1,59 @@
+"""A worker as a process of its own, for tests that kill it.
+
+    PERDURE_DATABASE_URL=... python -m tests.engine.worker_process --lease 2
+
+It waits for the database as long as it must, works until SIGTERM or the end of its stdin (so it never outlives the test
+that holds the other end), gives everything back and exits with 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+
+from perdure import ActivityRegistry, OrchestrationRegistry
+from perdure import errors as perdure_errors
+from perdure._engine.worker import Worker, WorkerSettings
+from perdure._store.store import Store
+from tests.engine import six_steps
+
+
+async def work(dsn: str, lease_seconds: float) -> None:
+    """Work until told to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_reader(sys.stdin.fileno(), stop.set)
+    store = await _open(dsn)
+    worker = Worker(
+        store,
+        OrchestrationRegistry.of(six_steps.six_steps),
+        ActivityRegistry.of(six_steps.step_async, six_steps.step_sync),
+        settings=WorkerSettings(lease_seconds=lease_seconds, poll_seconds=1.0),
+    )
+    try:
+        await worker.run(stop)
+    finally:
+        await store.close()
+
+
+async def _open(dsn: str) -> Store:
+    while True:
+        try:
+            return await Store.open(dsn, application_name="perdure-test-worker")
+        except perdure_errors.DatabaseUnavailableError:
+            await asyncio.sleep(0.1)
+
+
+def main() -> None:
+    """Read the command line and work."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lease", type=float, default=2.0, help="seconds")
+    asyncio.run(work(os.environ["PERDURE_DATABASE_URL"], parser.parse_args().lease))
+
+
+if __name__ == "__main__":
+    main()
