@@ -1,0 +1,50 @@
+"""How fast this process may write to the API server: a token bucket.
+
+Reservation is arithmetic on a clock that is given; only `take` waits. Whoever asks first is served first, since each
+reservation moves the next one back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+__all__ = ["TokenBucket"]
+
+
+class TokenBucket:
+    """`rate` requests per second on average, at most `burst` at once after a quiet time."""
+
+    def __init__(self, rate: float, burst: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin full. Raises `ValueError` unless rate is above 0 and burst is 1 or more."""
+        if rate <= 0 or burst < 1:
+            message = f"rate is {rate} and burst is {burst}; expected more than 0 and at least 1"
+            raise ValueError(message)
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._tokens = float(burst)
+        self._at = clock()
+
+    def reserve(self) -> float:
+        """Take one token, now or from the future, and give the seconds to wait for it."""
+        now = self._clock()
+        if now > self._at:
+            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+            self._at = now
+        self._tokens -= 1
+        return max(0.0, self._at - now) + max(0.0, -self._tokens / self._rate)
+
+    def pause(self, seconds: float) -> None:
+        """Give out nothing for so long, and then at the usual rate without a burst: the server asked for it."""
+        until = self._clock() + seconds
+        if until > self._at:
+            self._at = until
+            self._tokens = min(self._tokens, 0.0)
+
+    async def take(self) -> None:
+        """Wait for one token."""
+        delay = self.reserve()
+        if delay > 0:
+            await asyncio.sleep(delay)

@@ -1,0 +1,177 @@
+"""One pool of connections to the API server: requests out, decoded answers or errors in.
+
+`kubernetes.aio`'s `ApiClient` does authentication and transport; objects stay dicts. Which paths and verbs there are is
+known in `client`, what a refusal means in `answers`.
+
+Only a request that may safely arrive twice is repeated after a lost connection or a server error; a busy server (429)
+has not begun, so any request may be sent again. The waits are short: whoever needs more patience has a loop or a retry
+policy of its own, and must see that the server is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+import msgspec
+from kubernetes.aio import client as kube
+from kubernetes.aio import config as kube_config
+from pydantic import JsonValue
+
+from perdure import errors
+from perdure._kube import access, answers, budget
+
+__all__ = ["JSON_PATCH", "Connection", "Request"]
+
+JSON_PATCH = "application/json-patch+json"
+
+_ATTEMPTS = 5
+_FIRST_DELAY_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 10.0
+"""A server that wants to be left alone for longer is its caller's to plan around."""
+_STREAM_SILENCE_SECONDS = 90.0
+"""Bookmarks come every minute: a watch that is silent for longer is dead."""
+_CONNECT_SECONDS = 10.0
+_UNAUTHORIZED = 401
+_BUSY = 429
+
+_UNANSWERED = (aiohttp.ClientError, TimeoutError, OSError, kube_config.ConfigException)
+"""What stands for no answer; the last is a token file that is being replaced."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request. `call` says in words what it is; `is_idempotent` whether it may arrive twice."""
+
+    call: errors.KubernetesCall
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: JsonValue = None
+    content_type: str = "application/json"
+    accept: str = "application/json"
+    is_idempotent: bool = True
+
+    def headers(self) -> dict[str, str]:
+        """Give the headers; a user to act as goes alone, its groups are the server's to add."""
+        headers = {"Content-Type": self.content_type, "Accept": self.accept}
+        return headers | ({"Impersonate-User": self.call.user} if self.call.user else {})
+
+
+class Connection:
+    """The pool. Belongs to one event loop; `close` ends it."""
+
+    def __init__(self, access_: access.Access, *, bucket: budget.TokenBucket | None, timeout_seconds: float) -> None:
+        """Open nothing yet: the first request does."""
+        self._access = access_
+        self._client: Any = kube.ApiClient(access_.configuration)  # without types
+        self._client.user_agent = "perdure"
+        self._bucket = bucket
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
+        self._renewing = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Close every connection; requests under way fail."""
+        await self._client.close()
+
+    async def send(self, request: Request) -> JsonValue:
+        """Give the decoded answer. Raises `KubernetesApiError` or one below it."""
+        for delay in _delays():
+            if self._bucket is not None:
+                await self._bucket.take()
+            try:
+                return await self._send_once(request)
+            except errors.KubernetesUnavailableError as error:
+                if error.status == _BUSY and self._bucket is not None:
+                    self._bucket.pause(error.retry_after_seconds)
+                may_repeat = request.is_idempotent or error.status == _BUSY
+                if delay is None or not may_repeat or error.retry_after_seconds > _LONGEST_WAIT_SECONDS:
+                    raise
+                await asyncio.sleep(max(delay, error.retry_after_seconds))
+        raise AssertionError
+
+    async def stream(self, request: Request) -> AsyncGenerator[dict[str, JsonValue], None]:
+        """Give the JSON lines of an answer as they come, until the server ends it.
+
+        Raises as `send` does, also when the connection is lost or silent in the middle. Never repeated.
+        """
+        timeout = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=_STREAM_SILENCE_SECONDS)
+        try:
+            answer = await self._call(request, timeout)
+            try:
+                if answer.status >= 300:  # noqa: PLR2004 - the first status that is no success
+                    raise self._error_of(request, answer, await answer.read())
+                async for line in _lines(answer.response.content):
+                    yield msgspec.json.decode(line, type=dict)
+            finally:
+                answer.response.close()
+        except (*_UNANSWERED, msgspec.DecodeError) as error:
+            raise self._unreachable(request, error) from error
+
+    async def _send_once(self, request: Request) -> JsonValue:
+        try:
+            answer = await self._call(request, self._timeout)
+            body = await answer.read()
+            if answer.status == _UNAUTHORIZED and await self._renew():
+                answer = await self._call(request, self._timeout)
+                body = await answer.read()
+        except _UNANSWERED as error:
+            raise self._unreachable(request, error) from error
+        if answer.status >= 300:  # noqa: PLR2004 - the first status that is no success
+            raise self._error_of(request, answer, body)
+        try:
+            decoded: JsonValue = msgspec.json.decode(body)
+        except msgspec.DecodeError as error:
+            raise self._unreachable(request, error) from error
+        return decoded
+
+    async def _call(self, request: Request, timeout: aiohttp.ClientTimeout) -> Any:
+        """Send one request; the answer is `kubernetes.aio`'s, which has no types."""
+        prepared = await self._client.param_serialize(
+            request.method,
+            request.path,
+            query_params=list(request.query),
+            header_params=request.headers(),
+            body=request.body,
+            auth_settings=["BearerToken"],
+        )
+        return await self._client.call_api(*prepared, _request_timeout=timeout)
+
+    async def _renew(self) -> bool:
+        """Ask for fresh credentials; False when there are none to be had."""
+        async with self._renewing:
+            try:
+                await self._access.renew()
+            except _UNANSWERED:
+                return False
+        return True
+
+    def _error_of(self, request: Request, answer: Any, body: bytes) -> errors.KubernetesApiError:
+        is_json_patch = request.content_type == JSON_PATCH
+        return answers.error_of(
+            request.call, answer.status, headers=answer.headers, body=body, is_json_patch=is_json_patch
+        )
+
+    def _unreachable(self, request: Request, error: BaseException) -> errors.KubernetesUnavailableError:
+        return answers.unreachable(request.call, self._access.configuration.host, error)
+
+
+def _delays() -> Iterator[float | None]:
+    """Give the wait after each failed attempt; None after the last."""
+    for attempt in range(_ATTEMPTS - 1):
+        yield _FIRST_DELAY_SECONDS * 2**attempt * random.uniform(0.75, 1.25)  # noqa: S311 - it spreads retries, guards nothing
+    yield None
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Split a stream into lines of any length; aiohttp's own reader bounds them below what an object may have."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            if line:
+                yield line
