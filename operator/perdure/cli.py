@@ -267,7 +267,7 @@ def _show_instance(info: InstanceInfo) -> None:
 
 
 def _details(record: history.Event | history.Command) -> str:
-    fields = msgspec.to_builtins(record)
+    fields = msgspec.json.decode(msgspec.json.encode(record))
     fields.pop("type", None)
     return ", ".join(f"{name}={_short(_compact(value))}" for name, value in fields.items())
 

@@ -18,7 +18,7 @@ __all__ = ["configure"]
 _QUIET = {
     "kopf.objects": logging.WARNING,  # an INFO line for every watch event
     "kopf._core.reactor.running": logging.ERROR,  # it warns that signals are ignored in a thread: they are ours
-    "kopf": logging.INFO,
+    "kopf": logging.WARNING,  # what matters of its life the observer says itself
     "aiohttp.access": logging.WARNING,
     "asyncio": logging.WARNING,
     "kubernetes": logging.WARNING,

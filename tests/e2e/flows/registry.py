@@ -1,0 +1,94 @@
+"""Orchestrations with one trait each: quick, failing, waiting, typed, asking the API server.
+
+What an activity did can be seen from outside: it writes a line into the folder that its input names. The names say what
+each is for; the tests say what must come of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+
+from perdure import (
+    ActivityContext,
+    ActivityRegistry,
+    Fixed,
+    NonRetryableError,
+    OrchestrationContext,
+    OrchestrationRegistry,
+    RetryPolicy,
+    activity,
+    orchestration,
+)
+
+__all__ = ["create_activity_registry", "create_orchestration_registry"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What to write where, and how often."""
+
+    folder: str
+    steps: int = 3
+
+
+@activity("test::activity::note")
+async def note(ctx: ActivityContext, work: Work) -> int:
+    """Leave a file for this step; give how many steps were asked for."""
+    path = Path(work.folder) / ctx.idempotency_key.replace("/", "_")
+    await asyncio.to_thread(path.write_text, ctx.instance_id)
+    return work.steps
+
+
+@activity("test::activity::refuse")
+async def refuse(ctx: ActivityContext) -> None:
+    """Fail for good."""
+    raise NonRetryableError(f"{ctx.instance_id} asks for too much")
+
+
+@activity("test::activity::make-config-map")
+async def make_config_map(ctx: ActivityContext) -> str:
+    """Create a ConfigMap as the run's ServiceAccount."""
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "made"}, "data": {"by": "perdure"}}
+    made = await ctx.kubernetes.apply(manifest, field_manager="perdure")  # type: ignore[arg-type]  # JSON as literals
+    return str(made["kind"])
+
+
+@orchestration("test::orchestration::steps")
+async def steps(ctx: OrchestrationContext, work: Work) -> dict[str, int]:
+    """Do some steps, one after the other."""
+    done = 0
+    for _ in range(work.steps):
+        await ctx.schedule_activity(note, work)
+        done += 1
+    return {"done": done}
+
+
+@orchestration("test::orchestration::fail")
+async def fail(ctx: OrchestrationContext) -> None:
+    """Fail by an activity that fails for good."""
+    await ctx.schedule_activity(refuse)
+
+
+@orchestration("test::orchestration::wait")
+async def wait(ctx: OrchestrationContext, seconds: float) -> str:
+    """Wait, then end."""
+    await ctx.schedule_timer(seconds)
+    return "waited"
+
+
+@orchestration("test::orchestration::configure")
+async def configure(ctx: OrchestrationContext) -> str:
+    """Use the API server as the run's ServiceAccount."""
+    return await ctx.schedule_activity(make_config_map, retry=RetryPolicy(2, backoff=Fixed(0.1)))
+
+
+def create_orchestration_registry() -> OrchestrationRegistry:
+    """Give all of them."""
+    return OrchestrationRegistry.of(steps, fail, wait, configure)
+
+
+def create_activity_registry() -> ActivityRegistry:
+    """Give what they use."""
+    return ActivityRegistry.of(note, refuse, make_config_map)
