@@ -7,10 +7,13 @@ as it lives. A file whose lock is free belongs to the dead, and so does its clus
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.cluster import commands
+
+PYTEST_KIND_FOLDER = Path(".pytest-kind")
 
 
 def session_cluster_name() -> str:
@@ -47,6 +50,13 @@ def delete(kind_program: str, name: str, *, kubeconfig: Path) -> None:
     commands.run(kind_program, "delete", "cluster", f"--name={name}", f"--kubeconfig={kubeconfig}")
 
 
+def remove_folder(name: str) -> None:
+    """Remove the folder that pytest-kind made in the working directory for a cluster of this name."""
+    shutil.rmtree(PYTEST_KIND_FOLDER / name, ignore_errors=True)
+    with contextlib.suppress(OSError):  # it is not there, or holds the folder of another cluster
+        PYTEST_KIND_FOLDER.rmdir()
+
+
 def _delete_if_orphaned(kind_program: str, claim: Path) -> None:
     with claim.open("r") as lock:
         try:
@@ -54,4 +64,5 @@ def _delete_if_orphaned(kind_program: str, claim: Path) -> None:
         except BlockingIOError:
             return
         delete(kind_program, claim.name, kubeconfig=claim.with_suffix(".kubeconfig"))
+        remove_folder(claim.name)
         claim.unlink(missing_ok=True)

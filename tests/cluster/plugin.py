@@ -15,7 +15,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -78,10 +77,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the folder that pytest-kind makes for a cluster of this run."""
     name = kind.session_cluster_name()
     if config.stash.get(CHOICE, None) is not None and config.option.cluster_name == name:
-        folder = Path(".pytest-kind")
-        shutil.rmtree(folder / name, ignore_errors=True)
-        with contextlib.suppress(OSError):  # it is not there, or holds the folder of another cluster
-            folder.rmdir()
+        kind.remove_folder(name)
 
 
 @pytest.fixture(scope="session")
@@ -117,7 +113,7 @@ def _kind_claim(request: pytest.FixtureRequest) -> Iterator[None]:
 def local_cluster(cluster: Cluster) -> Cluster:
     """Give the cluster where its API server may be killed; skip the test elsewhere."""
     if cluster.control_plane is None:
-        pytest.skip(f"kills the API server, which is only ours on the local control plane; this is {cluster.kind}")
+        pytest.skip(f"needs the local control plane, and this is {cluster.kind}")
     return cluster
 
 
