@@ -62,7 +62,7 @@ class Scene:
             *(sys.executable, "-m", "perdure", "run"),
             cwd=ROOT,
             env={
-                **os.environ,
+                **{name: value for name, value in os.environ.items() if not name.startswith("PERDURE_")},
                 "KUBECONFIG": str(self.cluster.kubeconfig),
                 "PERDURE_DATABASE_URL": self.dsn,
                 "PERDURE_HTTP_PORT": "0",
@@ -73,6 +73,7 @@ class Scene:
             },
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            limit=2**20,  # a line with a traceback may be long
         )
         ready = asyncio.Event()
         self._listener = asyncio.create_task(self._listen(self._operator, ready))

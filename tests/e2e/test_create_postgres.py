@@ -38,6 +38,14 @@ def example(*, kinds: Iterable[str] = (), run: str = "orders-db", **input: objec
     return yaml.safe_dump_all([each for each in objects if not kinds or each["kind"] in kinds])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def images(cluster: Cluster) -> None:
+    """Bring the images into a cluster that really runs them and has no network."""
+    if cluster.has_kubelet:
+        for version in ("16", "18"):
+            cluster.load_image(f"postgres:{version}")
+
+
 @pytest.fixture
 async def scene(cluster: Cluster, namespace: str, dsn: str) -> AsyncIterator[Scene]:
     """Give a namespace, a database, and an operator that looks after them."""
@@ -48,9 +56,6 @@ async def scene(cluster: Cluster, namespace: str, dsn: str) -> AsyncIterator[Sce
 
 async def test_a_postgres_is_created_and_says_where_it_is(scene: Scene) -> None:
     """The example of the page completes, and its output is what a client needs."""
-    if scene.cluster.has_kubelet:
-        scene.cluster.load_image("postgres:18")
-
     await scene.kubectl("apply", "--filename=-", input=example())
     status = await scene.completed("orders-db")
 
@@ -151,7 +156,6 @@ async def test_a_killed_operator_is_taken_over_where_it_was(scene: Scene) -> Non
 @pytest.mark.needs_kubelet
 async def test_the_server_is_real_and_wants_the_password_of_the_secret(scene: Scene) -> None:
     """Where containers run, the server answers by the name of its Service, with the password and not without."""
-    scene.cluster.load_image("postgres:16")
     await scene.kubectl("apply", "--filename=-", input=example(version="16"))
     status = await scene.completed("orders-db")
 
