@@ -31,12 +31,14 @@ def of(error: BaseException, *, activity: str = "", attempts: int = 1) -> Failur
     message = str(error)
     if isinstance(error, errors.PerdureError):
         code, retryable, message = error.code, error.retryable, error.message
+    kind = type(error).__name__
     if isinstance(error, errors.ActivityError):
         activity, attempts = activity or error.activity, max(attempts, error.attempts)
+        kind = error.type or kind
     return Failure(
         code=code,
-        type=type(error).__name__,
-        message=_cut(message or type(error).__name__),
+        type=kind,
+        message=_cut(message or kind),
         retryable=retryable,
         attempts=attempts,
         activity=activity,
@@ -48,6 +50,7 @@ def to_exception(failure: Failure) -> errors.ActivityError:
     kinds: dict[str, type[errors.ActivityError]] = {
         errors.ActivityTimeoutError.code: errors.ActivityTimeoutError,
         errors.UnknownActivityError.code: errors.UnknownActivityError,
+        errors.ActivityPoisonError.code: errors.ActivityPoisonError,
     }
     return kinds.get(failure.code, errors.ActivityError)(
         failure.message,
