@@ -1,0 +1,330 @@
+"""Activities on a worker: attempts, retries, timeouts, and what an orchestration sees of them."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+
+import pytest
+
+from perdure import (
+    ActivityContext,
+    ActivityError,
+    ActivityTimeoutError,
+    Fixed,
+    JsonValue,
+    NonRetryableError,
+    OrchestrationContext,
+    RetryPolicy,
+    activity,
+    orchestration,
+)
+from perdure._core import history, limits
+from tests.engine.world import PUPPET, SETTINGS, Puppet, World, relay
+
+AT_ONCE = Fixed(0)
+
+
+@orchestration("test::orchestration::try")
+async def persist(ctx: OrchestrationContext, input: int) -> JsonValue:
+    """Ask the puppet, with so many attempts, and tell what came of it."""
+    try:
+        return await ctx.schedule_activity(PUPPET, retry=RetryPolicy(input, backoff=AT_ONCE))
+    except ActivityError as error:
+        return {"type": error.type, "message": error.message, "attempts": error.attempts, "retryable": error.retryable}
+
+
+async def test_sync_activities_run_in_threads_and_async_ones_in_the_loop(world: World) -> None:
+    """A plain function may block without stopping the worker; an async one shares its loop."""
+
+    @activity("test::activity::sync")
+    def in_thread(ctx: ActivityContext) -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    @activity("test::activity::async")
+    async def in_loop(ctx: ActivityContext) -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    @orchestration("test::orchestration::both")
+    async def both(ctx: OrchestrationContext) -> list[bool]:
+        return await ctx.join(ctx.schedule_activity(in_thread), ctx.schedule_activity(in_loop))
+
+    await world.worker(both, in_thread, in_loop)
+
+    assert (await world.run(both)).output == [False, True]
+
+
+async def test_identical_activities_get_their_own_results(world: World, puppet: Puppet) -> None:
+    """Two calls of the same name and input are two operations, and each gets the result of its own."""
+
+    @orchestration("test::orchestration::twins")
+    async def twins(ctx: OrchestrationContext) -> list[JsonValue]:
+        return await ctx.join(ctx.schedule_activity(PUPPET, 1), ctx.schedule_activity(PUPPET, 1))
+
+    await world.worker(twins, puppet.activity)
+    instance_id = await world.start(twins)
+    calls = {call.info.seq: call for call in [await puppet.called(), await puppet.called()]}
+
+    calls[2].returns("second")
+    calls[1].returns("first")
+
+    assert (await world.end(instance_id)).output == ["first", "second"]
+
+
+async def test_an_activity_is_tried_as_often_as_its_policy_says(world: World, puppet: Puppet) -> None:
+    """With max_attempts=3 a failing activity is tried three times; the error is the last one, and names the count."""
+    await world.worker(persist, puppet.activity)
+    instance_id = await world.start(persist, 3)
+
+    for attempt in (1, 2, 3):
+        call = await puppet.called()
+        assert call.info.attempt == attempt
+        call.fails(ValueError(f"attempt {attempt} failed"))
+
+    info = await world.end(instance_id)
+    assert info.output == {"type": "ValueError", "message": "attempt 3 failed", "attempts": 3, "retryable": True}
+    assert await world.fetch("select 1 from tasks") == []
+
+
+async def test_success_ends_the_attempts(world: World, puppet: Puppet) -> None:
+    """An activity that succeeds at the second attempt is not tried again, and its row is gone."""
+    await world.worker(persist, puppet.activity)
+    instance_id = await world.start(persist, 5)
+    (await puppet.called()).fails(ValueError("not yet"))
+    (await puppet.called()).returns("done")
+
+    assert (await world.end(instance_id)).output == "done"
+    assert puppet.count == 2
+    assert await world.fetch("select 1 from tasks") == []
+
+
+async def test_without_a_policy_there_is_one_attempt(world: World, puppet: Puppet) -> None:
+    """A plain activity that fails, fails its orchestration, which does not catch it, with its words."""
+    await world.worker(relay, puppet.activity)
+    instance_id = await world.start(relay)
+    (await puppet.called()).fails(KeyError("lost"))
+
+    info = await world.end(instance_id)
+
+    assert info.phase == "Failed"
+    assert info.error is not None
+    assert (info.error.code, info.error.activity, info.error.attempts) == ("PERDURE-1301", PUPPET, 1)
+    assert "lost" in info.error.message
+
+
+async def test_a_non_retryable_error_ends_at_once(world: World, puppet: Puppet) -> None:
+    """An activity that says that trying again is of no use is not tried again."""
+    await world.worker(persist, puppet.activity)
+    instance_id = await world.start(persist, 5)
+    (await puppet.called()).fails(NonRetryableError("no such region"))
+
+    output = (await world.end(instance_id)).output
+
+    assert output == {"type": "NonRetryableError", "message": "no such region", "attempts": 1, "retryable": False}
+
+
+async def test_a_timed_out_attempt_is_cancelled_and_tried_again(world: World, puppet: Puppet) -> None:
+    """The policy's timeout bounds one attempt: the activity is cancelled, and the next attempt may succeed."""
+
+    @orchestration("test::orchestration::hurry")
+    async def hurry(ctx: OrchestrationContext) -> JsonValue:
+        return await ctx.schedule_activity(PUPPET, retry=RetryPolicy(2, backoff=AT_ONCE, timeout=0.05))
+
+    await world.worker(hurry, puppet.activity)
+    instance_id = await world.start(hurry)
+    first, second = await puppet.called(), await puppet.called()
+    second.returns("in time")
+
+    await first.cancelled.wait()
+    assert (await world.end(instance_id)).output == "in time"
+
+
+async def test_the_total_timeout_bounds_all_attempts(world: World, puppet: Puppet) -> None:
+    """However many attempts the policy has left: when the total time is over, the orchestration gets a timeout."""
+
+    @orchestration("test::orchestration::patience")
+    async def patience(ctx: OrchestrationContext) -> str:
+        forever = RetryPolicy(1_000_000, backoff=Fixed(0.01))
+        try:
+            await ctx.schedule_activity(PUPPET, retry=forever, total_timeout=0.1)
+        except ActivityTimeoutError as error:
+            return error.code
+        return "no timeout"
+
+    await world.worker(patience, puppet.activity)
+    instance_id = await world.start(patience)
+    (await puppet.called()).fails(ValueError("try again"))
+
+    assert (await world.end(instance_id)).output == "PERDURE-1302"
+
+
+async def test_an_activity_nobody_knows_fails_with_the_known_names(world: World, puppet: Puppet) -> None:
+    """A name that no registry has is an error at the await, not a wait for ever."""
+
+    @orchestration("test::orchestration::typo")
+    async def typo(ctx: OrchestrationContext) -> JsonValue:
+        return await ctx.schedule_activity("test::activity::pupett", retry=RetryPolicy(5, backoff=AT_ONCE))
+
+    await world.worker(typo, puppet.activity)
+
+    info = await world.run(typo)
+
+    assert info.error is not None
+    assert (info.phase, info.error.code, info.error.attempts) == ("Failed", "PERDURE-1304", 1)
+    assert PUPPET in info.error.message
+
+
+async def test_a_result_over_the_limit_is_an_error_of_the_activity(world: World, puppet: Puppet) -> None:
+    """An activity that returns too much fails, once: the orchestration may catch it."""
+    await world.worker(persist, puppet.activity)
+    instance_id = await world.start(persist, 5)
+    (await puppet.called()).returns("x" * limits.PAYLOAD_BYTES)
+
+    output = (await world.end(instance_id)).output
+
+    assert isinstance(output, dict)
+    assert (output["type"], output["attempts"]) == ("PayloadTooLargeError", 1)
+
+
+async def test_an_activity_input_that_does_not_fit_is_an_error_of_the_activity(world: World) -> None:
+    """What an orchestration sends wrongly is refused before the activity's code runs, with the path."""
+
+    @activity("test::activity::typed")
+    async def typed(ctx: ActivityContext, input: dict[str, int]) -> int:
+        raise AssertionError
+
+    @orchestration("test::orchestration::careless")
+    async def careless(ctx: OrchestrationContext) -> JsonValue:
+        return await ctx.schedule_activity(typed.name, {"count": "many"}, retry=RetryPolicy(3, backoff=AT_ONCE))
+
+    await world.worker(careless, typed)
+
+    info = await world.run(careless)
+
+    assert info.error is not None
+    assert info.error.attempts == 1
+    assert "count" in info.error.message
+
+
+@pytest.mark.parametrize("exit", [SystemExit(3), asyncio.CancelledError(), TimeoutError("upstream")], ids=repr)
+async def test_an_activity_can_neither_stop_nor_confuse_its_worker(world: World, exit: BaseException) -> None:
+    """SystemExit, a CancelledError of its own and a TimeoutError of its own are failures of that activity, no more."""
+
+    @activity("test::activity::rude")
+    async def rude(ctx: ActivityContext) -> None:
+        raise exit
+
+    @orchestration("test::orchestration::polite")
+    async def polite(ctx: OrchestrationContext) -> str:
+        try:
+            await ctx.schedule_activity(rude)
+        except ActivityError as error:
+            return error.type
+        return ""
+
+    hand = await world.worker(polite, rude)
+
+    assert (await world.run(polite)).output == type(exit).__name__
+    assert hand.is_working
+
+
+async def test_failed_attempts_are_counted_across_the_death_of_the_worker(world: World, puppet: Puppet) -> None:
+    """What was tried stays tried; the attempt that a worker died of is made again and is not counted as a failure."""
+    first = await world.worker(persist, puppet.activity)
+    instance_id = await world.start(persist, 2)
+    (await puppet.called()).fails(ValueError("once"))
+    assert (await puppet.called()).info.attempt == 2
+    await first.crash()
+
+    await world.worker(persist, puppet.activity)
+    again = await puppet.called()
+    again.fails(ValueError("twice"))
+
+    assert again.info.attempt == 2
+    output = (await world.end(instance_id)).output
+    assert isinstance(output, dict)
+    assert (output["message"], output["attempts"]) == ("twice", 2)
+
+
+async def test_an_activity_in_flight_is_run_again_when_its_worker_dies(world: World, puppet: Puppet) -> None:
+    """At least once: without a retry policy too, a lost worker is not an attempt. The key for other APIs is the same."""
+    first = await world.worker(relay, puppet.activity)
+    instance_id = await world.start(relay)
+    lost = await puppet.called()
+    await first.crash()
+
+    await world.worker(relay, puppet.activity)
+    found = await puppet.called()
+    [row] = await world.fetch("select losses, failed_attempts from tasks")
+    found.returns("done")
+
+    assert (row["losses"], row["failed_attempts"]) == (1, 0)
+    assert (lost.info.attempt, found.info.attempt) == (1, 1)
+    assert (await world.end(instance_id)).output == "done"
+
+
+async def test_an_activity_that_kills_its_workers_is_poison(world: World, puppet: Puppet) -> None:
+    """After so many dead workers an activity is not run again: its orchestration gets an error that says so."""
+    first = await world.worker(relay, puppet.activity)
+    instance_id = await world.start(relay)
+    await puppet.called()
+    await first.crash()
+    await world.fetch(
+        "insert into tasks (instance_id, execution, seq, losses) values ($1, 1, 1, $2)",
+        instance_id,
+        limits.ACTIVITY_LOSSES,
+    )
+
+    await world.worker(relay, puppet.activity)
+
+    info = await world.end(instance_id)
+    assert info.error is not None
+    assert (info.phase, info.error.type) == ("Failed", "ActivityPoisonError")
+    assert puppet.count == 1
+
+
+async def test_completed_activities_are_never_run_again(world: World, puppet: Puppet) -> None:
+    """A worker that takes over goes on behind the last result: ten steps are ten calls, whoever dies in between."""
+
+    @orchestration("test::orchestration::ten")
+    async def ten(ctx: OrchestrationContext) -> list[JsonValue]:
+        return [await ctx.schedule_activity(PUPPET, number) for number in range(10)]
+
+    hand = await world.worker(ten, puppet.activity)
+    instance_id = await world.start(ten)
+    for number in range(10):
+        call = await puppet.called()
+        assert call.input == number
+        call.returns(number * number)
+        if number == 6:
+            await puppet.called()
+            await hand.crash()
+            hand = await world.worker(ten, puppet.activity)
+
+    assert (await world.end(instance_id)).output == [number * number for number in range(10)]
+    assert puppet.count == 11
+    results = [event.seq for event in await world.events(instance_id) if isinstance(event, history.ActivityCompleted)]
+    assert results == list(range(1, 11))
+
+
+async def test_more_activities_than_slots_all_run(world: World) -> None:
+    """A fan-out wider than the worker's slots comes to its end, with never more at once than there are slots."""
+    running = peak = 0
+
+    @activity("test::activity::count")
+    async def count(ctx: ActivityContext, input: int) -> int:
+        nonlocal running, peak
+        running, peak = running + 1, max(peak, running + 1)
+        await asyncio.sleep(0)
+        running -= 1
+        return input
+
+    @orchestration("test::orchestration::wide")
+    async def wide(ctx: OrchestrationContext) -> int:
+        return sum(await ctx.join(*(ctx.schedule_activity(count, number) for number in range(100))))
+
+    await world.worker(wide, count, settings=dataclasses.replace(SETTINGS, max_activities=3))
+
+    assert (await world.run(wide)).output == 4950
+    assert peak == 3
