@@ -1,0 +1,65 @@
+"""The token bucket, on a clock that the test turns by hand: who waits how long."""
+
+from __future__ import annotations
+
+import pytest
+
+from perdure._kube import budget
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+def test_a_burst_is_free_and_the_rest_comes_at_the_rate() -> None:
+    """After a quiet time a burst goes at once; whoever comes next waits in line, first come first served."""
+    bucket = budget.TokenBucket(10, 3, clock=Clock())
+
+    assert [round(bucket.reserve(), 3) for _ in range(5)] == [0, 0, 0, 0.1, 0.2]
+
+
+def test_time_fills_the_bucket_up_to_the_burst() -> None:
+    """A long silence is worth one burst, not more."""
+    clock = Clock()
+    bucket = budget.TokenBucket(10, 2, clock=clock)
+    for _ in range(4):
+        bucket.reserve()
+
+    clock.now += 3600
+
+    assert [round(bucket.reserve(), 3) for _ in range(3)] == [0, 0, 0.1]
+
+
+def test_a_pause_is_kept_by_everybody() -> None:
+    """When the server asks to be left alone, all wait so long, and then come one by one."""
+    clock = Clock()
+    bucket = budget.TokenBucket(10, 5, clock=clock)
+
+    bucket.pause(4)
+
+    assert [round(bucket.reserve(), 3) for _ in range(2)] == [4.1, 4.2]
+    clock.now += 10
+    assert bucket.reserve() == 0
+
+
+async def test_a_token_at_hand_is_taken_without_waiting() -> None:
+    """Within the burst nobody waits."""
+    bucket = budget.TokenBucket(0.001, 1, clock=Clock())
+
+    await bucket.take()
+
+    assert bucket.reserve() > 900
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(0, 1), (-1, 1), (1, 0)])
+def test_a_bucket_that_gives_nothing_is_refused(rate: float, burst: int) -> None:
+    """A rate or burst of nothing is a mistake of whoever configured it, said at once."""
+    with pytest.raises(ValueError, match=f"rate is {rate} and burst is {burst}"):
+        budget.TokenBucket(rate, burst)
