@@ -18,6 +18,7 @@ from workflows import registry
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 MAKE = re.compile(r"(?:`|^)(?:[A-Z_]+=\S+ )*make ([a-z0-9-]+)", re.MULTILINE)
+TEST = re.compile(r"\[`(test_\w+)`\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ELISION = re.compile(r"^\s*\.\.\.$\n?", re.MULTILINE)
 
@@ -47,6 +48,14 @@ def test_links_lead_somewhere() -> None:
         if "://" not in target and not target.startswith(("#", "mailto:"))
         if not (ROOT / page.parent / target.partition("#")[0]).exists()
     )
+
+
+def test_named_tests_exist() -> None:
+    """Where a page says that a test proves something, the test is in the file it links to."""
+    named = [(page, name, page.parent / target) for page in pages() for name, target in TEST.findall(text(page))]
+
+    assert named
+    none_of(f"{page}: {name}" for page, name, target in named if f"def {name}(" not in text(target))
 
 
 def test_commands_exist() -> None:
