@@ -17,8 +17,9 @@ INTERRUPTED = 130
 
 def main() -> int:
     """Play, and say how it ended."""
-    for how in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(how, _interrupt)
+    for how in story.INTERRUPTS:
+        if signal.getsignal(how) is not signal.SIG_IGN:  # `nohup` and `&` mean it
+            signal.signal(how, _interrupt)
     show = Show()
     try:
         story.play(show)
@@ -32,6 +33,7 @@ def main() -> int:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    story.ignore_interrupts()
     raise KeyboardInterrupt
 
 

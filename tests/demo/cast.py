@@ -101,9 +101,8 @@ class Database:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close."""
-        with contextlib.suppress(OSError):
-            self._runner.run(self._connection.close(timeout=1))
+        """Close at once: a query may be under way when Ctrl-C comes."""
+        self._connection.terminate()
         self._runner.close()
 
     def owner_or_none(self, instance_id: str) -> int | None:

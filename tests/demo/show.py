@@ -10,7 +10,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.live import Live
@@ -40,6 +40,7 @@ _COLOURS = {
     "False": "red",
     "Unknown": "dim",
 }
+_NO_COLOURS: Mapping[str, str] = {}
 _HEADINGS = ("NAME", "PHASE", "STEP", "PROGRESS", "READY", "MESSAGE")
 
 
@@ -97,9 +98,15 @@ class Show(Progress):
         """Close."""
         self.console.print(Text(line, style="bold green"), soft_wrap=True)
 
-    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
-        """Show a table without lines."""
-        self.console.print(_table(headings, rows))
+    def table(
+        self, headings: Sequence[str], rows: Sequence[Sequence[str]], *, colours: Mapping[str, str] = _NO_COLOURS
+    ) -> None:
+        """Show a table without lines; `colours` are for the cells that begin with a text."""
+        coloured = [[_coloured(cell, colours) for cell in row] for row in rows]
+        with self.console.capture() as capture:
+            self.console.print(_table(headings, coloured))
+        lines = (line if self.console.is_terminal else line.rstrip() for line in capture.get().splitlines())
+        self.console.file.write("\n".join(lines) + "\n")
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -113,7 +120,7 @@ class Show(Progress):
     @contextlib.contextmanager
     def _under_way(self, title: str) -> Iterator[None]:
         if self.console.is_terminal:
-            columns = (TextColumn("  "), SpinnerColumn(), TextColumn(title), TimeElapsedColumn())
+            columns = (TextColumn("  "), SpinnerColumn(), TextColumn(title, markup=False), TimeElapsedColumn())
             with RichProgress(*columns, console=self.console, transient=True) as progress:
                 progress.add_task(title, total=None)
                 yield
@@ -156,13 +163,17 @@ class Board:
 
     def __rich__(self) -> Table:
         rows = [
-            [Text(run.name, style="bold"), *(Text(cell, style=_COLOURS.get(cell, "")) for cell in run.columns)]
+            [Text(run.name, style="bold"), *(_coloured(cell, _COLOURS) for cell in run.columns)]
             for run in self._runs.values()
         ]
         return _table(_HEADINGS, rows)
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:
+def _coloured(cell: str, colours: Mapping[str, str]) -> Text:
+    return Text(cell, style=next((style for start, style in colours.items() if cell.startswith(start)), ""))
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[Text]]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("  ")
     for heading in headings:

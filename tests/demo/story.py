@@ -28,7 +28,7 @@ from tests.demo.journey import logbook
 from tests.demo.show import Show
 from tests.demo.watch import Run, Watch
 
-__all__ = ["DemoError", "play"]
+__all__ = ["DemoError", "Outcome", "Stage", "ignore_interrupts", "play"]
 
 MANIFESTS = Path(__file__).parent / "manifests"
 RUNS = {"orders-db": "orders", "billing-db": "billing", "journey": ""}
@@ -37,7 +37,10 @@ LEGS = 10
 KILL_AFTER_LEGS = 4
 PATIENCE_SECONDS = 180
 LOOK_SECONDS = 0.2
+
+_COLOURS = {"✗": "bold red", "→": "bold yellow", "worker 1": "blue", "worker 2": "magenta"}
 TAIL_LINES = 15
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoError(Exception):
@@ -93,6 +96,12 @@ def play(show: Show) -> None:
     show.success(f"Everything came out right, in {show.elapsed}; the runs took {played_seconds:.1f} s of it.")
 
 
+def ignore_interrupts() -> None:
+    """Take no further signal, from the first one or the last act on: removing must not stop half way."""
+    for how in INTERRUPTS:
+        signal.signal(how, signal.SIG_IGN)
+
+
 # --- the stage -------------------------------------------------------------------------------------------------------
 
 
@@ -108,8 +117,7 @@ def _stage(show: Show) -> Iterator[Stage]:
         _show_logs(show, folder)
         raise
     finally:
-        for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(how, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it behind
+        ignore_interrupts()
         show.say("")
         with show.step("all that was started is removed"):
             stack.close()
@@ -290,7 +298,7 @@ def _tell(show: Show, stage: Stage, *, outcome: Outcome, journey: list[history.T
         outcome.kill.at: f"✗ SIGKILL to {titles[outcome.kill.process]}",
         outcome.taken_over_at: f"→ {titles[outcome.heir]} takes over",
     }
-    show.table(timeline.HEADINGS, timeline.rows(journey, moments, titles=titles))
+    show.table(timeline.HEADINGS, timeline.rows(journey, moments, titles=titles), colours=_COLOURS)
 
 
 def _list_objects(show: Show, stage: Stage, outcome: Outcome) -> None:
