@@ -54,6 +54,11 @@ class LocalControlPlane:
         """Stop it."""
         self.close()
 
+    @property
+    def pid(self) -> int:
+        """The process that owns the programs."""
+        return self._supervisor.pid
+
     def kill_server(self) -> None:
         """End the API server by SIGKILL."""
         self._command("kill-server")

@@ -1,7 +1,7 @@
 """A local control plane ends with its owner, however that ends, and leaves no process behind.
 
-Each test has a control plane of its own, which costs some four seconds; the programs are built already when the other
-cluster tests run on one.
+What is killed is a control plane of the test's own, which costs some four seconds. The programs it needs are there: the
+cluster of the test run is made of the same.
 """
 
 import signal
@@ -81,9 +81,10 @@ def test_the_programs_end_with_a_supervisor_that_is_killed(owner: subprocess.Pop
     assert owner.returncode == 0
 
 
-def test_everything_listens_on_loopback_alone(owner: subprocess.Popen[str]) -> None:
+def test_everything_listens_on_loopback_alone(local_cluster: Cluster) -> None:
     """No program of the control plane can be reached from the network."""
-    _, programs = family(owner)
+    assert local_cluster.control_plane is not None
+    programs = psutil.Process(local_cluster.control_plane.pid).children()
 
     listening = [
         connection.laddr.ip
@@ -91,6 +92,6 @@ def test_everything_listens_on_loopback_alone(owner: subprocess.Popen[str]) -> N
         for connection in program.net_connections("tcp")
         if connection.status == psutil.CONN_LISTEN
     ]
-    end(owner)
 
+    assert len(programs) == len(NAMES)
     assert set(listening) == {"127.0.0.1"}

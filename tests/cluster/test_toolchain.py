@@ -4,7 +4,6 @@ A tiny module without dependencies stands for Kubernetes: the compiler is the re
 """
 
 import io
-import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,11 +12,11 @@ import pytest
 
 from tests.cluster.errors import ProgramFailedError
 from tests.cluster.progress import Progress
-from tests.cluster.toolchain import CONTROL_PLANE, PROGRAMS, Program, Toolchain, cache_folder
+from tests.cluster.toolchain import CONTROL_PLANE, PROGRAMS, Program, Toolchain, cache_folder, machines_go_or_none
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("go") is None, reason="no Go on $PATH; the packaged one is too large for a test"),
+    pytest.mark.skipif(machines_go_or_none() is None, reason="no new Go on $PATH; the packaged one is large"),
 ]
 
 HELLO = Program("hello", "hello", "example.invalid/versioned", "example.invalid/hello", 0.1)

