@@ -22,8 +22,9 @@ from perdure._kube.api.orchestration import API_VERSION, KIND
 from perdure._store import connect
 from tests.cluster.handle import Cluster
 from tests.e2e.operator_process import PATIENCE_SECONDS, ROOT, Scene
+from tests.postgres_plugin import Server
 
-__all__ = ["Operator", "World"]
+__all__ = ["Operator", "World", "manifest", "until"]
 
 FLOWS = "tests.e2e.flows"
 _LOOK_SECONDS = 0.05
@@ -129,6 +130,18 @@ class World:
                     await operator.stop()
                 database.terminate()
 
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def shared(cls, cluster: Cluster, postgres: Server, *, folder: Path) -> AsyncIterator[World]:
+        """Give a world for many tests: each uses names of its own in one namespace."""
+        namespace = await asyncio.to_thread(cluster.make_namespace)
+        try:
+            with postgres.database("template0") as dsn:
+                async with cls.opened(cluster, namespace, dsn=dsn, folder=folder) as world:
+                    yield world
+        finally:
+            await asyncio.to_thread(cluster.delete_namespace, namespace)
+
     async def operator(self, roles: str = "controller,worker", *, ready: bool = True, **settings: str) -> Operator:
         """Start an operator with the orchestrations of `flows`, and return when it is ready (or has begun)."""
         chosen = {
@@ -161,21 +174,23 @@ class World:
 
     async def apply(self, *names: str, flow: str = "steps", input: object = None, **spec: object) -> None:
         """Apply an Orchestration of each name; `steps` gets the folder of this world unless told otherwise."""
+        orchestration = str(spec.pop("orchestration", f"test::orchestration::{flow}"))
         if flow == "steps" and input is None:
             input = {"folder": str(self.folder)}
         await self.scene.kubectl(
             *("apply", "--server-side", "--field-manager=test", "--filename=-"),
-            input="---\n".join(manifest(name, f"test::orchestration::{flow}", input=input, **spec) for name in names),
+            input="---\n".join(manifest(name, orchestration, input=input, **spec) for name in names),
         )
 
     async def delete(self, *names: str) -> None:
         """Delete these resources."""
         await self.scene.kubectl("delete", "orchestrations", *names)
 
-    async def instances(self) -> dict[str, str]:
-        """Give the phase of every instance by id, without the namespace."""
+    async def instances(self, *names: str) -> dict[str, str]:
+        """Give the phase of every run of these resources (of all, when none is named) by id without the namespace."""
         rows = await self.database.fetch("select instance_id, phase from instances")
-        return {row["instance_id"].removeprefix(f"{self.scene.namespace}/"): row["phase"] for row in rows}
+        phases = {row["instance_id"].removeprefix(f"{self.scene.namespace}/"): row["phase"] for row in rows}
+        return {run: phase for run, phase in phases.items() if not names or run.partition(":")[0] in names}
 
     async def in_phase(self, run: str, phase: str) -> None:
         """Wait until the database says that this run is in this phase."""
@@ -185,9 +200,10 @@ class World:
 
         await until(is_reached)
 
-    def notes(self) -> list[str]:
-        """Name what the activities of `steps` have left behind: one file for each step of each run."""
-        return sorted(path.name.removeprefix(f"{self.scene.namespace}_") for path in self.folder.iterdir())
+    def notes(self, *names: str) -> list[str]:
+        """Name what the activities of `steps` have left behind for these resources: one file for each step of a run."""
+        files = sorted(path.name.removeprefix(f"{self.scene.namespace}_") for path in self.folder.iterdir())
+        return [file for file in files if not names or file.partition(":")[0] in names]
 
 
 def manifest(name: str, orchestration: str, *, input: object = None, **spec: object) -> str:

@@ -1,68 +1,65 @@
 """What people see who apply an Orchestration: it completes, it fails, it waits for somebody, it says why.
 
-Real operator processes, a real API server, a real database. Each test has a namespace and a database of its own; the
-orchestrations are those of `flows`.
+A real operator process, a real API server, a real database, shared by the tests of this module: each has a name of its
+own for what it applies. The orchestrations are those of `flows`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.cluster.errors import CommandFailedError
 from tests.cluster.handle import Cluster
 from tests.e2e.operators import World
+from tests.postgres_plugin import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest.fixture
-async def world(cluster: Cluster, namespace: str, dsn: str, tmp_path: Path) -> AsyncIterator[World]:
-    """Give a namespace and a database without an operator."""
-    async with World.opened(cluster, namespace, dsn=dsn, folder=tmp_path) as world:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(cluster: Cluster, postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """Give a namespace and a database with an operator."""
+    async with World.shared(cluster, postgres, folder=tmp_path_factory.mktemp("notes")) as world:
+        await world.operator()
         yield world
 
 
 async def test_an_applied_orchestration_completes(world: World) -> None:
     """`kubectl wait` ends, the columns say what happened, and every step was taken once."""
-    await world.operator()
+    await world.apply("plain")
+    await world.scene.kubectl("wait", "--for=condition=Completed", "--timeout=60s", "orchestration/plain")
 
-    await world.apply("db")
-    await world.scene.kubectl("wait", "--for=condition=Completed", "--timeout=60s", "orchestration/db")
-
-    header, row = (await world.scene.kubectl("get", "orch", "db")).splitlines()
+    header, row = (await world.scene.kubectl("get", "orch", "plain")).splitlines()
     assert header.split() == ["NAME", "PHASE", "STEP", "PROGRESS", "READY", "AGE"]
-    assert row.split()[:2] == ["db", "Completed"]
+    assert row.split()[:2] == ["plain", "Completed"]
     assert "True" in row.split()
-    assert (await world.scene.completed("db"))["output"] == {"done": 3}
-    assert world.notes() == ["db:1_1_1", "db:1_1_2", "db:1_1_3"]
+    assert (await world.scene.completed("plain"))["output"] == {"done": 3}
+    assert world.notes("plain") == ["plain:1_1_1", "plain:1_1_2", "plain:1_1_3"]
 
 
 async def test_the_wide_columns_name_version_and_instance(world: World) -> None:
     """`kubectl get -o wide` leads to the instance in the database."""
-    await world.operator()
-    await world.apply("db")
-    await world.scene.completed("db")
+    await world.apply("wide")
+    await world.scene.completed("wide")
 
-    header, row = (await world.scene.kubectl("get", "orch", "db", "--output=wide")).splitlines()
+    header, row = (await world.scene.kubectl("get", "orch", "wide", "--output=wide")).splitlines()
 
     assert header.split()[5:] == ["AGE", "VERSION", "INSTANCE", "MESSAGE", "DURATION"]
     assert "1.0.0" in row
-    assert f"{world.scene.namespace}/db:1" in row
+    assert f"{world.scene.namespace}/wide:1" in row
     assert "The run has completed." in row
 
 
 async def test_a_failing_orchestration_says_what_failed(world: World) -> None:
     """`kubectl wait` for Failed ends; the conditions are those that tools take for a failure; the error is whole."""
-    await world.operator()
+    await world.apply("failing", flow="fail")
+    await world.scene.kubectl("wait", "--for=condition=Failed", "--timeout=60s", "orchestration/failing")
 
-    await world.apply("db", flow="fail")
-    await world.scene.kubectl("wait", "--for=condition=Failed", "--timeout=60s", "orchestration/db")
-
-    status = await world.scene.failed("db")
+    status = await world.scene.failed("failing")
     conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}
     assert (conditions["Ready"], conditions["Stalled"], conditions["Finished"]) == ("False", "True", "True")
     assert status["error"]["activity"] == "test::activity::refuse"
@@ -71,20 +68,17 @@ async def test_a_failing_orchestration_says_what_failed(world: World) -> None:
 
 async def test_input_that_does_not_fit_fails_before_anything_runs(world: World) -> None:
     """The field, what was expected and what was found are named; no activity was started."""
-    await world.operator()
-
-    await world.apply("db", input={"folder": 3, "steps": "many"})
-    status = await world.scene.failed("db")
+    await world.apply("unfit", input={"folder": 3, "steps": "many"})
+    status = await world.scene.failed("unfit")
 
     assert status["error"]["code"] == "PERDURE-1102"
     assert "folder: Input should be a valid string (found 3)" in status["error"]["message"]
     assert "steps: Input should be a valid integer" in status["error"]["message"]
-    assert world.notes() == []
+    assert world.notes("unfit") == []
 
 
 async def test_a_missing_right_fails_the_activity_by_name(world: World) -> None:
     """The verb and the resource that are missing stand in the status; given the right, the next run completes."""
-    await world.operator()
     await world.apply("before", flow="configure")
     status = await world.scene.failed("before")
 
@@ -101,23 +95,20 @@ async def test_a_missing_right_fails_the_activity_by_name(world: World) -> None:
 
 async def test_a_missing_service_account_is_named(world: World) -> None:
     """The API server would let the operator act as an account that is not there; the run does not."""
-    await world.operator()
-
-    await world.apply("db", flow="configure", serviceAccountName="nobody-home")
-    status = await world.scene.failed("db")
+    await world.apply("account", flow="configure", serviceAccountName="nobody-home")
+    status = await world.scene.failed("account")
 
     assert "nobody-home" in status["error"]["message"]
 
 
 async def test_a_field_of_a_later_release_is_refused(world: World) -> None:
     """It is stalled with the field's name, nothing runs; without the field it runs."""
-    await world.operator()
-    await world.apply("db", timeoutSeconds=60)
-    status = await world.scene.shown("db", "NotSupportedYet")
-    before = await world.instances()
+    await world.apply("later-field", timeoutSeconds=60)
+    status = await world.scene.shown("later-field", "NotSupportedYet")
+    before = await world.instances("later-field")
 
-    await world.apply("db")
-    completed = await world.scene.completed("db")
+    await world.apply("later-field")
+    completed = await world.scene.completed("later-field")
 
     assert "spec.timeoutSeconds: 60" in json.dumps(status)
     assert before == {}
@@ -126,24 +117,22 @@ async def test_a_field_of_a_later_release_is_refused(world: World) -> None:
 
 async def test_an_unknown_orchestration_waits_for_a_worker_that_has_it(world: World) -> None:
     """The known names are listed; when a worker joins that has the missing one, the run completes by itself."""
-    await world.operator("controller,worker", MODULES="workflows,activities")
-    await world.apply("db")
-    status = await world.scene.shown("db", "UnknownOrchestration")
+    await world.apply("unknown", orchestration="test::orchestration::later")
+    status = await world.scene.shown("unknown", "UnknownOrchestration")
 
-    await world.operator("worker")
-    await world.scene.completed("db")
+    late = await world.operator("worker", MODULES="tests.e2e.flows.later")
+    await world.scene.completed("unknown")
+    await late.stop()
 
     stalled = next(condition for condition in status["conditions"] if condition["type"] == "Stalled")
     assert stalled["status"] == "True"
-    assert "workflows::orchestration::create-postgres@1.0.0" in stalled["message"]
+    assert "test::orchestration::steps@1.0.0" in stalled["message"]
 
 
 async def test_an_unknown_version_is_said(world: World) -> None:
     """A name that is known in another version only is as unknown as any."""
-    await world.operator()
-
-    await world.apply("db", version="7.0.0")
-    status = await world.scene.shown("db", "UnknownOrchestration")
+    await world.apply("version", version="7.0.0")
+    status = await world.scene.shown("version", "UnknownOrchestration")
 
     assert "test::orchestration::steps@7.0.0" in json.dumps(status)
     assert "test::orchestration::steps@1.0.0" in json.dumps(status)
@@ -151,35 +140,34 @@ async def test_an_unknown_version_is_said(world: World) -> None:
 
 async def test_deleting_the_resource_cancels_the_run(world: World) -> None:
     """`kubectl delete` returns at once; the run ends Cancelled."""
-    await world.operator()
-    await world.apply("db", flow="wait", input=3600)
-    await world.scene.shown("db", "Running")
+    await world.apply("deleted", flow="wait", input=3600)
+    await world.scene.shown("deleted", "Running")
 
-    await world.delete("db")
-    await world.in_phase("db:1", "Cancelled")
+    await world.delete("deleted")
+    await world.in_phase("deleted:1", "Cancelled")
 
-    assert await world.instances() == {"db:1": "Cancelled"}
+    assert await world.instances("deleted") == {"deleted:1": "Cancelled"}
 
 
 async def test_a_cancel_in_the_spec_ends_the_run_with_its_reason(world: World) -> None:
     """The resource stays and shows who ended the run, and why."""
-    await world.operator()
-    await world.apply("db", flow="wait", input=3600)
-    await world.scene.shown("db", "Running")
+    await world.apply("withdrawn", flow="wait", input=3600)
+    await world.scene.shown("withdrawn", "Running")
 
-    await world.apply("db", flow="wait", input=3600, cancel={"reason": "the order was withdrawn"})
-    await world.scene.kubectl("wait", "--for=jsonpath={.status.phase}=Cancelled", "--timeout=60s", "orchestration/db")
+    await world.apply("withdrawn", flow="wait", input=3600, cancel={"reason": "the order was withdrawn"})
+    await world.scene.kubectl(
+        "wait", "--for=jsonpath={.status.phase}=Cancelled", "--timeout=60s", "orchestration/withdrawn"
+    )
 
-    assert "the order was withdrawn" in json.dumps(await world.scene.read("orchestration", "db"))
+    assert "the order was withdrawn" in json.dumps(await world.scene.read("orchestration", "withdrawn"))
 
 
 async def test_what_was_asked_for_cannot_be_changed(world: World) -> None:
     """The API server refuses a changed input; the run goes on as it was."""
-    await world.operator()
-    await world.apply("db", flow="wait", input=3600)
-    await world.scene.shown("db", "Running")
+    await world.apply("changed", flow="wait", input=3600)
+    await world.scene.shown("changed", "Running")
 
     with pytest.raises(CommandFailedError, match="input cannot be changed"):
-        await world.apply("db", flow="wait", input=1)
+        await world.apply("changed", flow="wait", input=1)
 
-    assert await world.instances() == {"db:1": "Running"}
+    assert await world.instances("changed") == {"changed:1": "Running"}

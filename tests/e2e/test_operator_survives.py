@@ -80,7 +80,8 @@ async def test_a_run_that_ends_while_nobody_watches_is_shown_by_the_next_operato
     await world.scene.shown("db", "Running")
     await operator.kill()
     await world.database.execute(
-        "update instances set phase = 'Completed', output = '\"done\"', finished_at = now(), owner_id = null, wake_at = null"
+        "update instances"
+        " set phase = 'Completed', output = '\"done\"', finished_at = now(), owner_id = null, wake_at = null"
     )
 
     await world.operator()

@@ -78,6 +78,14 @@ async def wait(ctx: OrchestrationContext, seconds: float) -> str:
     return "waited"
 
 
+@orchestration("test::orchestration::pace")
+async def pace(ctx: OrchestrationContext, seconds: float) -> int:
+    """Wait six times, one after the other."""
+    for _ in range(6):
+        await ctx.schedule_timer(seconds)
+    return 6
+
+
 @orchestration("test::orchestration::configure")
 async def configure(ctx: OrchestrationContext) -> str:
     """Use the API server as the run's ServiceAccount."""
@@ -86,7 +94,7 @@ async def configure(ctx: OrchestrationContext) -> str:
 
 def create_orchestration_registry() -> OrchestrationRegistry:
     """Give all of them."""
-    return OrchestrationRegistry.of(steps, fail, wait, configure)
+    return OrchestrationRegistry.of(steps, fail, wait, pace, configure)
 
 
 def create_activity_registry() -> ActivityRegistry:
