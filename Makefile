@@ -77,6 +77,7 @@ cluster-down: setup ## Remove what cluster-up made.
 	@$(BIN)/python -m tests.cluster down
 
 run: setup cluster-up ## The operator on the cluster of .cluster/kubeconfig, with a Postgres of its own.
+	@"$$($(BIN)/python -m tests.cluster path kubectl)" --kubeconfig .cluster/kubeconfig apply --server-side -f crds
 	@KUBECONFIG=.cluster/kubeconfig $(BIN)/perdure run
 
 # --- generated files -------------------------------------------------------------------------------------------------
