@@ -1,7 +1,7 @@
 """What an answer of the API server means when it is not the one hoped for.
 
 A table from HTTP status to error, and the sentences: what was asked, what the server said, what to do. Decided by
-status, reason and details, never by the text of a message: those change between releases. Pure.
+status, reason and details, not by the wording of a message, which changes between releases. Pure.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ _TRANSIENT = frozenset({401, 408, 410, 425})
 
 _HOPELESS_CAUSES = frozenset({"FieldManagerConflict", "NamespaceTerminating"})
 """Reasons of a 403 or 409 that no waiting removes."""
+
+_IMPERSONATE = "impersonate"
+"""How the verbs begin that the operator needs to act as somebody."""
 
 _BUSY = 429
 _FIRST_SERVER_ERROR = 500
@@ -99,13 +102,9 @@ def _is_hopeless(said: _Status) -> bool:
 
 
 def _forbidden(call: errors.KubernetesCall, said: _Status) -> errors.KubernetesForbiddenError:
-    service_account = call.user.rpartition(":")[2]
-    is_about_impersonation = (
-        bool(call.user)
-        and said.details.kind == "serviceaccounts"
-        and said.details.name == service_account
-        and (call.resource, call.name) != ("serviceaccounts", service_account)
-    )
+    # With constrained impersonation (1.36) the details are those of the object whoever is refused. Of the message only
+    # what is part of the API is looked at: the refused user's name, and the verb, in any of its forms.
+    is_about_impersonation = bool(call.user) and f'"{call.user}"' not in said.message and _IMPERSONATE in said.message
     sentence = _may_not_impersonate(call) if is_about_impersonation else _may_not(call)
     message = f"{sentence} The API server says: {said.message}"
     return errors.KubernetesForbiddenError(

@@ -87,21 +87,44 @@ def test_a_missing_right_of_the_whole_cluster_asks_for_a_cluster_role() -> None:
     assert "a ClusterRole: " in message
 
 
-def test_a_missing_right_to_impersonate_is_the_operators() -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        status(
+            "Forbidden",
+            'serviceaccounts "runner" is forbidden: User "system:serviceaccount:perdure:operator" cannot impersonate '
+            'resource "serviceaccounts" in API group "" in the namespace "shop"',
+            kind="serviceaccounts",
+            name="runner",
+        ),
+        status(
+            "Forbidden",
+            'statefulsets.apps "db" is forbidden: User "system:serviceaccount:perdure:operator" cannot '
+            'impersonate-on:serviceaccount:create resource "statefulsets" in API group "apps" in the namespace "shop"',
+            kind="statefulsets",
+            name="db",
+        ),
+    ],
+    ids=["plain", "constrained"],
+)
+def test_a_missing_right_to_impersonate_is_the_operators(body: bytes) -> None:
     """When it is the operator who may not act as the ServiceAccount, the ServiceAccount is not blamed."""
-    message = of(403, status("Forbidden", "cannot impersonate", kind="serviceaccounts", name="runner")).message
+    message = of(403, body).message
 
     assert message.startswith("The operator may not act as system:serviceaccount:shop:runner. ")
     assert "verbs [impersonate], resources [serviceaccounts], apiGroups [''], resourceNames [runner]" in message
 
 
-def test_a_run_that_may_not_touch_a_service_account_is_not_taken_for_a_missing_impersonation() -> None:
-    """A refused call about the ServiceAccount itself is what it says."""
-    call = errors.KubernetesCall("get", "serviceaccounts", "", "shop", "runner", RUNNER)
-
-    message = of(403, status("Forbidden", kind="serviceaccounts", name="runner"), call).message
-
-    assert message.startswith(f"{RUNNER} may not get serviceaccounts")
+@pytest.mark.parametrize(
+    "said",
+    [
+        f'serviceaccounts "x" is forbidden: User "{RUNNER}" cannot impersonate resource "serviceaccounts"',
+        'admission webhook "policy" denied the request',
+    ],
+)
+def test_what_the_run_itself_is_refused_is_not_taken_for_a_missing_impersonation(said: str) -> None:
+    """A refusal of the run, or one that names nobody, is what it says."""
+    assert of(403, status("Forbidden", said, kind="serviceaccounts")).message.startswith(f"{RUNNER} may not create")
 
 
 def test_a_failed_test_of_a_patch_is_told_from_a_wrong_patch() -> None:
