@@ -44,6 +44,10 @@ types: setup ## mypy, strict, for the operator, the workflows, the activities an
 
 # --- running the tests -----------------------------------------------------------------------------------------------
 
+# Cheap ones first; what is not named here (cluster, demo, e2e, ...) comes after in `make test`.
+FLOORS := tests/test_tidy.py tests/test_pages.py tests/unit tests/store tests/engine
+ABOVE := $(filter-out $(FLOORS) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+
 unit: setup ## The pure core and the tidiness of the tree: no database, no cluster, seconds.
 	$(PYTEST) tests/test_tidy.py tests/test_pages.py tests/unit
 
@@ -57,10 +61,10 @@ e2e: setup ## The operator against a real API server and a real Postgres.
 	$(PYTEST) tests/cluster tests/e2e
 
 floors: setup ## Unit, store and engine tests in one run: all that needs no cluster.
-	$(PYTEST) tests/test_tidy.py tests/test_pages.py tests/unit tests/store tests/engine
+	$(PYTEST) $(FLOORS)
 
 test: setup lint types ## Everything that needs no more than this machine.
-	$(PYTEST)
+	$(PYTEST) $(FLOORS) $(ABOVE)
 
 bench: setup ## The workloads: make bench ONLY=W1,W6 PEERS=1
 	@ONLY="$(ONLY)" PEERS="$(PEERS)" $(BIN)/python -m tests.bench
