@@ -35,7 +35,7 @@ RUNS = {"orders-db": "orders", "billing-db": "billing", "journey": ""}
 """The runs of `runs.yaml`, and the name of the Postgres that each of them makes."""
 LEGS = 10
 KILL_AFTER_LEGS = 4
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 300
 LOOK_SECONDS = 0.2
 
 _COLOURS = {"✗": "bold red", "→": "bold yellow", "worker 1": "blue", "worker 2": "magenta"}
@@ -179,6 +179,8 @@ def _perform(show: Show, stage: Stage) -> Outcome:
                 runs[run.name] = run
                 board.update(run)
                 _check_health(run)
+                if run.name == "journey" and _is_completed(runs, "journey") and rescue is None:
+                    raise DemoError("the journey came to its end before its worker could be killed and replaced")
             for process in stage.company:
                 process.check()
             journey = runs.get("journey")
