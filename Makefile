@@ -57,8 +57,8 @@ store: setup ## Every statement against a real Postgres.
 engine: setup ## Workers, crashes and recoveries against a real Postgres.
 	$(PYTEST) tests/engine
 
-e2e: setup ## The operator against a real API server and a real Postgres.
-	$(PYTEST) tests/cluster tests/e2e
+e2e: setup ## The test cluster, the demo, and the operator against a real API server and Postgres.
+	$(PYTEST) $(ABOVE)
 
 floors: setup ## Unit, store and engine tests in one run: all that needs no cluster.
 	$(PYTEST) $(FLOORS)
