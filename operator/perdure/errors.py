@@ -519,8 +519,8 @@ class ServiceAccountMissingError(PerdureError):
         self.name = name
         super().__init__(
             f"The run acts as ServiceAccount {name} of namespace {namespace}, which does not exist. Create it (kubectl "
-            f"create serviceaccount {name} --namespace {namespace}) and bind it to a Role with what the activities need, "
-            "or name another one in spec.serviceAccountName."
+            f"create serviceaccount {name} --namespace {namespace}) and bind it to a Role with what the activities "
+            "need, or name another one in spec.serviceAccountName."
         )
 
 

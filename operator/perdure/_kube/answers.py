@@ -83,7 +83,7 @@ def error_of(
             return errors.KubernetesApiError(call, sentence, status=status, reason=said.reason, retryable=retryable)
 
 
-def unreachable(call: errors.KubernetesCall, server: str, error: BaseException) -> errors.KubernetesUnavailableError:
+def unreachable(call: errors.KubernetesCall, server: str, *, error: BaseException) -> errors.KubernetesUnavailableError:
     """Give the error for a request that got no answer."""
     why = str(error) or type(error).__name__
     return errors.KubernetesUnavailableError(call, f"The API server {server} did not answer to {call}: {why}")

@@ -157,7 +157,7 @@ class Connection:
         )
 
     def _unreachable(self, request: Request, error: BaseException) -> errors.KubernetesUnavailableError:
-        return answers.unreachable(request.call, self._access.configuration.host, error)
+        return answers.unreachable(request.call, self._access.configuration.host, error=error)
 
 
 def _delays() -> Iterator[float | None]:

@@ -153,7 +153,7 @@ def test_a_busy_server_says_how_long_to_wait(headers: dict[str, str], details: d
 
 def test_no_answer_names_the_server_and_the_reason() -> None:
     """A connection that fails leads to the address that was tried."""
-    error = answers.unreachable(CALL, "https://10.0.0.1:443", TimeoutError())
+    error = answers.unreachable(CALL, "https://10.0.0.1:443", error=TimeoutError())
 
     assert error.message == (
         "The API server https://10.0.0.1:443 did not answer to create statefulsets.apps shop/db: TimeoutError"
