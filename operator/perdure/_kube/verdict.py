@@ -174,9 +174,11 @@ def _activity_of(facts: Facts) -> tuple[str, str]:
             f"next try at {timestamp(retry.next_retry_at)}."
         )
     if shown.running:
-        names = [step.name for step in shown.running.values()]
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        return "Running", f"Activity {names[0]}{more} is running." if not more else f"{names[0]}{more} are running."
+        first, *more = (step.name for step in shown.running.values())
+        return (
+            "Running",
+            f"Activity {first} and {len(more)} more are running." if more else f"Activity {first} is running.",
+        )
     if shown.waits_until is not None:
         return "Waiting", f"The run waits for a timer at {timestamp(shown.waits_until)}."
     return "Running", "The run is under way."
