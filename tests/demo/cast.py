@@ -28,7 +28,7 @@ from tests.cluster.local import ROOT, LocalControlPlane
 from tests.cluster.progress import Progress
 from tests.cluster.toolchain import CONTROL_PLANE, cache_folder
 
-__all__ = ["Database", "OperatorProcess", "ProcessError", "a_cluster", "a_company"]
+__all__ = ["Database", "OperatorProcess", "ProcessError", "a_cluster", "a_company", "tied_to_us"]
 
 MODULES = "workflows,activities,tests.demo.journey"
 LEASE_SECONDS = 3
@@ -42,6 +42,12 @@ _LAUNCH = Path(child.__file__).with_name("launch.py")
 
 class ProcessError(Exception):
     """A process of the operator did not do what it was started for."""
+
+
+def tied_to_us(*command: str | Path) -> list[str]:
+    """Give the command by way of the script that has the kernel end it with this process; for the main thread alone."""
+    words = (sys.executable, "-I", "-S", _LAUNCH, os.getpid(), int(signal.SIGTERM), os.geteuid(), os.getegid())
+    return [str(word) for word in (*words, *command)]
 
 
 # --- the cluster -----------------------------------------------------------------------------------------------------
@@ -152,18 +158,15 @@ class OperatorProcess:
         self.title = title
         self.log = log
         self.was_killed = False
-        # by way of the script that ties it to our life; in a session of its own, because Ctrl-C is for the demo alone
-        words = (os.getpid(), int(signal.SIGTERM), os.geteuid(), os.getegid())
-        launch = [sys.executable, "-I", "-S", str(_LAUNCH), *(str(word) for word in words)]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [*launch, sys.executable, "-m", "perdure", "run", "--roles", role],
+                tied_to_us(sys.executable, "-m", "perdure", "run", "--roles", role),
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,
+                start_new_session=True,  # Ctrl-C is for the demo alone
             )
         self.pid = self._process.pid
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from tests.cluster.errors import ProgramFailedError
 from tests.cluster.handle import Cluster
+from tests.demo import cast
 
 __all__ = ["Run", "Watch"]
 
@@ -60,10 +61,10 @@ class Watch:
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         """Begin with what is there now."""
         self._kubectl = subprocess.Popen(
-            [
-                *(str(cluster.kubectl_program), f"--kubeconfig={cluster.kubeconfig}", f"--namespace={namespace}"),
+            cast.tied_to_us(
+                *(cluster.kubectl_program, f"--kubeconfig={cluster.kubeconfig}", f"--namespace={namespace}"),
                 *("get", "orchestrations", "--watch", f"--output={_ONE_LINE}"),
-            ],
+            ),
             env=cluster.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
