@@ -558,5 +558,6 @@ class DatabaseRefusedError(PerdureError):
     def __init__(self, address: str, said: str) -> None:
         """Name the address without its password, and what the database said."""
         super().__init__(
-            f"The database at {address} refuses: {said}. Check user, password, database and rights in PERDURE_DATABASE_URL."
+            f"The database at {address} refuses: {said}. Check user, password, database and rights in "
+            "PERDURE_DATABASE_URL."
         )

@@ -7,6 +7,7 @@ duplicates, bad names and bad versions at start-up, where somebody sees it. Noth
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import re
 import typing
@@ -27,10 +28,12 @@ __all__ = [
     "ActivityRegistry",
     "AnyActivity",
     "AnyOrchestration",
+    "Function",
     "OrchestrationDefinition",
     "OrchestrationRegistry",
     "Signature",
     "activity",
+    "describe",
     "orchestration",
 ]
 
@@ -188,7 +191,7 @@ class OrchestrationRegistry:
         """Give every definition, by name and then by version."""
         for name in self.names():
             versions = self._versions[name]
-            for version in sorted(versions, key=lambda version, name=name: _parse_version(name, version)):  # type: ignore[misc]
+            for version in sorted(versions, key=functools.partial(_parse_version, name)):
                 yield versions[version]
 
 

@@ -123,7 +123,7 @@ class ActivityRunner:
         """How many activities are on their way here, those that wait for a slot or a retry among them."""
         return len(self._tasks)
 
-    def start(self, resident: Resident, operation: Operation, known: Known | None = None) -> None:
+    def start(self, resident: Resident, operation: Operation, *, known: Known | None = None) -> None:
         """Bring an activity to its result; `known` is what an earlier owner left of it."""
         command = cast("history.ScheduleActivity", operation.command)
         job = Job(resident, command, operation.asked_at)

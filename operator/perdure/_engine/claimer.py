@@ -24,7 +24,7 @@ from perdure._engine.activities import Known
 from perdure._engine.resident import Resident
 from perdure._store.store import Record, Store, is_transient
 
-__all__ = ["Claimer", "Loaded"]
+__all__ = ["Claimer", "Loaded", "offered"]
 
 _log = structlog.get_logger(__name__)
 _CLAIM_SIZE = 500
@@ -100,7 +100,8 @@ class Claimer:
             if claimed:
                 await self._load(claimed)
             if len(claimed) < len(rows):
-                await self._read_news([row["instance_id"] for row in rows if not row["is_claimed"]])
+                for resident in await self._take_in([row["instance_id"] for row in rows if not row["is_claimed"]]):
+                    self.on_news(resident)
             if len(claimed) < _CLAIM_SIZE or room <= len(claimed):
                 await self._wait()
 
@@ -146,8 +147,8 @@ class Claimer:
             if resident is not None:
                 self._residents[instance_id] = resident
                 loaded.append(Loaded(resident, known.get(instance_id, {}), row["recoveries"] > 0))
+        await self._take_in(ids)  # before the first turn: a cancel that came before it must find nothing done
         await self.on_loaded(loaded)
-        await self._read_news(ids)
 
     async def _rebuild(self, row: Record, turns: Sequence[Record]) -> Resident | None:
         """Replay one instance; one whose history does not fit the code is held, and the others are not touched."""
@@ -185,14 +186,16 @@ class Claimer:
             raise LookupError(message)
         return found
 
-    async def _read_news(self, instance_ids: Sequence[str]) -> None:
-        """Bring messages to the residents; each enters one turn, whose commit deletes it."""
+    async def _take_in(self, instance_ids: Sequence[str]) -> list[Resident]:
+        """Bring messages to the residents and name those; each message enters one turn, whose commit deletes it."""
+        informed = []
         for row in await self._store.fetch_patiently("inbox_load", list(instance_ids)):
             resident = self._residents.get(row["instance_id"])
             if resident is None or resident.is_gone or row["message_id"] in resident.seen_messages:
                 continue
             _take_in(resident, row)
-            self.on_news(resident)
+            informed.append(resident)
+        return informed
 
 
 def _reason_of(row: Record) -> str:

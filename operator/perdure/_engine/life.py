@@ -166,14 +166,14 @@ class Life:
             execution = resident.execution
             for seq, operation in list(execution.pending.items()):
                 if isinstance(operation.command, history.CreateTimer):
-                    self.timers.add(operation.command.fire_at, resident, history.TimerFired(seq))
+                    self.timers.add(operation.command.fire_at, resident, event=history.TimerFired(seq))
                 else:
                     row = known.get(seq)
                     counted = losses.get((resident.instance_id, seq))
                     if counted is not None:
                         failed, due = (row.failed_attempts, row.visible_at) if row else (0, self.clock.now())
                         row = Known(failed, counted, due)
-                    self.runner.start(resident, operation, row)
+                    self.runner.start(resident, operation, known=row)
             if execution.cancelled_at is not None:
                 self._set_grace(resident)
             if resident.events:
@@ -237,7 +237,7 @@ class Life:
                     self.runner.start(resident, operation)
             case history.CreateTimer(seq=seq, fire_at=fire_at):
                 if seq in resident.execution.pending:
-                    self.timers.add(fire_at, resident, history.TimerFired(seq))
+                    self.timers.add(fire_at, resident, event=history.TimerFired(seq))
             case history.CancelActivity(seq=seq):
                 self.runner.cancel(resident, seq)
             case _:
@@ -247,7 +247,7 @@ class Life:
         cancelled_at = resident.execution.cancelled_at
         if cancelled_at is not None:
             grace = datetime.timedelta(seconds=self.worker.settings.cancel_grace_seconds)
-            self.timers.add(cancelled_at + grace, resident, history.GraceEnded())
+            self.timers.add(cancelled_at + grace, resident, event=history.GraceEnded())
 
     def _held(self, resident: Resident, _: failure.Failure) -> None:
         resident.phase = "Suspended"

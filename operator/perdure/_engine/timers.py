@@ -31,7 +31,7 @@ class Timers:
         self._order = itertools.count()
         self._alarm: asyncio.TimerHandle | None = None
 
-    def add(self, fire_at: datetime.datetime, resident: Resident, event: history.Event) -> None:
+    def add(self, fire_at: datetime.datetime, resident: Resident, *, event: history.Event) -> None:
         """Deliver `event` to `resident` at `fire_at`."""
         heapq.heappush(self._heap, (fire_at, next(self._order), resident, event))
         if self._heap[0][2] is resident:
