@@ -360,8 +360,8 @@ class EmbeddedInPodError(EmbeddedPostgresError):
     def __init__(self) -> None:
         """Say what is wrong with it, and the two ways on."""
         super().__init__(
-            "This process runs in a pod and no database is set. An embedded Postgres there loses every run together with "
-            "the pod. Set PERDURE_DATABASE_URL to a Postgres that outlives it, or, to try things out, "
+            "This process runs in a pod and no database is set. An embedded Postgres there loses every run together "
+            "with the pod. Set PERDURE_DATABASE_URL to a Postgres that outlives it, or, to try things out, "
             "PERDURE_EMBEDDED_POSTGRES=allow."
         )
 
@@ -376,8 +376,8 @@ class DataFolderInUseError(EmbeddedPostgresError):
         self.folder = folder
         self.owner = owner
         super().__init__(
-            f"The data folder {folder} is in use by process {owner or '(unknown)'}. Stop that process, use its database, or "
-            "choose another folder."
+            f"The data folder {folder} is in use by process {owner or '(unknown)'}. Stop that process, use its "
+            "database, or choose another folder."
         )
 
 
