@@ -37,7 +37,7 @@ def configure(log_format: str, log_level: str, *, stream: TextIO | None = None) 
     renderer: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=target.isatty())]
+        else [_console(target)]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -57,3 +57,10 @@ def configure(log_format: str, log_level: str, *, stream: TextIO | None = None) 
     root.setLevel(log_level.upper())
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(max(level, root.level))
+
+
+def _console(target: TextIO) -> structlog.typing.Processor:
+    """Write for people; tracebacks without the values of variables, which may be anybody's secrets (I11)."""
+    return structlog.dev.ConsoleRenderer(
+        colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+    )

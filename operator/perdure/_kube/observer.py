@@ -154,10 +154,8 @@ class Observer:
                 asyncio.run(self._operate(loop, stop))
             except BaseException as failure:  # noqa: BLE001 - a thread's border: whatever ended kopf is only reported
                 error = f"{type(failure).__name__}: {failure}"
-            finally:
-                stop.set()  # kopf waits for its stop flag in a thread of its own, which would never end
-                with contextlib.suppress(RuntimeError):  # the process is gone already
-                    loop.call_soon_threadsafe(tell_ended, error)
+            with contextlib.suppress(RuntimeError):  # the process is gone already
+                loop.call_soon_threadsafe(tell_ended, error)
 
         threading.Thread(target=in_thread, name="kopf", daemon=True).start()
         try:
@@ -191,13 +189,16 @@ class Observer:
             if memory.is_news(type, manifest):
                 loop.call_soon_threadsafe(self._on_event, type, manifest)
 
-        await kopf.operator(
-            registry=registry,
-            settings=_settings(),
-            clusterwide=not self._namespaces,
-            namespaces=self._namespaces,
-            stop_flag=stop,
-        )
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=_settings(),
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                stop_flag=stop,
+            )
+        finally:
+            stop.set()  # kopf waits for it in a thread of this loop, which cannot be closed before
 
 
 async def _session(configuration: kubernetes_client.Configuration) -> kopf.AiohttpSession:
