@@ -1,7 +1,7 @@
 """A wire to Postgres that can be cut at the worst moment: before a statement arrives, or before its answer does.
 
-It reads just enough of the protocol to know a statement by the name in its first line (`-- commit_turns`): Parse gives
-the text, Bind names what is run. All else is passed on untouched.
+It reads just enough of the protocol to know a statement by the name in its first line (`-- commit_turns.sql`): Parse
+gives the text, Bind names what is run. All else is passed on untouched.
 """
 
 from __future__ import annotations
@@ -29,12 +29,17 @@ class Wire:
         self._socket = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}" if "host" in query else ""
         self._address = (parts.hostname or "", parts.port or 5432)
         self._armed: tuple[bytes, Lost] | None = None
-        self.cut = asyncio.Event()
+        self._cut = asyncio.Event()
 
     def lose(self, what: Lost, statement: str) -> None:
         """Cut the wire at the next run of a statement: before it arrives, or before its answer does."""
-        self.cut.clear()
+        self._cut.clear()
         self._armed = (statement.encode(), what)
+
+    async def broken(self) -> None:
+        """Wait until it has been cut."""
+        async with asyncio.timeout(30):
+            await self._cut.wait()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection."""
@@ -67,13 +72,13 @@ class Wire:
                 await asyncio.gather(answers, return_exceptions=True)
                 server[1].write(data)
                 await server[0].read(1)  # it has answered, so what it was asked for is done
-            self.cut.set()
+            self._cut.set()
             return
 
 
 def _note_parsed(data: bytes, names: dict[bytes, bytes]) -> None:
     """Note under which name this connection prepares a statement: Parse is 'P', length, name, 0, text."""
-    for found in re.finditer(rb"(__asyncpg_stmt_\w+)\0-- (\w+)\n", data):
+    for found in re.finditer(rb"(__asyncpg_stmt_\w+)\0-- (\w+)\.sql\n", data):
         names[found[2]] = found[1]
 
 

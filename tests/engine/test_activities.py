@@ -207,25 +207,25 @@ async def test_an_activity_input_that_does_not_fit_is_an_error_of_the_activity(w
     assert "count" in info.error.message
 
 
-@pytest.mark.parametrize("exit", [SystemExit(3), asyncio.CancelledError(), TimeoutError("upstream")], ids=repr)
-async def test_an_activity_can_neither_stop_nor_confuse_its_worker(world: World, exit: BaseException) -> None:
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), TimeoutError("upstream")], ids=repr)
+async def test_an_activity_can_neither_stop_nor_confuse_its_worker(world: World, error: BaseException) -> None:
     """SystemExit, a CancelledError of its own and a TimeoutError of its own are failures of that activity, no more."""
 
     @activity("test::activity::rude")
     async def rude(ctx: ActivityContext) -> None:
-        raise exit
+        raise error
 
     @orchestration("test::orchestration::polite")
     async def polite(ctx: OrchestrationContext) -> str:
         try:
             await ctx.schedule_activity(rude)
-        except ActivityError as error:
-            return error.type
+        except ActivityError as failed:
+            return failed.type
         return ""
 
     hand = await world.worker(polite, rude)
 
-    assert (await world.run(polite)).output == type(exit).__name__
+    assert (await world.run(polite)).output == type(error).__name__
     assert hand.is_working
 
 
@@ -248,7 +248,7 @@ async def test_failed_attempts_are_counted_across_the_death_of_the_worker(world:
 
 
 async def test_an_activity_in_flight_is_run_again_when_its_worker_dies(world: World, puppet: Puppet) -> None:
-    """At least once: without a retry policy too, a lost worker is not an attempt. The key for other APIs is the same."""
+    """At least once: a lost worker is not an attempt, also where no policy allows a second one."""
     first = await world.worker(relay, puppet.activity)
     instance_id = await world.start(relay)
     lost = await puppet.called()

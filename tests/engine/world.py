@@ -15,7 +15,15 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from perdure import ActivityContext, ActivityRegistry, JsonValue, OrchestrationContext, OrchestrationRegistry
+from perdure import (
+    ActivityContext,
+    ActivityRegistry,
+    Fixed,
+    JsonValue,
+    OrchestrationContext,
+    OrchestrationRegistry,
+    RetryPolicy,
+)
 from perdure import activity as activity_
 from perdure import orchestration as orchestration_
 from perdure._core import history
@@ -27,6 +35,7 @@ from perdure.client import Client, InstanceInfo
 
 PATIENCE_SECONDS = 30.0
 PUPPET = "test::activity::puppet"
+AT_ONCE = RetryPolicy(10, backoff=Fixed(0))
 SETTINGS = WorkerSettings(lease_seconds=1.0, poll_seconds=0.2, shutdown_grace_seconds=0.5)
 ALONE = dataclasses.replace(SETTINGS, lease_seconds=3_600.0, poll_seconds=3_600.0)
 """A worker that neither polls nor looks after its lease while a test lasts: what it notices, it was told."""
@@ -181,9 +190,13 @@ class World:
     async def until(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """Wait until a query gives rows, and give them."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (rows := await self.fetch(sql, *arguments)):
+            while not (rows := await self.fetch(sql, *arguments)):  # noqa: ASYNC110 - it happens in the database
                 await asyncio.sleep(0.01)
         return rows
+
+    async def reconnect(self) -> None:
+        """Look at the database again after it was away."""
+        self.outside = await asyncpg.connect(self.dsn)
 
     async def outlives(self, hand: Hand) -> None:
         """Let a worker be taken for dead although it works: its lease is over, and others may reap."""
@@ -205,5 +218,5 @@ async def created(dsn: str) -> AsyncIterator[World]:
             store = await Store.open(dsn)
             stranded = await store.fetch("stranded")
             await store.close()
-            await outside.close()
+            await world.outside.close()
     assert stranded == []
