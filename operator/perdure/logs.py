@@ -21,6 +21,7 @@ _QUIET = {
     "kopf": logging.WARNING,  # what matters of its life the observer says itself
     "aiohttp.access": logging.WARNING,
     "asyncio": logging.WARNING,
+    "asyncpg": logging.CRITICAL,  # it complains at each try to reach a database that is away; we say it once
     "kubernetes": logging.WARNING,
 }
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 
@@ -35,7 +36,13 @@ STALE_SECONDS = 20.0
 _SETTLE_SECONDS = 1.0
 """A new watch lists everything first: the sweep lets it, and finds only the rest."""
 _FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 30.0
+_LONGEST_PAUSE_SECONDS = 5.0
+_AFTER_OUTAGE_SECONDS = 30.0
+"""By then kopf has found the API server again too; what was deleted in between is found by a second sweep."""
+_DEAF_SWEEPS = 2
+"""A watch that lets so many sweeps by the clock in a row find news is deaf, whatever it says of itself."""
+
+T = TypeVar("T")
 
 
 class Controller:
@@ -53,6 +60,7 @@ class Controller:
         self._complaint = ""
         self.observer: Observer | None = None
         self.has_swept = False
+        reach.on_regained.append(self._api_server_is_back)
 
     async def watch(self, configure: Configure, namespaces: list[str]) -> None:
         """Watch for ever."""
@@ -68,17 +76,32 @@ class Controller:
     async def sweep(self, every_seconds: float) -> None:
         """Sweep when the watch began, and by the clock, for ever."""
         await self._sweep_wanted.wait()
+        deaf = 0
+        by_clock = False
         while True:
             self._sweep_wanted.clear()
             await asyncio.sleep(_SETTLE_SECONDS)
             await self._queue.wait_idle()
-            await self._patiently(self._sweep.run_once, doing="sweep")
+            found = await self._patiently(self._sweep.run_once, doing="sweep")
             self.has_swept = True
-            try:
-                async with asyncio.timeout(every_seconds):
-                    await self._sweep_wanted.wait()
-            except TimeoutError:
-                pass  # the clock's turn
+            deaf = deaf + 1 if by_clock and found else 0
+            if deaf >= _DEAF_SWEEPS and self.observer is not None:
+                _log.warning("the watch tells nothing, beginning another", sweeps=deaf)
+                self.observer.restart()
+            by_clock = not await self._wait_wanted(every_seconds)
+
+    async def _wait_wanted(self, seconds: float) -> bool:
+        """Wait until a sweep is asked for, or for so long; tell whether it was asked for."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._sweep_wanted.wait()
+        except TimeoutError:
+            return False
+
+    def _api_server_is_back(self) -> None:
+        """What changed while the API server was away, and until the watch is there again, was told to nobody."""
+        self._sweep_wanted.set()
+        asyncio.get_running_loop().call_later(_AFTER_OUTAGE_SECONDS, self._sweep_wanted.set)
 
     async def look_behind(self, namespaces: list[str]) -> None:
         """Find what is not shown, now and every few seconds, for ever."""
@@ -101,12 +124,12 @@ class Controller:
         """Wait until the API server answers and serves our resource."""
         await self._patiently(self._sweep.probe, doing="look for the resource Orchestration")
 
-    async def _patiently(self, operation: Callable[[], Awaitable[None]], *, doing: str) -> None:
+    async def _patiently(self, operation: Callable[[], Awaitable[T]], *, doing: str) -> T:
         """Repeat until it succeeds; say once what is wrong."""
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                await operation()
+                result = await operation()
             except errors.KubernetesUnavailableError as error:
                 self._reach.lost(error, doing)
             except errors.KubernetesApiError as error:
@@ -119,7 +142,7 @@ class Controller:
             else:
                 self._reach.regained()
                 self._complaint = ""
-                return
+                return result
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 

@@ -118,6 +118,7 @@ class Observer:
         self._before_start = before_start
         self._on_event = on_event
         self._on_started = on_started
+        self._stop = threading.Event()
         self.is_running = False
         self.restarts = 0
         self.last_error = "not started yet"
@@ -137,9 +138,13 @@ class Observer:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
+    def restart(self) -> None:
+        """End the present watch, so that `run` begins another."""
+        self._stop.set()
+
     async def _watch_once(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run kopf until it ends by itself or this task is cancelled."""
-        stop = threading.Event()
+        stop = self._stop = threading.Event()
         ended = loop.create_future()
 
         def tell_ended(error: str) -> None:

@@ -105,16 +105,24 @@ class Process:
         """Work until `stop` is set."""
         self._health.add("database", lambda: self._database)
         self._health.add("kubernetes", lambda: Need(self._reach.is_up, self._reach.why or ""))
-        await self._server.start(self._settings.http_host, self._settings.http_port)
-        looking = asyncio.create_task(self._health.run())
-        try:
+        async with contextlib.AsyncExitStack() as ending:
+            ending.callback(_log.info, "operator_stopped")
+            api = await Api.connect()
+            ending.push_async_callback(api.close)
+            await self._server.start(self._settings.http_host, self._settings.http_port)
+            ending.push_async_callback(self._server.stop)
+            looking = asyncio.create_task(self._health.run())
+            ending.callback(looking.cancel)
             store = await _unless(stop, self._open_store())
-            if store is not None:
-                await self._run_with(store, stop)
-        finally:
-            looking.cancel()
-            await self._server.stop()
-            _log.info("operator_stopped")
+            if store is None:
+                return
+            ending.push_async_callback(store.close)
+            self._client = Client(store)
+            ending.push_async_callback(self._client.close)
+            self._health.add("database", lambda: _need_of(store.availability.error))
+            parts = roles.Roles(self._settings, store, api=api, reach=self._reach, offered=self._offered)
+            parts.report(self._health, self._metrics)
+            await parts.run(stop)
 
     async def _open_store(self) -> Store:
         """Wait for the database, for however long, and bring it up to date."""
@@ -147,20 +155,6 @@ class Process:
                 await migrate.check(connection)
             finally:
                 await connection.close()
-
-    async def _run_with(self, store: Store, stop: asyncio.Event) -> None:
-        """Wire the loops to the store and the API server, and keep them going."""
-        self._client = Client(store)
-        api = await Api.connect()
-        parts = roles.Roles(self._settings, store, api=api, reach=self._reach, offered=self._offered)
-        self._health.add("database", lambda: _need_of(store.availability.error))
-        parts.report(self._health, self._metrics)
-        try:
-            await parts.run(stop)
-        finally:
-            await self._client.close()
-            await api.close()
-            await store.close()
 
 
 def _need_of(error: BaseException | None) -> Need:

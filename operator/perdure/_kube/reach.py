@@ -7,6 +7,7 @@ database that is: the process stays up, says so, and goes on by itself.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -16,9 +17,13 @@ _log = structlog.get_logger(__name__)
 
 
 class Reach:
-    """`why` is what the last failed call said, None while the server answers; `outages` how often it went away."""
+    """`why` is what the last failed call said, None while the server answers; `outages` how often it went away.
+
+    `on_regained` are called when an outage has ended: what happened meanwhile was told to nobody.
+    """
 
     def __init__(self) -> None:
+        self.on_regained: list[Callable[[], None]] = []
         self.why: str | None = "not asked yet"
         self.outages = 0
         self._asked = False
@@ -40,8 +45,11 @@ class Reach:
 
     def regained(self) -> None:
         """Note that a call was answered; the first after an outage is logged."""
-        if self._asked and self.why is not None:
-            away_seconds = round(asyncio.get_running_loop().time() - self._since, 1)
-            _log.info("API server back", away_seconds=away_seconds)
+        was_away = self._asked and self.why is not None
         self._asked = True
         self.why = None
+        if was_away:
+            away_seconds = round(asyncio.get_running_loop().time() - self._since, 1)
+            _log.info("API server back", away_seconds=away_seconds)
+            for tell in self.on_regained:
+                tell()

@@ -44,8 +44,8 @@ class Sweep:
         self._scopes: list[str | None] = [*namespaces] or [None]
         self.runs = 0
 
-    async def run_once(self) -> None:
-        """Compare and hand on. Raises what the API server or the database raise; the next sweep begins anew."""
+    async def run_once(self) -> int:
+        """Compare, hand on, and give how much was news. Raises what the API server or the database raise."""
         listed: dict[UUID, Mapping[str, JsonValue]] = {}
         for namespace in self._scopes:
             for item in (await self._api.list_metadata(API_VERSION, KIND, namespace=namespace)).items:
@@ -62,6 +62,7 @@ class Sweep:
         self.runs += 1
         if missing or changed:
             _log.info("sweep found news", gone=len(missing), seen=len(changed))
+        return len(missing) + len(changed)
 
     async def probe(self) -> None:
         """Return when the API server serves the resource to us; raise what it says otherwise."""

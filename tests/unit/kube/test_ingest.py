@@ -1,0 +1,78 @@
+"""What a resource says is read whole and the same way each time; two sides of a sweep are compared by uid."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from perdure._kube import ingest
+from perdure._kube.sweep import compare
+from perdure._store.resources import Known
+
+UID = UUID("00000000-0000-0000-0000-00000000000a")
+OTHER = UUID("00000000-0000-0000-0000-00000000000b")
+
+
+def resource(**spec: JsonValue) -> dict[str, JsonValue]:
+    """Give a resource as the API server would."""
+    return {
+        "metadata": {"uid": str(UID), "namespace": "shop", "name": "db", "generation": 2},
+        "spec": {"orchestration": "greet", **spec},
+    }
+
+
+def test_the_request_is_read_from_the_spec() -> None:
+    """Orchestration, version, input and identity; without them the defaults."""
+    full = ingest.seen(resource(version="1.0.0", input={"size": 1}, serviceAccountName="runner"))
+    bare = ingest.seen(resource())
+
+    assert (full.uid, full.namespace, full.name, full.generation) == (UID, "shop", "db", 2)
+    assert (full.orchestration, full.version, full.input) == ("greet", "1.0.0", b'{"size":1}')
+    assert full.run_as == "system:serviceaccount:shop:runner"
+    assert (bare.version, bare.input, bare.run_as) == ("", b"null", "system:serviceaccount:shop:default")
+    assert (bare.refusal, bare.cancel_reason, bare.deleting, bare.gone) == (None, None, False, False)
+
+
+def test_the_same_spec_in_another_order_is_the_same() -> None:
+    """The store decides by the spec's bytes whether it changed."""
+    one = ingest.seen(resource(input={"a": 1, "b": 2}, version="1.0.0"))
+    two = ingest.seen(resource(version="1.0.0", input={"b": 2, "a": 1}))
+
+    assert one.spec == two.spec
+
+
+def test_a_cancel_may_have_no_reason() -> None:
+    """An empty wish to end is a wish to end."""
+    assert ingest.seen(resource(cancel={})).cancel_reason == ""
+    assert ingest.seen(resource(cancel={"reason": "enough"})).cancel_reason == "enough"
+
+
+def test_a_field_of_a_later_release_is_a_refusal() -> None:
+    """It is kept as JSON with its reason."""
+    refusal = ingest.seen(resource(timeoutSeconds=60)).refusal
+
+    assert refusal is not None
+    assert json.loads(refusal)["reason"] == "NotSupportedYet"
+
+
+def test_a_deletion_mark_is_seen() -> None:
+    """Somebody's finalizer holds it: it is being deleted all the same."""
+    manifest = resource()
+    assert isinstance(manifest["metadata"], dict)
+    manifest["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    assert ingest.seen(manifest).deleting
+
+
+def test_a_sweep_finds_what_is_missing_and_what_has_changed() -> None:
+    """By uid, generation and deletion mark; what is equal is left alone."""
+    known = {UID: Known("shop", "db", 2, deleting=False), OTHER: Known("shop", "old", 1, deleting=False)}
+    new = UUID(int=7)
+
+    missing, changed = compare({UID: {"generation": 2}, new: {"generation": 1}}, known)
+    _, again = compare({UID: {"generation": 3}, OTHER: {"generation": 1, "deletionTimestamp": "x"}}, known)
+
+    assert (missing, changed) == ([OTHER], [new])
+    assert again == [UID, OTHER]

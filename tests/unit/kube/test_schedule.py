@@ -1,0 +1,95 @@
+"""When statuses are looked at: phases at once, the rest now and then, never twice at the same time."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from perdure._kube.schedule import AGAIN_SECONDS, SOON_SECONDS, Schedule
+
+A, B, C = (UUID(int=number) for number in range(1, 4))
+
+
+def test_a_mark_is_due_after_a_moment_and_taken_once() -> None:
+    """What follows within the moment is shown together."""
+    schedule = Schedule()
+    schedule.mark(A, 0.0)
+    schedule.mark(A, SOON_SECONDS / 2)
+
+    early = schedule.take(SOON_SECONDS / 2, at_most=10)
+    due = schedule.take(SOON_SECONDS, at_most=10)
+    later = schedule.take(10.0, at_most=10)
+
+    assert (early, due, later) == ([], [A], [])
+
+
+def test_a_resource_is_looked_at_now_and_then() -> None:
+    """A second mark waits until the least time between two looks is over."""
+    schedule = Schedule()
+    schedule.mark(A, 0.0)
+    schedule.take(1.0, at_most=10)
+    schedule.done(A)
+
+    schedule.mark(A, 1.2)
+
+    assert schedule.next_at() == 1.0 + AGAIN_SECONDS
+
+
+def test_an_urgent_mark_does_not_wait() -> None:
+    """A changed phase is shown although the resource was shown a moment ago."""
+    schedule = Schedule()
+    schedule.mark(A, 0.0)
+    schedule.take(1.0, at_most=10)
+    schedule.done(A)
+    schedule.mark(A, 1.2)
+
+    schedule.mark(A, 1.3, is_urgent=True)
+
+    assert schedule.next_at() == 1.3 + SOON_SECONDS
+
+
+def test_a_resource_is_never_taken_twice_at_once() -> None:
+    """What is marked while its status is being written is due again when the write has ended."""
+    schedule = Schedule()
+    schedule.mark(A, 0.0)
+    schedule.take(1.0, at_most=10)
+    schedule.mark(A, 1.0, is_urgent=True)
+
+    during = schedule.take(5.0, at_most=10), schedule.next_at()
+    schedule.done(A)
+    after = schedule.take(5.0, at_most=10)
+
+    assert during == ([], None)
+    assert after == [A]
+
+
+def test_the_longest_due_comes_first() -> None:
+    """No resource starves behind busier ones."""
+    schedule = Schedule()
+    for number, uid in enumerate((C, A, B)):
+        schedule.mark(uid, float(number))
+
+    assert schedule.take(10.0, at_most=2) == [C, A]
+    assert schedule.take(10.0, at_most=2) == [B]
+
+
+def test_a_delay_is_kept_unless_somebody_is_in_a_hurry() -> None:
+    """A fresh run is given its time; an urgent mark takes it away."""
+    schedule = Schedule()
+    schedule.mark(A, 0.0, delay_seconds=1.0)
+    patient = schedule.next_at()
+
+    schedule.mark(A, 0.2, is_urgent=True)
+
+    assert (patient, schedule.next_at()) == (1.0, 0.2 + SOON_SECONDS)
+
+
+def test_nothing_stays_busy_when_all_looks_have_ended() -> None:
+    """After the loop broke, everything may be taken again."""
+    schedule = Schedule()
+    schedule.mark(A, 0.0)
+    schedule.take(1.0, at_most=10)
+    schedule.mark(A, 1.0)
+
+    schedule.all_done()
+
+    assert schedule.take(10.0, at_most=10) == [A]

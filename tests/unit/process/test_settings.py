@@ -1,0 +1,126 @@
+"""Settings come from the environment, checked once; a wrong one is refused with name, value and what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from perdure import errors
+from perdure.settings import Settings, masked
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin without any variable of ours."""
+    import os  # noqa: PLC0415 - only to empty it
+
+    for name in [name for name in os.environ if name.startswith("PERDURE_")]:
+        monkeypatch.delenv(name)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str], **overrides: object) -> Settings:
+    """Read the settings with these variables set."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return Settings.load(**overrides)
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> list[str]:
+    """Give why these variables are refused."""
+    with pytest.raises(errors.SettingsError) as caught:
+        load(monkeypatch, variables)
+    return caught.value.problems
+
+
+def test_everything_has_a_default() -> None:
+    """An empty environment is a whole configuration."""
+    settings = Settings.load()
+
+    assert (settings.http_host, settings.http_port) == ("127.0.0.1", 8080)
+    assert settings.roles == ("controller", "worker")
+    assert settings.modules == ("workflows", "activities")
+    assert settings.namespaces == ()
+    assert settings.database_url is None
+
+
+def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spaces and empty parts count nothing."""
+    settings = load(monkeypatch, {"PERDURE_NAMESPACES": "shop, bank,", "PERDURE_ROLES": "worker"})
+
+    assert settings.namespaces == ("shop", "bank")
+    assert settings.roles == ("worker",)
+
+
+def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given there replaces the variable; what is not given does not."""
+    settings = load(
+        monkeypatch, {"PERDURE_ROLES": "worker", "PERDURE_HTTP_PORT": "1"}, roles="controller", http_port=None
+    )
+
+    assert (settings.roles, settings.http_port) == (("controller",), 1)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("PERDURE_HTTP_PORT", "many", "valid integer"),
+        ("PERDURE_HTTP_PORT", "70000", "less than or equal to 65535"),
+        ("PERDURE_ROLES", "boss", "'controller' or 'worker'"),
+        ("PERDURE_ROLES", ",", "at least 1 item"),
+        ("PERDURE_LOG_FORMAT", "xml", "'pretty' or 'json'"),
+        ("PERDURE_MIGRATE", "maybe", "'on' or 'off'"),
+        ("PERDURE_LEASE_SECONDS", "0", "greater than or equal to 0.5"),
+        ("PERDURE_DATABASE_URL", "mysql://localhost/x", "postgresql://"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str
+) -> None:
+    """The message has the variable, the value and what was expected."""
+    [problem] = refused(monkeypatch, {variable: value})
+
+    assert problem.startswith(f"{variable} is {value!r}: ")
+    assert expected in problem
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A typing error does not silently leave the default in force."""
+    assert refused(monkeypatch, {"PERDURE_HTP_PORT": "1"}) == [
+        "PERDURE_HTP_PORT is no setting; did you mean PERDURE_HTTP_PORT?"
+    ]
+
+
+def test_all_problems_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to start five times to find five of them."""
+    problems = refused(monkeypatch, {"PERDURE_X": "1", "PERDURE_HTTP_PORT": "x", "PERDURE_ROLES": "y"})
+
+    assert len(problems) == 3
+
+
+def test_a_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in a refusal nor in what is printed of the settings."""
+    problems = refused(monkeypatch, {"PERDURE_DATABASE_URL": "mysql://me:hunter2@db/x"})
+    settings = load(monkeypatch, {"PERDURE_DATABASE_URL": "postgresql://me:hunter2@db/x"})
+
+    assert "hunter2" not in "".join(problems)
+    assert "hunter2" not in repr(settings)
+    assert masked("postgresql://me:hunter2@db:5432/x") == "postgresql://me:***@db:5432/x"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PERDURE_SERVICE_HOST", "10.0.0.1"),
+        ("PERDURE_SERVICE_PORT", "8080"),
+        ("PERDURE_SERVICE_PORT_HTTP", "8080"),
+        ("PERDURE_PORT", "tcp://10.0.0.1:8080"),
+        ("PERDURE_OPERATOR_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("PERDURE_TEST_CLUSTER", "local"),
+    ],
+)
+def test_what_kubernetes_puts_into_every_pod_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """A Service named perdure gives variables with our prefix; they are let through, as are those of the tests."""
+    load(monkeypatch, {variable: value})
