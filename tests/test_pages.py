@@ -50,6 +50,19 @@ def test_links_lead_somewhere() -> None:
     )
 
 
+def test_every_decision_is_listed() -> None:
+    """Whoever looks for a decision finds it on the index page, under its own title."""
+    index = text(Path("docs/index.md"))
+    decisions = [path for path in pages() if path.parent == Path("docs/adr")]
+
+    none_of(
+        f"{path}: {title}"
+        for path in decisions
+        if f"(adr/{path.name}) | {(title := text(path).splitlines()[0].partition(' ')[2].partition(' ')[2])} |"
+        not in index
+    )
+
+
 def test_named_tests_exist() -> None:
     """Where a page says that a test proves something, the test is in the file it links to."""
     named = [(page, name, page.parent / target) for page in pages() for name, target in TEST.findall(text(page))]
