@@ -47,6 +47,8 @@ class DurableFuture(Generic[T]):
     def __await__(self) -> Generator[DurableFuture[object], None, T]:
         """Park the awaiting task until this is done."""
         if not self.done:
+            if self._scheduler.is_closed:
+                raise errors.OrchestrationEvicted
             yield cast("DurableFuture[object]", self)
         return self.result()
 
@@ -218,7 +220,7 @@ class Select(DurableFuture[tuple[int, object]]):
 class Scheduler:
     """One queue, one order. Owns the tasks of one execution."""
 
-    __slots__ = ("cancel_reason", "fault", "ready", "tasks")
+    __slots__ = ("cancel_reason", "fault", "is_closed", "ready", "tasks")
 
     def __init__(self) -> None:
         """Hold nothing yet."""
@@ -226,6 +228,7 @@ class Scheduler:
         self.tasks: list[Task[object]] = []
         self.fault: errors.PerdureError | None = None
         self.cancel_reason = ""
+        self.is_closed = False
 
     def spawn(self, coroutine: Coroutine[object, object, R]) -> Task[R]:
         """Make a task of a coroutine; its first step comes when its turn in the queue comes."""
@@ -257,7 +260,8 @@ class Scheduler:
             task.cancel()
 
     def close(self) -> None:
-        """Put all coroutines away."""
+        """Put all coroutines away; a `finally` of theirs that awaits is put away too."""
+        self.is_closed = True
         for task in self.tasks:
             task.close()
         self.tasks.clear()
