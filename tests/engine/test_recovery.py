@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -44,6 +45,56 @@ async def test_a_graceful_stop_hands_over_at_once(world: World, puppet: Puppet) 
     assert [row["worker_id"] for row in await world.fetch("select worker_id from workers")] == [
         staying.worker.worker_id
     ]
+
+
+async def test_an_activity_that_cleans_up_slowly_keeps_no_other_instance(world: World, puppet: Puppet) -> None:
+    """A stopping worker gives back at once what is quiet; only the instance whose activity still runs waits for it."""
+    started, cleaned_up = asyncio.Event(), asyncio.Event()
+
+    @activity("test::activity::slow-to-leave")
+    async def slow_to_leave(ctx: ActivityContext) -> str:
+        try:
+            await started.wait()
+        except asyncio.CancelledError:
+            await cleaned_up.wait()
+            raise
+        return "slow too"
+
+    @orchestration("test::orchestration::slow")
+    async def slow(ctx: OrchestrationContext) -> str:
+        return await ctx.schedule_activity(slow_to_leave)
+
+    patient = dataclasses.replace(ALONE, shutdown_grace_seconds=3_600)
+    leaving = await world.worker(relay, slow, slow_to_leave, puppet.activity, settings=patient)
+    ids = [await world.start(slow), await world.start(relay)]
+    await puppet.called()
+    await world.worker(relay, slow, slow_to_leave, puppet.activity, settings=ALONE)
+    await world.until("select 1 from workers having count(*) = 2")
+
+    stopping = asyncio.create_task(leaving.stop())
+    (await puppet.called()).returns("quick")
+    assert (await world.end(ids[1])).output == "quick"
+    assert not stopping.done()
+    started.set()
+    cleaned_up.set()
+    await stopping
+
+    assert (await world.end(ids[0])).output == "slow too"
+
+
+async def test_what_was_claimed_in_the_moment_of_the_stop_is_given_back(world: World) -> None:
+    """An instance that is owned but not yet in memory is handed over too, not left to the end of the lease."""
+    leaving = await world.worker(doze, settings=ALONE)
+    await world.until("select 1 from workers")
+    async with world.outside.transaction():
+        await world.fetch("lock table inbox in access exclusive mode")
+        instance_id = await world.start(doze, 0.0)
+        await world.until("select 1 from pg_locks where relation = 'inbox'::regclass and not granted")
+        await leaving.stop()
+
+    assert await world.fetch("select 1 from workers union all select 1 from instances where owner_id is not null") == []
+    await world.worker(doze, settings=ALONE)
+    assert (await world.end(instance_id)).phase == "Completed"
 
 
 async def test_a_worker_taken_for_dead_cannot_commit(world: World, puppet: Puppet) -> None:

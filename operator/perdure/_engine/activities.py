@@ -154,13 +154,18 @@ class ActivityRunner:
             self._stop(job)
         resident.jobs.clear()
 
-    async def close(self, grace_seconds: float) -> None:
-        """Cancel what runs and give it a moment to clean up; sync functions end in their own time."""
-        tasks = list(self._tasks)
-        for task in tasks:
+    def interrupt(self) -> None:
+        """Cancel what runs."""
+        for task in self._tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace_seconds)
+
+    async def settle(self, grace_seconds: float) -> None:
+        """Wait until what was cancelled has cleaned up, but not longer than that."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=grace_seconds)
+
+    def close(self) -> None:
+        """Start no more sync functions; those that run end in their own time."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @staticmethod

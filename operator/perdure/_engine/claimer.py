@@ -21,6 +21,7 @@ import structlog
 from perdure._core import history, replay
 from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
 from perdure._engine.activities import Known
+from perdure._engine.guard import outside_tasks
 from perdure._engine.resident import Resident
 from perdure._store.store import Record, Store, is_transient
 
@@ -158,8 +159,9 @@ class Claimer:
             row["instance_id"], row["run_as"], row["resource_uid"], execution, turn=row["turn"], phase=row["phase"]
         )
         try:
-            for turn in turns:
-                execution.replay(history.decode_turn(turn["at"], turn["body"]))
+            with outside_tasks():
+                for turn in turns:
+                    execution.replay(history.decode_turn(turn["at"], turn["body"]))
         except Exception as error:  # noqa: BLE001 - whatever one history does, the others go on
             messages = await self._store.fetch_patiently("inbox_load", [resident.instance_id])
             if not messages:

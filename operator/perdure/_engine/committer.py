@@ -24,6 +24,7 @@ import structlog
 from perdure import errors
 from perdure._core import failure, history, lifecycle, limits, replay
 from perdure._engine.clock import Clock
+from perdure._engine.guard import outside_tasks
 from perdure._engine.resident import Resident
 from perdure._store.store import REFUSALS, Record, Store, is_transient, retrying
 
@@ -105,7 +106,8 @@ class Committer:
         messages, resident.messages = resident.messages, []
         over_tasks, resident.over_tasks = resident.over_tasks, []
         try:
-            turned = resident.execution.advance(at, events)
+            with outside_tasks():
+                turned = resident.execution.advance(at, events)
         except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
             await self.hold(resident, error)
             return None

@@ -35,6 +35,7 @@ __all__ = ["Life"]
 
 _log = structlog.get_logger(__name__)
 FINISHED_CHANNEL = "perdure_finished"
+_MOMENT_SECONDS = 0.2
 
 
 class Life:
@@ -100,9 +101,12 @@ class Life:
         finally:
             await _end(tasks)
             self.timers.close()
-            await self.runner.close(self.worker.settings.shutdown_grace_seconds)
+            self.runner.interrupt()
             if stop.is_set():
                 await self._give_back()
+            else:
+                await self.runner.settle(self.worker.settings.shutdown_grace_seconds)
+            self.runner.close()
             for resident in list(self.residents.values()):
                 self._evict(resident)
 
@@ -117,18 +121,33 @@ class Life:
     async def _give_back(self) -> None:
         """Give everything back while the lease still stands, so that peers go on at once.
 
-        Bounded: a database that is away must not keep the process; the lease then ends by itself.
+        First all but those whose activities are still cleaning up; these get their grace. Bounded: a database that is
+        away must not keep the process; the lease then ends by itself.
         """
-        residents = list(self.residents.values())
+        count = len(self.residents)
         try:
             async with asyncio.timeout(self.worker.settings.lease_seconds):
-                await self._release(residents)
+                await self.runner.settle(_MOMENT_SECONDS)
+                await self._release_owned(but=[item for item in self.residents.values() if item.is_working])
+                if self.residents:
+                    await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
+                    await self.runner.settle(self.worker.settings.shutdown_grace_seconds)
+                    await self._release_owned(but=())
                 await self.worker.store.fetch_patiently("worker_unregister", self.worker_id)
                 await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
         except TimeoutError:
             _log.warning("could not give instances back: the database is away; peers take over when the lease ends")
         else:
-            _log.info("gave instances back", instances=len(residents))
+            _log.info("gave instances back", instances=count)
+
+    async def _release_owned(self, *, but: Sequence[Resident]) -> None:
+        """Release all that is ours but these, also what was claimed and is no resident yet."""
+        kept = {resident.instance_id for resident in but}
+        await self._release([item for item in self.residents.values() if item.instance_id not in kept])
+        rows = await self.worker.store.fetch_patiently("owned", self.worker_id)
+        strays = [row["instance_id"] for row in rows if row["instance_id"] not in kept]
+        if strays:
+            await self.worker.store.fetch_patiently("release", self.worker_id, strays, len(strays) * [self.clock.now()])
 
     async def _release(self, residents: Sequence[Resident]) -> None:
         """Give instances back to whoever comes next."""

@@ -54,6 +54,11 @@ class Resident:
         """Whether it only waits: no activity here, no turn to take or under way."""
         return not (self.jobs or self.events or self.is_queued or self.is_in_flight)
 
+    @property
+    def is_working(self) -> bool:
+        """Whether an activity of it still runs here, were it only to clean up after a cancel."""
+        return any(job.task is not None and not job.task.done() for job in self.jobs.values())
+
     def next_timer_or_none(self) -> datetime.datetime | None:
         """Give the moment of its earliest timer."""
         commands = (operation.command for operation in self.execution.pending.values())
