@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 
 import pytest
 
 from perdure import JsonValue, OrchestrationContext, orchestration
-from perdure._core import history
+from perdure._core import history, replay
+from perdure._engine.clock import Clock
+from perdure._engine.resident import Resident
+from perdure._engine.timers import Timers
 from tests.engine.world import ALONE, World
 
 HOUR = 3_600.0
@@ -118,6 +122,20 @@ async def test_time_does_not_stand_still_for_one_who_sleeps(world: World) -> Non
     turns = await world.client.get_history(instance_id)
     assert output == [turns[0].at.isoformat(), turns[1].at.isoformat()]
     assert turns[1].at - turns[0].at >= datetime.timedelta(seconds=0.2)
+
+
+async def test_timers_that_were_given_up_do_not_pile_up() -> None:
+    """A timeout of an hour that is not needed after a second takes no memory for an hour."""
+    execution = replay.Execution(nap, replay.Identity("nap", 1))
+    resident = Resident("nap", "", None, execution, turn=1, phase="Running")
+    clock = Clock(asyncio.get_running_loop().time)
+    timers = Timers(clock, lambda _resident, _event: None)
+
+    for seq in range(10_000):
+        timers.add(clock.now() + datetime.timedelta(seconds=HOUR), resident, event=history.TimerFired(seq))
+
+    assert len(timers) < 2_000
+    timers.close()
 
 
 async def test_the_loser_of_a_race_with_a_timer_is_given_up(world: World) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "STATUS_OUTPUT_BYTES",
     "STATUS_STEPS",
     "TURNS_PER_COMMIT",
+    "TURN_BYTES",
 ]
 
 PAYLOAD_BYTES: Final = 2 * 1024 * 1024
@@ -54,6 +55,10 @@ STATUS_OUTPUT_BYTES: Final = 2 * 1024
 
 STATUS_STEPS: Final = 10
 """The last steps shown in the resource."""
+
+TURN_BYTES: Final = 32 * 1024 * 1024
+"""One turn, and one statement's batch of them: results that come in beyond it wait for the next turn, code that asks
+for more at once fails. Postgres takes no message above 1 GB, and a worker holds several copies on the way there."""
 
 TURNS_PER_COMMIT: Final = 1_000
 """One statement's batch: beyond this the statement only grows longer, not cheaper per turn."""

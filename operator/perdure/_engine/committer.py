@@ -17,7 +17,7 @@ import asyncio
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
@@ -43,6 +43,20 @@ class TakenTurn:
     turned: replay.Turned
     messages: list[int]
     over_tasks: list[int]
+    body: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Write the row; code that asks for too much at once has failed."""
+        self.body = history.encode_turn(self.events, self.turned.commands)
+        if len(self.body) > limits.TURN_BYTES + limits.PAYLOAD_BYTES:
+            self.fail(_too_large(len(self.body)), self.events)
+
+    def fail(self, error: Exception, events: list[history.Event]) -> None:
+        """End the instance here, without what its code asked for."""
+        outcome = history.FailOrchestration(failure.of(error))
+        self.events, self.turned = events, replay.Turned([outcome], [], outcome)
+        self.resident.execution.outcome = outcome
+        self.body = history.encode_turn(self.events, self.turned.commands)
 
     @property
     def phase(self) -> str:
@@ -92,8 +106,8 @@ class Committer:
             if not self._queue:
                 self._has_work.clear()
             turns = [turn for resident in batch if (turn := await self._take_turn(resident))]
-            if turns:
-                await self._commit(turns)
+            for part in _parts(turns):
+                await self._commit(part)
 
     async def _take_turn(self, resident: Resident) -> TakenTurn | None:
         """Let the code run to its next awaits; None when it may not or cannot."""
@@ -102,8 +116,8 @@ class Committer:
             return None
         resident.is_in_flight = True
         at = max(self._clock.now(), resident.execution.now)
-        events, resident.events = resident.events, []
-        messages, resident.messages = resident.messages, []
+        events, resident.events = _split(resident.events)
+        messages, resident.messages = ([], resident.messages) if resident.events else (resident.messages, [])
         over_tasks, resident.over_tasks = resident.over_tasks, []
         try:
             with outside_tasks():
@@ -192,10 +206,41 @@ class Committer:
         if not turn.events:
             await self.hold(turn.resident, error, reason="TurnRefused")
             return set()
-        outcome = history.FailOrchestration(failure.of(error))
-        turn.events, turn.turned = [], replay.Turned([outcome], [], outcome)
-        turn.resident.execution.outcome = outcome
+        turn.fail(error, [])
         return await self._send([turn], is_unsure=is_unsure)
+
+
+def _split(events: list[history.Event]) -> tuple[list[history.Event], list[history.Event]]:
+    """Take what fits into one turn; the rest waits for the next."""
+    if len(events) * limits.PAYLOAD_BYTES <= limits.TURN_BYTES:
+        return events, []
+    total = 0
+    for index, event in enumerate(events):
+        total += len(event.result) if isinstance(event, history.ActivityCompleted) else 0
+        if total > limits.TURN_BYTES:
+            return events[:index], events[index:]
+    return events, []
+
+
+def _parts(turns: Sequence[TakenTurn]) -> Iterator[list[TakenTurn]]:
+    """Cut a batch where its bytes would be too many for one statement; nearly always it is one part."""
+    part: list[TakenTurn] = []
+    total = 0
+    for turn in turns:
+        total += len(turn.body)
+        if part and total > limits.TURN_BYTES:
+            yield part
+            part, total = [], len(turn.body)
+        part.append(turn)
+    if part:
+        yield part
+
+
+def _too_large(size: int) -> errors.PayloadTooLargeError:
+    return errors.PayloadTooLargeError(
+        f"The orchestration asks for {size} bytes in one turn, the limit is {limits.TURN_BYTES}. Ask for less at once "
+        "(join in portions), or pass references instead of data."
+    )
 
 
 def _columns(turns: Sequence[TakenTurn]) -> list[list[object]]:
@@ -206,7 +251,7 @@ def _columns(turns: Sequence[TakenTurn]) -> list[list[object]]:
             turn.resident.execution.identity.execution,
             turn.resident.turn,
             turn.at,
-            history.encode_turn(turn.events, turn.turned.commands),
+            turn.body,
             turn.phase,
             turn.resident.execution.definition.version,
             lifecycle.output_of(turn.turned.outcome),

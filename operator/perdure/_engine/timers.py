@@ -2,7 +2,7 @@
 
 Timers need no table: they are in history, and an ownerless instance carries its earliest in `wake_at`. This keeps the
 due ones of owned instances in order. An entry whose resident is gone or whose timer was given up is dropped when it
-comes to the top.
+comes to the top, or when more than half of the heap is of that kind.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from perdure._engine.resident import Resident
 
 __all__ = ["Timers"]
 
+_SWEEP_ABOVE = 1_000
+
 
 class Timers:
     """Delivers events to residents at moments of the database's clock, never early."""
@@ -30,10 +32,17 @@ class Timers:
         self._heap: list[tuple[datetime.datetime, int, Resident, history.Event]] = []
         self._order = itertools.count()
         self._alarm: asyncio.TimerHandle | None = None
+        self._sweep_above = _SWEEP_ABOVE
+
+    def __len__(self) -> int:
+        """How many are kept, those among them that nobody wants any more."""
+        return len(self._heap)
 
     def add(self, fire_at: datetime.datetime, resident: Resident, *, event: history.Event) -> None:
         """Deliver `event` to `resident` at `fire_at`."""
         heapq.heappush(self._heap, (fire_at, next(self._order), resident, event))
+        if len(self._heap) > self._sweep_above:
+            self._sweep()
         if self._heap[0][2] is resident:
             self._set_alarm()
 
@@ -59,6 +68,12 @@ class Timers:
             if self._is_wanted(resident, event):
                 self._deliver(resident, event)
         self._set_alarm()
+
+    def _sweep(self) -> None:
+        """Drop what was given up: timeouts of an hour that are not needed after a second must not pile up."""
+        self._heap = [entry for entry in self._heap if self._is_wanted(entry[2], entry[3])]
+        heapq.heapify(self._heap)
+        self._sweep_above = max(_SWEEP_ABOVE, 2 * len(self._heap))
 
     @staticmethod
     def _is_wanted(resident: Resident, event: history.Event) -> bool:
