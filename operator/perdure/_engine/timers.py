@@ -40,9 +40,9 @@ class Timers:
 
     def add(self, fire_at: datetime.datetime, resident: Resident, *, event: history.Event) -> None:
         """Deliver `event` to `resident` at `fire_at`."""
-        heapq.heappush(self._heap, (fire_at, next(self._order), resident, event))
-        if len(self._heap) > self._sweep_above:
+        if len(self._heap) >= self._sweep_above:
             self._sweep()
+        heapq.heappush(self._heap, (fire_at, next(self._order), resident, event))
         if self._heap[0][2] is resident:
             self._set_alarm()
 
