@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
+import time
 
 import pytest
 
@@ -53,6 +54,24 @@ async def test_sync_activities_run_in_threads_and_async_ones_in_the_loop(world: 
     await world.worker(both, in_thread, in_loop)
 
     assert (await world.run(both)).output == [False, True]
+
+
+async def test_waiting_for_a_thread_is_no_part_of_an_attempt(world: World) -> None:
+    """The timeout of a sync activity begins when it has a thread, however long the ones before it take."""
+
+    @activity("test::activity::slow")
+    def slow(ctx: ActivityContext) -> int:
+        time.sleep(0.3)
+        return ctx.attempt
+
+    @orchestration("test::orchestration::queue")
+    async def queue(ctx: OrchestrationContext) -> list[int]:
+        once = RetryPolicy(1, timeout=0.5)
+        return await ctx.join(*(ctx.schedule_activity(slow, retry=once) for _ in range(4)))
+
+    await world.worker(queue, slow, settings=dataclasses.replace(SETTINGS, activity_threads=1))
+
+    assert (await world.run(queue)).output == [1, 1, 1, 1]
 
 
 async def test_identical_activities_get_their_own_results(world: World, puppet: Puppet) -> None:

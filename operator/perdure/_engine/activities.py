@@ -112,6 +112,7 @@ class ActivityRunner:
         self._registry = registry
         self._clock = clock
         self._slots = asyncio.Semaphore(capacity.attempts)
+        self._thread_slots = asyncio.Semaphore(capacity.threads)
         self._threads = concurrent.futures.ThreadPoolExecutor(capacity.threads, thread_name_prefix="perdure-activity")
         self._kubernetes = kubernetes
         self._record = record
@@ -187,7 +188,7 @@ class ActivityRunner:
         while True:
             if delay > 0:
                 await asyncio.sleep(delay)
-            async with self._slots:
+            async with self._slots_for(job.command.name):
                 event = await self._attempt(job)
             if isinstance(event, history.ActivityCompleted):
                 return self._finish(job, event)
@@ -198,6 +199,11 @@ class ActivityRunner:
             if not await self._record(FailedAttempt(job, job.failed_attempts, delay, event)):
                 return None
             job.has_row = True
+
+    def _slots_for(self, name: str) -> asyncio.Semaphore:
+        """Sync functions wait for a thread here, where their time does not run yet, and not in the pool."""
+        definition = self._registry.find_or_none(name)
+        return self._slots if definition is None or definition.signature.is_async else self._thread_slots
 
     def _final_or_none(self, job: Job, failed: failure.Failure, delay: float) -> failure.Failure | None:
         """Decide whether this failure is the last; the total timeout ends even a policy that would go on."""
