@@ -55,7 +55,7 @@ async def test_compensation_goes_on_where_its_worker_died(world: World, puppet: 
     await puppet.called()
     await world.client.cancel_instance(instance_id, "stop")
     await puppet.called()
-    await hand.crash()
+    await world.crash(hand)
 
     await world.worker(careful, puppet.activity)
     undo = await puppet.called()

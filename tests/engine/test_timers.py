@@ -74,7 +74,7 @@ async def test_a_timer_that_came_due_while_nobody_was_there_fires_once(world: Wo
     hand = await world.worker(nap)
     instance_id = await world.start(nap, 0.3)
     await world.until("select 1 from history")
-    await hand.crash()
+    await world.crash(hand)
     await world.until("select 1 from history where at < now() - interval '0.4 s'")
 
     await world.worker(nap)
@@ -114,7 +114,7 @@ async def test_time_does_not_stand_still_for_one_who_sleeps(world: World) -> Non
     hand = await world.worker(clock)
     instance_id = await world.start(clock)
     await world.until("select 1 from history where turn = 1")
-    await hand.crash()
+    await world.crash(hand)
     await world.worker(clock)
 
     output: JsonValue = (await world.end(instance_id)).output

@@ -36,7 +36,7 @@ from perdure.client import Client, InstanceInfo
 PATIENCE_SECONDS = 30.0
 PUPPET = "test::activity::puppet"
 AT_ONCE = RetryPolicy(10, backoff=Fixed(0))
-SETTINGS = WorkerSettings(lease_seconds=1.0, poll_seconds=0.2, shutdown_grace_seconds=0.5)
+SETTINGS = WorkerSettings(lease_seconds=6.0, poll_seconds=0.2, shutdown_grace_seconds=0.5)
 ALONE = dataclasses.replace(SETTINGS, lease_seconds=3_600.0, poll_seconds=3_600.0)
 """A worker that neither polls nor looks after its lease while a test lasts: what it notices, it was told."""
 
@@ -121,8 +121,8 @@ class Hand:
             await self._task
         await self._store.close()
 
-    async def crash(self) -> None:
-        """Let it die on the spot: it gives nothing back, its lease stands until it ends."""
+    async def die(self) -> None:
+        """Die on the spot: nothing is given back, the lease stands until it ends."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await self._store.close()
@@ -197,6 +197,12 @@ class World:
     async def reconnect(self) -> None:
         """Look at the database again after it was away."""
         self.outside = await asyncpg.connect(self.dsn)
+
+    async def crash(self, hand: Hand) -> None:
+        """Let a worker die on the spot, and its lease end: the next heartbeat of another finds it dead."""
+        worker_id = hand.worker.worker_id
+        await hand.die()
+        await self.fetch("update workers set lease_until = now() - interval '1 s' where worker_id = $1", worker_id)
 
     async def outlives(self, hand: Hand) -> None:
         """Let a worker be taken for dead although it works: its lease is over, and others may reap."""
