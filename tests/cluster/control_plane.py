@@ -102,7 +102,6 @@ class ControlPlane:
         """Start all and return when pods can be made: `/readyz` is ok and the default ServiceAccount exists."""
         await self._etcd.start()
         await self.start_server()
-        await self._controllers.start()
         await self._wait_for("/api/v1/namespaces/default/serviceaccounts/default")
 
     async def stop(self) -> None:
@@ -112,13 +111,18 @@ class ControlPlane:
         shutil.rmtree(self._folder / "etcd", ignore_errors=True)
 
     async def start_server(self) -> None:
-        """Start the API server on its port and its store, and return when it is ready."""
+        """Start the API server on its port and its store, and then its controllers; return when the server is ready."""
         await self._server.start()
         await self._wait_for("/readyz")
+        await self._controllers.start()
 
     async def kill_server(self) -> None:
-        """End the API server as a crash would, by SIGKILL."""
-        await self._server.end(signal.SIGKILL)
+        """End the API server as a crash would, by SIGKILL; its controllers too.
+
+        Controllers that lived on would look for it again after ever longer pauses, up to 15 s after it is back.
+        """
+        for child in (self._controllers, self._server):
+            await child.end(signal.SIGKILL)
 
     def check(self) -> None:
         """Raise `ProgramFailedError` when one of the programs has ended by itself."""

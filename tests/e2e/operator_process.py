@@ -1,7 +1,6 @@
-"""A small cast for end-to-end scenarios: a namespace, a database, and a real operator process between them.
+"""One real operator process: `python -m perdure run`, started, heard, asked over HTTP, stopped or killed.
 
-`Scene` starts and kills `python -m perdure run`, speaks kubectl, and waits by watching: for a phase, or for words in
-the status. Nothing sleeps; every wait ends with what was last seen. It knows nothing of any workflow.
+Waits end by what they wait for; nothing sleeps for its own sake. It knows no namespace, no resource and no test.
 """
 
 from __future__ import annotations
@@ -10,149 +9,129 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from perdure._kube.api.orchestration import API_VERSION, KIND
-from perdure._kube.client import Api
-from tests.cluster.handle import Cluster
+import aiohttp
 
-__all__ = ["Scene"]
+__all__ = ["PATIENCE_SECONDS", "Operator", "until"]
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 120.0
 """Far above what anything here takes on a busy machine; a wait that ends by it has failed."""
+_LOOK_SECONDS = 0.05
 
-TERMINAL = {"Completed", "Failed", "Cancelled"}
 
+class Operator:
+    """One process of `perdure run`."""
 
-class Scene:
-    """A namespace of a cluster, a database, and at most one operator process at a time."""
-
-    def __init__(self, cluster: Cluster, namespace: str, *, dsn: str, api: Api) -> None:
-        """Look after nothing yet."""
-        self.cluster = cluster
-        self.namespace = namespace
-        self.dsn = dsn
-        self._api = api
-        self._operator: asyncio.subprocess.Process | None = None
-        self._listener: asyncio.Task[None] | None = None
-        self._lines: list[str] = []
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.log = ""
+        self.lines: list[dict[str, Any]] = []
+        self._listening = asyncio.create_task(self._listen())
+        self._spoke = asyncio.Condition()
 
     @classmethod
-    @contextlib.asynccontextmanager
-    async def opened(cls, cluster: Cluster, namespace: str, *, dsn: str) -> AsyncIterator[Scene]:
-        """Give a scene whose operator ends with it."""
-        await asyncio.to_thread(cluster.install_crds)
-        api = await Api.connect(str(cluster.kubeconfig))
-        scene = cls(cluster, namespace, dsn=dsn, api=api)
-        try:
-            yield scene
-        finally:
-            await scene.stop_operator()
-            await api.close()
-
-    # The operator.
-
-    async def start_operator(self) -> None:
-        """Start a process with both roles, and return when it is ready."""
-        self._operator = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "perdure", "run"),
-            cwd=ROOT,
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("PERDURE_")},
-                "KUBECONFIG": str(self.cluster.kubeconfig),
-                "PERDURE_DATABASE_URL": self.dsn,
-                "PERDURE_HTTP_PORT": "0",
-                "PERDURE_LEASE_SECONDS": "2",
-                "PERDURE_LOG_FORMAT": "json",
-                "PERDURE_MODULES": "workflows,activities",
-                "PERDURE_NAMESPACES": self.namespace,
-            },
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            limit=2**20,  # a line with a traceback may be long
+    async def started(cls, kubeconfig: Path, settings: Mapping[str, str]) -> Self:
+        """Start a process with these settings alone (names without `PERDURE_`), and return at once."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PERDURE_")}
+        return cls(
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "perdure", "run"),
+                cwd=ROOT,
+                env={
+                    **inherited,
+                    **{f"PERDURE_{name}": value for name, value in settings.items()},
+                    "KUBECONFIG": str(kubeconfig),
+                },
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                limit=2**20,  # a line with a traceback may be long
+            )
         )
-        ready = asyncio.Event()
-        self._listener = asyncio.create_task(self._listen(self._operator, ready))
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await ready.wait()
-        assert self._operator.returncode is None, f"the operator ended at its start:\n{self.log}"
-
-    async def _listen(self, operator: asyncio.subprocess.Process, ready: asyncio.Event) -> None:
-        """Keep what the operator says; it is ready when it says so, and no longer waited for when it ends."""
-        assert operator.stderr is not None
-        while line := await operator.stderr.readline():
-            self._lines.append(line.decode())
-            if '"operator_ready"' in self._lines[-1]:
-                ready.set()
-        await operator.wait()
-        ready.set()
-
-    async def kill_operator(self) -> None:
-        """End the process by SIGKILL."""
-        assert self._operator is not None
-        self._operator.kill()
-        await self._ended()
-
-    async def stop_operator(self) -> None:
-        """End the process in order, if there is one."""
-        if self._operator is not None:
-            self._operator.terminate()
-            await self._ended()
-
-    async def _ended(self) -> None:
-        assert self._listener is not None
-        await self._listener
-        self._operator = self._listener = None
 
     @property
-    def log(self) -> str:
-        """What all operators of this scene have said."""
-        return "".join(self._lines)
+    def port(self) -> int:
+        """Where it listens."""
+        return int(next(line["port"] for line in self.lines if line["event"] == "http_listening"))
 
-    # The cluster.
+    async def said(self, event: str, *, times: int = 1) -> None:
+        """Wait until it has said this so many times."""
+        async with asyncio.timeout(PATIENCE_SECONDS), self._spoke:
+            await self._spoke.wait_for(lambda: self.count(event) >= times or self.process.returncode is not None)
+        assert self.count(event) >= times, f"the operator ended before it said {event}: {self.lines[-5:]}"
 
-    async def kubectl(self, *arguments: str, input: str | None = None) -> str:
-        """Run kubectl in the namespace, as the administrator."""
-        return await asyncio.to_thread(self.cluster.kubectl, f"--namespace={self.namespace}", *arguments, input=input)
+    def count(self, event: str) -> int:
+        """Count how often it has said this."""
+        return sum(line["event"] == event for line in self.lines)
 
-    async def read(self, kind: str, name: str) -> dict[str, Any]:
-        """Give an object as JSON."""
-        read: dict[str, Any] = json.loads(
-            await self.kubectl("get", kind, name, "--output=json", "--show-managed-fields")
-        )
-        return read
+    async def readiness(self) -> dict[str, Any]:
+        """Ask `/readyz`."""
+        status, answer = await self.ask("/readyz")
+        assert (status == 200) is answer["ok"]
+        return dict(answer)
 
-    async def completed(self, name: str) -> dict[str, Any]:
-        """Wait until a run has completed, and give its status."""
-        return await self._in_phase(name, "Completed")
+    async def needs(self, name: str, *, ok: bool) -> str:
+        """Wait until this need is met, or is not; give why."""
+        found: dict[str, Any] = {}
 
-    async def failed(self, name: str) -> dict[str, Any]:
-        """Wait until a run has failed, and give its status."""
-        return await self._in_phase(name, "Failed")
+        async def is_reached() -> bool:
+            found.update((await self.readiness())["needs"].get(name, {}))
+            return found.get("ok") is ok
 
-    async def shown(self, name: str, words: str) -> dict[str, Any]:
-        """Wait until the status of a run says these words, and give it."""
-        return await self._status(name, words, lambda status: words in json.dumps(status, ensure_ascii=False))
+        await until(is_reached)
+        return str(found["why"])
 
-    async def _in_phase(self, name: str, phase: str) -> dict[str, Any]:
-        status = await self._status(name, phase, lambda status: status.get("phase") in TERMINAL)
-        assert status["phase"] == phase, f"{name} ended otherwise: {json.dumps(status, indent=2)}"
-        return status
+    async def ask(self, path: str) -> tuple[int, Any]:
+        """GET something as JSON."""
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}{path}") as answer:
+            return answer.status, await answer.json()
 
-    async def _status(self, name: str, what: str, is_reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        status: Any = None
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                async for manifest in self._api.watch(API_VERSION, KIND, name, namespace=self.namespace):
-                    status = (manifest or {}).get("status") or {}
-                    if is_reached(status):
-                        return dict(status)
-        except TimeoutError:
-            shown = json.dumps(status, indent=2)
-            message = f"{name} did not come to {what!r}. Its status:\n{shown}\nThe operator said:\n{self.log[-4000:]}"
-            raise AssertionError(message) from None
-        raise AssertionError("a watch never ends by itself")
+    async def reading(self, name: str) -> float:
+        """Ask `/metrics` for one of ours, named without `perdure_`."""
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}/metrics") as answer:
+            found = re.search(rf"^perdure_{name} (\S+)$", await answer.text(), re.MULTILINE)
+        assert found is not None, f"no metric perdure_{name}"
+        return float(found[1])
+
+    async def stop(self) -> int:
+        """End it by SIGTERM; give the exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
+        await self._listening
+        return int(self.process.returncode or 0)
+
+    async def kill(self) -> None:
+        """End it by SIGKILL."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self._listening
+
+    async def _listen(self) -> None:
+        assert self.process.stderr is not None
+        while line := await self.process.stderr.readline():
+            async with self._spoke:
+                self.log += line.decode(errors="replace")
+                self.lines.append(_parsed(line))
+                self._spoke.notify_all()
+        await self.process.wait()
+        async with self._spoke:
+            self._spoke.notify_all()
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        return {"event": "", **json.loads(line)}
+    except ValueError:
+        return {"event": line.decode(errors="replace").rstrip()}
+
+
+async def until(is_reached: Callable[[], Any]) -> None:
+    """Look again and again until it is so; a failure tells where it was waited for."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await is_reached():  # noqa: ASYNC110 - the other side is another process: it has no event to wait for
+            await asyncio.sleep(_LOOK_SECONDS)

@@ -1,173 +1,103 @@
-"""Operators as real processes, any number of them, beside the scene that one namespace and one database make.
+"""A world for end-to-end scenarios: namespaces of a real cluster, a database, and any number of real operators.
 
-`World` starts, stops and kills them, asks their HTTP side, and reads what the database holds. `Scene` speaks kubectl
-and waits for statuses. Waits end by what they wait for; nothing sleeps for its own sake.
+`World` starts operators, applies the orchestrations of `flows`, and reads what the database holds. Tests of an
+operator's life have a world each; all others share one a module, and each uses names or a namespace of its own in it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import aiohttp
+import pytest
 import yaml
 
 from perdure._kube.api.orchestration import API_VERSION, KIND
+from perdure._kube.client import Api
 from perdure._store import connect
 from tests.cluster.handle import Cluster
-from tests.e2e.operator_process import PATIENCE_SECONDS, ROOT, Scene
+from tests.e2e.operator_process import Operator, until
+from tests.e2e.scene import Scene
 from tests.postgres_plugin import Server
 
-__all__ = ["Operator", "World", "manifest", "until"]
+__all__ = ["LIBRARY", "World", "count_tests_beside", "manifest"]
 
 FLOWS = "tests.e2e.flows"
-_LOOK_SECONDS = 0.05
-
-
-class Operator:
-    """One process of `perdure run`."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.lines: list[dict[str, Any]] = []
-        self._listening = asyncio.create_task(self._listen())
-        self._spoke = asyncio.Condition()
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(next(line["port"] for line in self.lines if line["event"] == "http_listening"))
-
-    async def said(self, event: str, *, times: int = 1) -> None:
-        """Wait until it has said this so many times."""
-        async with asyncio.timeout(PATIENCE_SECONDS), self._spoke:
-            await self._spoke.wait_for(lambda: self.count(event) >= times or self.process.returncode is not None)
-        assert self.count(event) >= times, f"the operator ended before it said {event}: {self.lines[-5:]}"
-
-    def count(self, event: str) -> int:
-        """Count how often it has said this."""
-        return sum(line["event"] == event for line in self.lines)
-
-    async def readiness(self) -> dict[str, Any]:
-        """Ask `/readyz`."""
-        status, answer = await self.ask("/readyz")
-        assert (status == 200) is answer["ok"]
-        return dict(answer)
-
-    async def needs(self, name: str, *, ok: bool) -> str:
-        """Wait until this need is met, or is not; give why."""
-        found: dict[str, Any] = {}
-
-        async def is_reached() -> bool:
-            found.update((await self.readiness())["needs"].get(name, {}))
-            return found.get("ok") is ok
-
-        await until(is_reached)
-        return str(found["why"])
-
-    async def ask(self, path: str) -> tuple[int, Any]:
-        """GET something as JSON."""
-        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}{path}") as answer:
-            return answer.status, await answer.json()
-
-    async def stop(self) -> int:
-        """End it by SIGTERM; give the exit code."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()
-        await self._listening
-        return int(self.process.returncode or 0)
-
-    async def kill(self) -> None:
-        """End it by SIGKILL."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        await self._listening
-
-    async def _listen(self) -> None:
-        assert self.process.stderr is not None
-        while line := await self.process.stderr.readline():
-            async with self._spoke:
-                self.lines.append(_parsed(line))
-                self._spoke.notify_all()
-        await self.process.wait()
-        async with self._spoke:
-            self._spoke.notify_all()
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    try:
-        return {"event": "", **json.loads(line)}
-    except ValueError:
-        return {"event": line.decode(errors="replace").rstrip()}
+LIBRARY = "workflows,activities"
+"""The modules that ship with Perdure."""
 
 
 class World:
-    """A namespace, a database, and the operators that look after them."""
+    """Namespaces, a database, and the operators that look after them."""
 
-    def __init__(self, scene: Scene, folder: Path, database: connect.Pool) -> None:
-        self.scene = scene
+    def __init__(self, cluster: Cluster, *, dsn: str, folder: Path, database: connect.Pool) -> None:
+        self.cluster = cluster
+        self.dsn = dsn
         self.folder = folder
         self.database = database
+        self.scenes: list[Scene] = []
         self.operators: list[Operator] = []
+        self._unused: list[Scene] = []
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def opened(cls, cluster: Cluster, namespace: str, *, dsn: str, folder: Path) -> AsyncIterator[World]:
+    async def opened(cls, cluster: Cluster, *namespaces: str, dsn: str, folder: Path) -> AsyncIterator[World]:
         """Give a world whose operators end with it."""
-        async with Scene.opened(cluster, namespace, dsn=dsn) as scene:
-            database = await connect.create_pool(dsn, application_name="test")
-            world = cls(scene, folder, database)
-            try:
-                yield world
-            finally:
-                for operator in world.operators:
-                    await operator.stop()
-                database.terminate()
+        await asyncio.to_thread(cluster.install_crds)
+        api = await Api.connect(str(cluster.kubeconfig))
+        database = await connect.create_pool(dsn, application_name="test")
+        world = cls(cluster, dsn=dsn, folder=folder, database=database)
+        world.scenes += [Scene(cluster, name, api=api, log=lambda: world.log) for name in namespaces]
+        world._unused += world.scenes
+        try:
+            yield world
+        finally:
+            await asyncio.gather(*(operator.stop() for operator in world.operators))
+            database.terminate()
+            await api.close()
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def shared(cls, cluster: Cluster, postgres: Server, *, folder: Path) -> AsyncIterator[World]:
-        """Give a world for many tests: each uses names of its own in one namespace."""
-        namespace = await asyncio.to_thread(cluster.make_namespace)
+    async def shared(
+        cls, cluster: Cluster, postgres: Server, *, folder: Path, namespaces: int = 1
+    ) -> AsyncIterator[World]:
+        """Give a world for many tests, with so many namespaces."""
+        names = await asyncio.gather(*(asyncio.to_thread(cluster.make_namespace) for _ in range(namespaces)))
         try:
             with postgres.database("template0") as dsn:
-                async with cls.opened(cluster, namespace, dsn=dsn, folder=folder) as world:
+                async with cls.opened(cluster, *names, dsn=dsn, folder=folder) as world:
                     yield world
         finally:
-            await asyncio.to_thread(cluster.delete_namespace, namespace)
+            await asyncio.gather(*(asyncio.to_thread(cluster.delete_namespace, name) for name in names))
+
+    @property
+    def scene(self) -> Scene:
+        """The namespace, or the first of them."""
+        return self.scenes[0]
+
+    def unused_scene(self) -> Scene:
+        """Give a namespace that no test has had yet."""
+        return self._unused.pop()
+
+    @property
+    def log(self) -> str:
+        """What all operators of this world have said."""
+        return "".join(operator.log for operator in self.operators)
 
     async def operator(self, roles: str = "controller,worker", *, ready: bool = True, **settings: str) -> Operator:
         """Start an operator with the orchestrations of `flows`, and return when it is ready (or has begun)."""
-        chosen = {
+        defaults = {
             "HTTP_PORT": "0",
-            "DATABASE_URL": self.scene.dsn,
+            "DATABASE_URL": self.dsn,
             "LEASE_SECONDS": "2",
             "LOG_FORMAT": "json",
             "MODULES": FLOWS,
-            "NAMESPACES": self.scene.namespace,
-            **settings,
+            "NAMESPACES": ",".join(scene.namespace for scene in self.scenes),
+            "ROLES": roles,
         }
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PERDURE_")}
-        operator = Operator(
-            await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "perdure", "run", "--roles", roles),
-                cwd=ROOT,
-                env={
-                    **inherited,
-                    **{f"PERDURE_{name}": value for name, value in chosen.items()},
-                    "KUBECONFIG": str(self.scene.cluster.kubeconfig),
-                },
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                limit=2**20,
-            )
-        )
+        operator = await Operator.started(self.cluster.kubeconfig, {**defaults, **settings})
         self.operators.append(operator)
         await operator.said("operator_ready" if ready else "http_listening")
         return operator
@@ -216,8 +146,6 @@ def manifest(name: str, orchestration: str, *, input: object = None, **spec: obj
     )
 
 
-async def until(is_reached: Callable[[], Any]) -> None:
-    """Look again and again until it is so; a failure tells where it was waited for."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await is_reached():  # noqa: ASYNC110 - the other side is another process: it has no event to wait for
-            await asyncio.sleep(_LOOK_SECONDS)
+def count_tests_beside(request: pytest.FixtureRequest) -> int:
+    """Count the tests of this run in the module that a module's fixture was asked for by."""
+    return sum(item.path == request.path for item in request.session.items)

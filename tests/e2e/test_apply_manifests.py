@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import yaml
 
 from tests.cluster.handle import Cluster
-from tests.e2e.operator_process import Scene
+from tests.e2e.operators import LIBRARY, World, count_tests_beside
+from tests.e2e.scene import Scene
+from tests.postgres_plugin import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "colours"}, "data": {"sky": "blue"}}
 SERVICE = {
@@ -53,15 +56,25 @@ def run(name: str, *manifests: dict[str, Any], **input: object) -> str:
     )
 
 
-@pytest.fixture
-async def scene(cluster: Cluster, namespace: str, dsn: str) -> AsyncIterator[Scene]:
-    """Give an operator, and a ServiceAccount that may do everything in the namespace."""
-    async with Scene.opened(cluster, namespace, dsn=dsn) as scene:
-        await scene.kubectl("create", "serviceaccount", "runner")
-        account = f"--serviceaccount={namespace}:runner"
-        await scene.kubectl("create", "rolebinding", "runner", "--clusterrole=admin", account)
-        await scene.start_operator()
-        yield scene
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(
+    cluster: Cluster, postgres: Server, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[World]:
+    """Give an operator, a database, and a namespace for each test."""
+    folder, namespaces = tmp_path_factory.mktemp("notes"), count_tests_beside(request)
+    async with World.shared(cluster, postgres, folder=folder, namespaces=namespaces) as world:
+        await world.operator(MODULES=LIBRARY)
+        yield world
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def scene(world: World) -> Scene:
+    """Give a namespace with a ServiceAccount that may do everything in it."""
+    scene = world.unused_scene()
+    await scene.kubectl("create", "serviceaccount", "runner")
+    account = f"--serviceaccount={scene.namespace}:runner"
+    await scene.kubectl("create", "rolebinding", "runner", "--clusterrole=admin", account)
+    return scene
 
 
 async def test_manifests_are_applied_in_order_and_named_in_the_output(scene: Scene) -> None:

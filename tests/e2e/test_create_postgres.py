@@ -16,13 +16,16 @@ from typing import Any
 
 import asyncpg
 import pytest
+import pytest_asyncio
 import yaml
 
 from activities.kubernetes import ownership
 from tests.cluster.handle import Cluster
-from tests.e2e.operator_process import Scene
+from tests.e2e.operators import LIBRARY, World, count_tests_beside
+from tests.e2e.scene import Scene
+from tests.postgres_plugin import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "create-postgres.yaml"
 SERVER = {"secret": "orders-credentials", "service": "orders", "statefulset": "orders"}
@@ -46,12 +49,21 @@ def images(cluster: Cluster) -> None:
             cluster.load_image(f"postgres:{version}")
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(
+    cluster: Cluster, postgres: Server, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[World]:
+    """Give an operator, a database, and a namespace for each test."""
+    folder, namespaces = tmp_path_factory.mktemp("notes"), count_tests_beside(request)
+    async with World.shared(cluster, postgres, folder=folder, namespaces=namespaces) as world:
+        await world.operator(MODULES=LIBRARY)
+        yield world
+
+
 @pytest.fixture
-async def scene(cluster: Cluster, namespace: str, dsn: str) -> AsyncIterator[Scene]:
-    """Give a namespace, a database, and an operator that looks after them."""
-    async with Scene.opened(cluster, namespace, dsn=dsn) as scene:
-        await scene.start_operator()
-        yield scene
+def scene(world: World) -> Scene:
+    """Give a namespace with nothing in it."""
+    return world.unused_scene()
 
 
 async def test_a_postgres_is_created_and_says_where_it_is(scene: Scene) -> None:
@@ -73,7 +85,7 @@ async def test_a_postgres_is_created_and_says_where_it_is(scene: Scene) -> None:
         assert "perdure" in {entry["manager"] for entry in made["metadata"]["managedFields"]}
 
 
-async def test_the_password_is_in_the_secret_and_nowhere_else(scene: Scene) -> None:
+async def test_the_password_is_in_the_secret_and_nowhere_else(world: World, scene: Scene) -> None:
     """Neither the database, nor the status, nor the log, nor any object but the Secret knows the password."""
     await scene.kubectl("apply", "--filename=-", input=example())
     await scene.completed("orders-db")
@@ -81,9 +93,9 @@ async def test_the_password_is_in_the_secret_and_nowhere_else(scene: Scene) -> N
     secrets = (encoded, base64.b64decode(encoded).decode())
 
     told = {
-        "database": await _everything_in(scene.dsn),
+        "database": await _everything_in(world.dsn),
         "status": json.dumps(await scene.read("orchestration", "orders-db")),
-        "log": scene.log,
+        "log": world.log,
         "objects": await scene.kubectl("get", "service,statefulset,pod,event", "--output=yaml"),
     }
 
@@ -136,21 +148,25 @@ async def test_an_input_that_does_not_fit_fails_before_anything_is_made(scene: S
     assert await scene.kubectl("get", "secrets,services,statefulsets", "--output=name") == ""
 
 
-async def test_a_killed_operator_is_taken_over_where_it_was(scene: Scene) -> None:
+async def test_a_killed_operator_is_taken_over_where_it_was(
+    cluster: Cluster, namespace: str, dsn: str, tmp_path: Path
+) -> None:
     """The next operator waits on, and the step that was done is not done again."""
-    await scene.kubectl("create", "quota", "hold", "--hard=count/pods=0")
-    await scene.kubectl("apply", "--filename=-", input=example())
-    await scene.shown("orders-db", "wait-for-postgres")
-    made = await scene.read("secret", "orders-credentials")
+    async with World.opened(cluster, namespace, dsn=dsn, folder=tmp_path) as world:
+        first, scene = await world.operator(MODULES=LIBRARY), world.scene
+        await scene.kubectl("create", "quota", "hold", "--hard=count/pods=0")
+        await scene.kubectl("apply", "--filename=-", input=example())
+        await scene.shown("orders-db", "wait-for-postgres")
+        made = await scene.read("secret", "orders-credentials")
 
-    await scene.kill_operator()
-    await scene.kubectl("delete", "quota", "hold")
-    await scene.start_operator()
-    await scene.completed("orders-db")
+        await first.kill()
+        await scene.kubectl("delete", "quota", "hold")
+        await world.operator(MODULES=LIBRARY)
+        await scene.completed("orders-db")
 
-    assert await scene.read("secret", "orders-credentials") == made
-    history = await _everything_in(scene.dsn)
-    assert history.count('"type":"ScheduleActivity"') == 2
+        assert await scene.read("secret", "orders-credentials") == made
+        history = await _everything_in(dsn)
+        assert history.count('"type":"ScheduleActivity"') == 2
 
 
 @pytest.mark.needs_kubelet

@@ -171,3 +171,22 @@ async def test_what_was_asked_for_cannot_be_changed(world: World) -> None:
         await world.apply("changed", flow="wait", input=1)
 
     assert await world.instances("changed") == {"changed:1": "Running"}
+
+
+async def test_metrics_and_instances_can_be_read(world: World) -> None:
+    """What happened is counted, listed and told turn by turn, over HTTP."""
+    operator = world.operators[0]
+    await world.apply("told")
+    await world.scene.completed("told")
+    instance = f"{world.scene.namespace}/told:1"
+
+    listed = await operator.ask(f"/api/v1/instances?phase=Completed&prefix={instance}")
+    found = await operator.ask(f"/api/v1/instances/{instance}")
+    history = await operator.ask(f"/api/v1/instances/{instance}/history")
+    missing = await operator.ask("/api/v1/instances/nobody")
+
+    assert [each["instance_id"] for each in listed[1]["items"]] == [instance]
+    assert found[1]["output"] == {"done": 3}
+    assert len(history[1]["turns"]) == 4
+    assert (missing[0], missing[1]["error"]["code"]) == (404, "PERDURE-1203")
+    assert json.dumps(history[1]).count("ActivityCompleted") == 3
