@@ -15,7 +15,7 @@ from typing import Protocol, Self, cast
 import msgspec
 
 from perdure import errors
-from perdure._core import history, lifecycle, limits, payload
+from perdure._core import definition, history, lifecycle, limits, payload
 from perdure._core.definition import AnyOrchestration, OrchestrationDefinition
 from perdure._core.failure import Failure
 from perdure._store import migrate as migration
@@ -158,6 +158,9 @@ class Client:
         """Start an instance on exactly this version."""
         name = orchestration.name if isinstance(orchestration, OrchestrationDefinition) else orchestration
         _check_id(instance_id)
+        definition.check_name(name)
+        if version:
+            definition.parse_version(name, version)
         start = _Start(instance_id, name, version, payload.encode(input, f"input of {instance_id}"))
         created = await self._starts.submit(start)
         if created:
@@ -274,11 +277,20 @@ class Client:
                         await self._wait_for_news()
                         await self._resolve_finished()
                     return
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - handed on to whoever waits
                 if not is_transient(error):
-                    raise
+                    self._fail_waiting(error)
+                    return
                 self._store.availability.lost(error, "watch for ends")
                 await asyncio.sleep(_POLL_SECONDS / 2)
+
+    def _fail_waiting(self, error: Exception) -> None:
+        """What waiting cannot cure (rights, password) is the error of everybody who waits."""
+        for futures in self._waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+        self._waiting.clear()
 
     async def _wait_for_news(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -296,10 +308,10 @@ class Client:
 
 
 def _check_id(instance_id: str) -> None:
-    if not 1 <= len(instance_id) <= limits.INSTANCE_ID_CHARACTERS or "\x00" in instance_id:
+    if not 1 <= len(instance_id) <= limits.INSTANCE_ID_CHARACTERS or not instance_id.isprintable():
         message = (
-            f"{instance_id[:80]!r} is no instance id: expected 1 to {limits.INSTANCE_ID_CHARACTERS} characters "
-            f"without NUL, found {len(instance_id)}."
+            f"{instance_id[:80]!r} is no instance id: expected 1 to {limits.INSTANCE_ID_CHARACTERS} printable "
+            f"characters, found {len(instance_id)}."
         )
         raise errors.DefinitionError(message)
 

@@ -18,6 +18,7 @@ __all__ = [
     "ActivityError",
     "ActivityPoisonError",
     "ActivityTimeoutError",
+    "CancelGraceEndedError",
     "CommandError",
     "CredentialsError",
     "DataFolderInUseError",
@@ -28,6 +29,7 @@ __all__ = [
     "EmbeddedPostgresError",
     "ForeignAwaitError",
     "InputInvalidError",
+    "InstanceCancelledError",
     "InstanceConflictError",
     "InstanceNotFoundError",
     "KubernetesApiError",
@@ -52,6 +54,7 @@ __all__ = [
     "ObjectTerminatingError",
     "OrchestrationCancelled",
     "OrchestrationEvicted",
+    "OrchestrationFailedError",
     "PayloadError",
     "PayloadTooLargeError",
     "PerdureError",
@@ -114,6 +117,12 @@ class PayloadTooLargeError(PayloadError):
 # 12xx: runs and replay
 
 
+class OrchestrationFailedError(PerdureError):
+    """The code of an orchestration raised an error of its own."""
+
+    code = "PERDURE-1200"
+
+
 class NondeterminismError(PerdureError):
     """The code asked for something else than the history of this instance records."""
 
@@ -146,6 +155,21 @@ class InstanceConflictError(PerdureError):
     """The instance id is taken by a different orchestration or input."""
 
     code = "PERDURE-1204"
+
+
+class CancelGraceEndedError(PerdureError):
+    """The instance was ended by force after a cancel.
+
+    Its compensation did not end within its grace, or its code no longer fits its history.
+    """
+
+    code = "PERDURE-1205"
+
+
+class InstanceCancelledError(PerdureError):
+    """The instance was cancelled."""
+
+    code = "PERDURE-1206"
 
 
 class OrchestrationCancelled(BaseException):

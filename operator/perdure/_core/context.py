@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Never, TypeVar, cast, overload
 import msgspec
 
 from perdure import errors
-from perdure._core import futures, history, limits, payload, retry
+from perdure._core import futures, history, limits, payload, retry, text
 from perdure._core.definition import ActivityDefinition
 
 if TYPE_CHECKING:
@@ -178,8 +178,12 @@ class OrchestrationContext:
         self._open().say(history.SetCustomStatus(msgspec.Raw(data)))
 
     def set_progress(self, done: int, total: int, message: str = "") -> None:
-        """Show how far this is: `done` of `total`, and what is going on."""
-        self._open().say(history.SetProgress(done, total, message[: limits.PROGRESS_MESSAGE_CHARACTERS]))
+        """Show how far this is: `done` of `total` (whole numbers), and what is going on."""
+        if type(done) is not int or type(total) is not int:
+            sentence = f"set_progress({done!r}, {total!r}): expected two whole numbers, the steps done and all steps."
+            raise errors.DefinitionError(sentence)
+        shown = text.bounded(str(message), limits.PROGRESS_MESSAGE_CHARACTERS)
+        self._open().say(history.SetProgress(done, total, shown))
 
     def trace_info(self, message: str) -> None:
         """Log a line, once over the whole life of the instance."""
@@ -195,8 +199,7 @@ class OrchestrationContext:
 
     def _open(self) -> Execution:
         """Give the execution; a copy that is being put away may ask for nothing more."""
-        if self._execution.is_closed:
-            raise errors.OrchestrationEvicted
+        self._execution.scheduler.refuse_if_closed()
         return self._execution
 
 

@@ -33,8 +33,10 @@ __all__ = [
     "OrchestrationRegistry",
     "Signature",
     "activity",
+    "check_name",
     "describe",
     "orchestration",
+    "parse_version",
 ]
 
 I = TypeVar("I", contravariant=True)  # noqa: E741 - I and O are read as input and output
@@ -122,8 +124,8 @@ class _ActivityDecorator(Protocol):
 
 def orchestration(name: str, *, version: str = "1.0.0") -> _OrchestrationDecorator:
     """Name an `async def f(ctx[, input])` as an orchestration. Raises `DefinitionError` for a bad name or version."""
-    _check_name(name)
-    _parse_version(name, version)
+    check_name(name)
+    parse_version(name, version)
 
     def decorate(function: Function[Awaitable[_O]]) -> OrchestrationDefinition[typing.Never, _O]:
         signature = _read_signature(function, name)
@@ -137,7 +139,7 @@ def orchestration(name: str, *, version: str = "1.0.0") -> _OrchestrationDecorat
 
 def activity(name: str) -> _ActivityDecorator:
     """Name an `async def` or `def` `f(ctx[, input])` as an activity. Raises `DefinitionError` for a bad name."""
-    _check_name(name)
+    check_name(name)
 
     def decorate(function: Function[Awaitable[_O] | _O]) -> ActivityDefinition[typing.Never, _O]:
         return ActivityDefinition(name, function, _read_signature(function, name))
@@ -181,7 +183,7 @@ class OrchestrationRegistry:
         versions = self._versions.get(name)
         if not versions:
             return None
-        return versions[max(versions, key=lambda version: _parse_version(name, version))]
+        return versions[max(versions, key=lambda version: parse_version(name, version))]
 
     def names(self) -> list[str]:
         """Give the names offered, sorted."""
@@ -191,7 +193,7 @@ class OrchestrationRegistry:
         """Give every definition, by name and then by version."""
         for name in self.names():
             versions = self._versions[name]
-            for version in sorted(versions, key=functools.partial(_parse_version, name)):
+            for version in sorted(versions, key=functools.partial(parse_version, name)):
                 yield versions[version]
 
 
@@ -246,7 +248,8 @@ def _check_kind(definition: object, kind: type[object], word: str) -> None:
         raise errors.DefinitionError(message)
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise `DefinitionError` when this is no name for an orchestration or activity."""
     if len(name) > limits.NAME_CHARACTERS or not _NAME.fullmatch(name):
         message = (
             f"{name!r} is no name for an orchestration or activity: expected 1 to {limits.NAME_CHARACTERS} letters, "
@@ -255,7 +258,8 @@ def _check_name(name: str) -> None:
         raise errors.DefinitionError(message)
 
 
-def _parse_version(name: str, version: str) -> semver.Version:
+def parse_version(name: str, version: str) -> semver.Version:
+    """Read a version of `name`. Raises `DefinitionError` when it is no semantic version."""
     try:
         return semver.Version.parse(version)
     except (ValueError, TypeError) as error:

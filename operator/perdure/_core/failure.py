@@ -1,7 +1,8 @@
 """What history keeps of an error, and the error made of it again.
 
-An exception object does not survive a process; `Failure` does. `of` takes the facts from an exception, `raised` gives
-the exception that an orchestration sees. Tracebacks stay out: they differ between Python versions and belong in logs.
+An exception object does not survive a process; `Failure` does. `of` takes the facts from an exception, `to_exception`
+gives the exception that an orchestration sees. Tracebacks stay out: they differ between Python versions and belong in
+logs.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from perdure import errors
-from perdure._core import limits
+from perdure._core import limits, text
 
 __all__ = ["Failure", "of", "to_exception"]
 
@@ -27,10 +28,9 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 def of(error: BaseException, *, activity: str = "", attempts: int = 1) -> Failure:
     """Take from an exception what is worth keeping. Non-Perdure errors are retryable: most faults pass."""
-    code, retryable = errors.ActivityError.code if activity else "PERDURE-1200", True
-    message = str(error)
+    code, retryable = errors.ActivityError.code if activity else errors.OrchestrationFailedError.code, True
     if isinstance(error, errors.PerdureError):
-        code, retryable, message = error.code, error.retryable, error.message
+        code, retryable = error.code, error.retryable
     kind = type(error).__name__
     if isinstance(error, errors.ActivityError):
         activity, attempts = activity or error.activity, max(attempts, error.attempts)
@@ -38,7 +38,7 @@ def of(error: BaseException, *, activity: str = "", attempts: int = 1) -> Failur
     return Failure(
         code=code,
         type=kind,
-        message=_cut(message or kind),
+        message=text.bounded(_message_of(error) or kind, limits.ERROR_MESSAGE_CHARACTERS),
         retryable=retryable,
         attempts=attempts,
         activity=activity,
@@ -61,9 +61,9 @@ def to_exception(failure: Failure) -> errors.ActivityError:
     )
 
 
-def _cut(message: str) -> str:
-    """Bound a message; NUL bytes are no text anywhere."""
-    message = message.replace("\x00", "\\0")
-    if len(message) <= limits.ERROR_MESSAGE_CHARACTERS:
-        return message
-    return message[: limits.ERROR_MESSAGE_CHARACTERS - 20] + " ... (message cut)"
+def _message_of(error: BaseException) -> str:
+    """Give the sentence of an error, whatever its author did to it."""
+    try:
+        return str(getattr(error, "message", None) or error)
+    except Exception:  # noqa: BLE001 - a __str__ of somebody's that raises must not hide that there was an error
+        return f"(the message of this {type(error).__name__} cannot be read: its __str__ raises)"

@@ -24,6 +24,7 @@ T = TypeVar("T", covariant=True)
 R = TypeVar("R")
 Callback = Callable[["DurableFuture[object]"], None]
 
+_REFUSALS = 100
 _FOREIGN = (
     "The orchestration awaited {found}, which is not durable: it would be lost in a crash and differ on replay. Await "
     "only what ctx gives: ctx.schedule_timer(seconds) for asyncio.sleep, ctx.schedule_activity(...) for I/O, "
@@ -47,8 +48,7 @@ class DurableFuture(Generic[T]):
     def __await__(self) -> Generator[DurableFuture[object], None, T]:
         """Park the awaiting task until this is done."""
         if not self.done:
-            if self._scheduler.is_closed:
-                raise errors.OrchestrationEvicted
+            self._scheduler.refuse_if_closed()
             yield cast("DurableFuture[object]", self)
         return self.result()
 
@@ -108,10 +108,9 @@ class Task(DurableFuture[T]):
         """Raise `OrchestrationCancelled` at the task's await, once; the task may catch it and go on."""
         if self.done or self._cancel_asked:
             return
-        self._cancel_asked = True
-        if self._awaiting is None:
-            self._must_cancel = True
-        else:
+        self._cancel_asked = self._must_cancel = True
+        if self._awaiting is not None:
+            # What it waits for ends first, cleaning up; whatever comes of that, this task is told too.
             self._awaiting.cancel()
 
     def step(self) -> None:
@@ -122,14 +121,23 @@ class Task(DurableFuture[T]):
             throw = errors.OrchestrationCancelled(self._scheduler.cancel_reason)
         try:
             awaited = self._coroutine.send(None) if throw is None else self._coroutine.throw(throw)
-            while not self._park(awaited):
-                found = "a bare yield (asyncio.sleep(0)?)" if awaited is None else repr(awaited)
-                self._scheduler.fault = errors.ForeignAwaitError(_FOREIGN.format(found=found))
-                awaited = self._coroutine.throw(self._scheduler.fault)
         except StopIteration as stop:
             self._resolve(stop.value)
         except BaseException as error:  # noqa: BLE001 - the border to user code: whatever it raises is its outcome
             self._reject(error)
+        else:
+            if not self._park(awaited):
+                found = "a bare yield (asyncio.sleep(0)?)" if awaited is None else repr(awaited)
+                self._scheduler.fault = errors.ForeignAwaitError(_FOREIGN.format(found=found))
+
+    @property
+    def is_cleaning_up(self) -> bool:
+        """Whether it was asked to end and has not yet."""
+        return self._cancel_asked and not self.done
+
+    def _finish(self) -> None:
+        self._scheduler.tasks.pop(cast("Task[object]", self), None)
+        super()._finish()
 
     def close(self) -> None:
         """Put the coroutine away without running its code any further."""
@@ -220,20 +228,21 @@ class Select(DurableFuture[tuple[int, object]]):
 class Scheduler:
     """One queue, one order. Owns the tasks of one execution."""
 
-    __slots__ = ("cancel_reason", "fault", "is_closed", "ready", "tasks")
+    __slots__ = ("_refusals", "cancel_reason", "fault", "is_closed", "ready", "tasks")
 
     def __init__(self) -> None:
         """Hold nothing yet."""
         self.ready: collections.deque[Task[object]] = collections.deque()
-        self.tasks: list[Task[object]] = []
+        self.tasks: dict[Task[object], None] = {}  # the live ones, in the order in which they began
         self.fault: errors.PerdureError | None = None
         self.cancel_reason = ""
         self.is_closed = False
+        self._refusals = 0
 
     def spawn(self, coroutine: Coroutine[object, object, R]) -> Task[R]:
         """Make a task of a coroutine; its first step comes when its turn in the queue comes."""
         task = Task(self, coroutine)
-        self.tasks.append(cast("Task[object]", task))
+        self.tasks[cast("Task[object]", task)] = None
         self.ready.append(cast("Task[object]", task))
         return task
 
@@ -246,9 +255,9 @@ class Scheduler:
         raise errors.ForeignAwaitError(_FOREIGN.format(found=repr(awaitable)))
 
     def run(self) -> None:
-        """Take steps until every task waits for something from outside."""
+        """Take steps until every task waits for something from outside, or one awaited what it may not."""
         ready = self.ready
-        while ready:
+        while ready and self.fault is None:
             task = ready.popleft()
             if not task.done:
                 task.step()
@@ -259,10 +268,25 @@ class Scheduler:
         for task in list(self.tasks):
             task.cancel()
 
+    @property
+    def is_cleaning_up(self) -> bool:
+        """Whether a cancelled task still runs its `finally` or `except`."""
+        return any(task.is_cleaning_up for task in self.tasks)
+
+    def refuse_if_closed(self) -> None:
+        """Code that is being put away may ask and wait for nothing more.
+
+        Code that swallows even that, in a loop, is let into an await from which it will not come back.
+        """
+        if self.is_closed:
+            self._refusals += 1
+            if self._refusals <= _REFUSALS:
+                raise errors.OrchestrationEvicted
+
     def close(self) -> None:
         """Put all coroutines away; a `finally` of theirs that awaits is put away too."""
         self.is_closed = True
-        for task in self.tasks:
+        for task in list(self.tasks):
             task.close()
         self.tasks.clear()
         self.ready.clear()

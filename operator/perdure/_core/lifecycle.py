@@ -2,11 +2,11 @@
 
 | from | by | to |
 |---|---|---|
-| Pending | first turn | Running |
-| Running | a turn without outcome | Running |
-| Running, Suspended | CompleteOrchestration, FailOrchestration, CancelOrchestration | Completed, Failed, Cancelled |
-| Running | replay differs | Suspended (hold) |
-| Suspended | a turn | Running |
+| Pending | a cancel before anybody took it | Cancelled |
+| Pending, Running, Suspended | a turn without outcome | Running |
+| Pending, Running, Suspended | a turn with one | Completed, Failed, Cancelled |
+| Pending, Running | code that does not fit the history | Suspended (hold) |
+| Suspended | a replay that fits again | Running |
 
 Terminal phases are never left: the commit statement only touches rows that have an owner, and these have none.
 """
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from perdure import errors
 from perdure._core import failure, history
 
 __all__ = ["TERMINAL", "custom_status_of", "decode_failure", "encode_failure", "error_of", "output_of", "phase_after"]
@@ -50,10 +51,7 @@ def error_of(outcome: history.Outcome | None) -> bytes | None:
         case history.FailOrchestration():
             return encode_failure(outcome.failure)
         case history.CancelOrchestration():
-            told = outcome.failure or failure.Failure(
-                code="PERDURE-1206", type="Cancelled", message=outcome.reason or "cancelled", retryable=False
-            )
-            return encode_failure(told)
+            return encode_failure(outcome.failure or failure.of(errors.InstanceCancelledError(outcome.reason)))
         case _:
             return None
 

@@ -19,6 +19,7 @@ __all__ = [
     "NAME_CHARACTERS",
     "PAYLOAD_BYTES",
     "PROGRESS_MESSAGE_CHARACTERS",
+    "RECOVERIES",
     "STATUS_BYTES",
     "STATUS_OUTPUT_BYTES",
     "STATUS_STEPS",
@@ -46,6 +47,9 @@ NAME_CHARACTERS: Final = 200
 
 PROGRESS_MESSAGE_CHARACTERS: Final = 200
 """One line in a terminal."""
+
+RECOVERIES: Final = 20
+"""How many workers may die in a row while an instance is theirs and takes no turn, before it is held as poison."""
 
 STATUS_BYTES: Final = 8 * 1024
 """The whole `.status`: 10,000 resources must stay cheap to list and watch."""

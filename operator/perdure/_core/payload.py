@@ -35,7 +35,7 @@ def _to_builtin(value: object) -> object:
     raise TypeError(message)
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_to_builtin)
+_encoder = msgspec.json.Encoder(enc_hook=_to_builtin, order="deterministic")
 _plain_decoder = msgspec.json.Decoder()
 
 
@@ -77,6 +77,9 @@ def decoder(annotation: object) -> Callable[[bytes], object]:
             return adapter.validate_json(data)
         except pydantic.ValidationError as error:
             raise errors.InputInvalidError(_explain(error, annotation)) from error
+        except Exception as error:  # a validator of the author's may raise anything
+            message = f"The value cannot be read as {_name(annotation)}: {type(error).__name__}: {error}."
+            raise errors.InputInvalidError(message) from error
 
     return decode
 
@@ -91,13 +94,16 @@ def _decode_plain(data: bytes) -> object:
 
 def _explain(error: pydantic.ValidationError, annotation: object) -> str:
     """Say each wrong field on its own: path, what was expected, what was found."""
-    name = getattr(annotation, "__name__", str(annotation))
     problems = [
         f"{'.'.join(str(part) for part in problem['loc']) or '(whole value)'}: {problem['msg']}"
         f" (found {_short(problem['input'])})"
         for problem in error.errors(include_url=False, include_context=False)
     ]
-    return f"The value does not fit {name}: {'; '.join(problems)}."
+    return f"The value does not fit {_name(annotation)}: {'; '.join(problems)}."
+
+
+def _name(annotation: object) -> str:
+    return str(getattr(annotation, "__name__", annotation))
 
 
 def _short(value: object) -> str:

@@ -180,8 +180,8 @@ class Execution:
             self._deliver(event)
         if self.outcome is None:
             self.scheduler.run()
-            if self._main is not None and self._main.done:
-                self._end(self._outcome_of(self._main))
+            if self.scheduler.fault is not None or self._has_ended():
+                self._end(self._outcome())
 
     def _deliver(self, event: history.Event) -> None:
         match event:
@@ -228,7 +228,12 @@ class Execution:
         del self.pending[seq]
         return operation
 
-    def _outcome_of(self, main: futures.Task[object]) -> history.Outcome:
+    def _has_ended(self) -> bool:
+        """Whether the main coroutine is over and no cancelled one still cleans up behind it."""
+        return self._main is not None and self._main.done and not self.scheduler.is_cleaning_up
+
+    def _outcome(self) -> history.Outcome:
+        main = cast("futures.Task[object]", self._main)
         error = self.scheduler.fault or main.error_or_none
         if self._cancel_reason is not None:
             failed = failure.of(error) if isinstance(error, Exception) else None
@@ -247,11 +252,7 @@ class Execution:
 
 
 def _grace_failure() -> failure.Failure:
-    message = (
-        "The instance was ended by force after a cancel: its compensation did not end within its grace, or its code no "
-        "longer fits its history."
-    )
-    return failure.Failure(code="PERDURE-1205", type="GraceEnded", message=message, retryable=False)
+    return failure.of(errors.CancelGraceEndedError())
 
 
 _SHOWN_ONLY = (history.SetCustomStatus, history.SetProgress)

@@ -15,6 +15,7 @@ __all__ = ["Clock"]
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _LOOKS = 8
+_STEP_BACK_SECONDS = 0.5
 
 
 class Clock:
@@ -32,7 +33,10 @@ class Clock:
         The answer is as old as its way back took. It is taken as if it were said now, so each look is late by that and
         never early: no timer fires before its time. Of the last looks the least late one is kept.
         """
-        self._looks.append((database_now - _EPOCH).total_seconds() - self._monotonic())
+        look = (database_now - _EPOCH).total_seconds() - self._monotonic()
+        if look < self._offset - _STEP_BACK_SECONDS:
+            self._looks.clear()  # the database's clock was set back, or is another one after a failover
+        self._looks.append(look)
         self._offset = max(self._looks)
 
     def now(self) -> datetime.datetime:

@@ -102,7 +102,7 @@ def test_the_grace_ends_code_that_goes_on_for_ever() -> None:
 
     told = outcome(run).failure
     assert told is not None
-    assert told.type == "GraceEnded"
+    assert told.code == "PERDURE-1205"
 
 
 def test_except_exception_does_not_swallow_a_cancel() -> None:

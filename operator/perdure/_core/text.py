@@ -1,0 +1,16 @@
+"""Text of people on its way into history: bounded, and writable as JSON whatever was in it."""
+
+from __future__ import annotations
+
+__all__ = ["bounded"]
+
+_MARK = " ... (cut)"
+
+
+def bounded(text: str, characters: int) -> str:
+    """Give `text` in at most `characters`, with a mark where it was cut.
+
+    NUL bytes are no text anywhere, and lone surrogates (file names that are not UTF-8) no JSON: both are replaced.
+    """
+    text = text.replace("\x00", "\\0").encode("utf-8", "replace").decode()
+    return text if len(text) <= characters else text[: characters - len(_MARK)] + _MARK
