@@ -17,7 +17,7 @@ import dataclasses
 import datetime
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import cast
 
 import msgspec
 import structlog
@@ -30,10 +30,10 @@ from perdure._core.replay import Operation
 from perdure._engine.clock import Clock
 from perdure._engine.resident import Resident
 
-__all__ = ["ActivityRunner", "Capacity", "FailedAttempt", "Job", "Known", "failure_columns"]
+__all__ = ["THREAD_NAME_PREFIX", "ActivityRunner", "Capacity", "FailedAttempt", "Job", "Known", "failure_columns"]
 
 _log = structlog.get_logger(__name__)
-T = TypeVar("T")
+THREAD_NAME_PREFIX = "perdure-activity"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class ActivityRunner:
         self._clock = clock
         self._slots = asyncio.Semaphore(capacity.attempts)
         self._thread_slots = asyncio.Semaphore(capacity.threads)
-        self._threads = concurrent.futures.ThreadPoolExecutor(capacity.threads, thread_name_prefix="perdure-activity")
+        self._threads = concurrent.futures.ThreadPoolExecutor(capacity.threads, thread_name_prefix=THREAD_NAME_PREFIX)
         self._kubernetes = kubernetes
         self._record = record
         self._deliver = deliver

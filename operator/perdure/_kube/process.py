@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +25,7 @@ import structlog
 from perdure import errors, logs
 from perdure import settings as configuration
 from perdure._core.definition import ActivityRegistry, OrchestrationRegistry
+from perdure._engine.activities import THREAD_NAME_PREFIX
 from perdure._kube import http, metrics, modules, roles
 from perdure._kube.client import Api
 from perdure._kube.health import Health, Need
@@ -37,6 +41,7 @@ _log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 5.0
+_THREAD_SECONDS = 0.1
 
 T = TypeVar("T")
 
@@ -47,6 +52,22 @@ def run(settings: configuration.Settings) -> None:
     offered = modules.load(settings.modules) if "worker" in settings.roles else None
     with _runner() as runner:
         runner.run(_serve(settings, offered))
+    _leave_threads_behind()
+
+
+def _leave_threads_behind() -> None:
+    """Do not wait for sync activities that still run: their runs are with other workers by now.
+
+    The interpreter would join their threads for however long they take, and the pod would be killed in the end.
+    """
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith(THREAD_NAME_PREFIX)]
+    for thread in threads:
+        thread.join(_THREAD_SECONDS)
+    busy = sum(thread.is_alive() for thread in threads)
+    if busy:
+        _log.warning("leaving sync activities behind that do not end; they are run again elsewhere", threads=busy)
+        logging.shutdown()
+        os._exit(0)
 
 
 def _runner() -> asyncio.Runner:
