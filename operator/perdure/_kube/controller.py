@@ -34,7 +34,8 @@ STALE_SECONDS = 20.0
 """How long a status may lag behind its run after the worst crash."""
 
 _SETTLE_SECONDS = 1.0
-"""A new watch lists everything first: the sweep lets it, and finds only the rest."""
+_QUIET_SECONDS = 0.1
+"""A new watch tells first what it has listed: the sweep lets it, until it is quiet for a moment, and finds the rest."""
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 5.0
 _AFTER_OUTAGE_SECONDS = 30.0
@@ -57,6 +58,7 @@ class Controller:
         self._reach = reach
         self._availability = availability
         self._sweep_wanted = asyncio.Event()
+        self._told = 0
         self._complaint = ""
         self.observer: Observer | None = None
         self.has_swept = False
@@ -80,7 +82,7 @@ class Controller:
         by_clock = False
         while True:
             self._sweep_wanted.clear()
-            await asyncio.sleep(_SETTLE_SECONDS)
+            await self._settle()
             await self._queue.wait_idle()
             found = await self._patiently(self._sweep.run_once, doing="sweep")
             self.has_swept = True
@@ -89,6 +91,14 @@ class Controller:
                 _log.warning("the watch tells nothing, beginning another", sweeps=deaf)
                 self.observer.restart()
             by_clock = not await self._wait_wanted(every_seconds)
+
+    async def _settle(self) -> None:
+        """Return when the watch tells nothing new for a moment; a busy one is not waited for longer than a second."""
+        now = asyncio.get_running_loop().time
+        end, told = now() + _SETTLE_SECONDS, -1
+        while told != self._told and now() < end:
+            told = self._told
+            await asyncio.sleep(_QUIET_SECONDS)
 
     async def _wait_wanted(self, seconds: float) -> bool:
         """Wait until a sweep is asked for, or for so long; tell whether it was asked for."""
@@ -115,6 +125,7 @@ class Controller:
 
     def saw(self, kind: str | None, manifest: Manifest) -> None:
         """Take in what the watch tells."""
+        self._told += 1
         sight = ingest.seen(manifest)
         if kind == "DELETED":
             sight = ingest.gone(sight.uid, namespace=sight.namespace, name=sight.name)

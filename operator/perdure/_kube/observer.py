@@ -7,8 +7,9 @@ exactly one handler, `on.event`: no state in annotations, no finalizer, no copie
 Theory of operation. kopf runs in a thread and loop of its own, because at its end it cancels every task of its loop,
 and it does end: on a watch error that is not 410, on HTTP 410 of a list, on a server that fails for a minute. `run`
 starts it again, with pauses, for ever. Around a restart events are lost; whoever owns an observer sweeps when
-`on_started` is called. The handler remembers (generation, deleting) of each uid, so that the echoes of our own status
-writes end here.
+`on_started` is called: when kopf has listed every namespace and asks for what comes after, which its requests tell. A
+sweep that lists later than the watch did misses nothing. The handler remembers (generation, deleting) of each uid, so
+that the echoes of our own status writes end here.
 """
 
 from __future__ import annotations
@@ -175,18 +176,25 @@ class Observer:
         """Run kopf in the present loop, which is the thread's."""
         registry = kopf.OperatorRegistry()
         memory = Memory()
+        watched: set[str] = set()
 
         def started() -> None:
             self.is_running = True
             self._on_started()
 
+        def watching(path: str) -> None:
+            if path not in watched:
+                watched.add(path)
+                if len(watched) == max(1, len(set(self._namespaces))):
+                    loop.call_soon_threadsafe(started)
+
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> kopf.AiohttpSession:
-            return await _session(await self._configure())
+            return await _session(await self._configure(), watching)
 
-        @kopf.on.startup(registry=registry)
-        async def startup(**_: Any) -> None:
-            loop.call_soon_threadsafe(started)
+        @kopf.on.cleanup(registry=registry)
+        async def cleanup(**_: Any) -> None:
+            stop.set()  # kopf waits for it to the end, and would give it up only after five seconds
 
         @kopf.on.event(base.GROUP, VERSION, PLURAL, registry=registry)
         async def observe(type: str | None, body: kopf.Body, **_: Any) -> None:
@@ -203,16 +211,23 @@ class Observer:
                 stop_flag=stop,
             )
         finally:
-            stop.set()  # kopf waits for it in a thread of this loop, which cannot be closed before
+            stop.set()  # also without a cleanup: kopf waits in a thread of this loop, which cannot be closed before
 
 
-async def _session(configuration: kubernetes_client.Configuration) -> kopf.AiohttpSession:
-    """Give kopf a session with our TLS rules; the token is asked for at each request, so a renewed one is seen."""
+async def _session(
+    configuration: kubernetes_client.Configuration, watching: Callable[[str], None]
+) -> kopf.AiohttpSession:
+    """Give kopf a session with our TLS rules; the token is asked for at each request, so a renewed one is seen.
+
+    `watching` is told the path of each watch of our resource that is about to be sent.
+    """
 
     async def authorize(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         token = await configuration.get_api_key_with_prefix("BearerToken")
         if token:
             request.headers["Authorization"] = token
+        if "watch" in request.url.query and request.url.path.endswith(f"/{PLURAL}"):
+            watching(request.url.path)
         return await handler(request)
 
     connector = aiohttp.TCPConnector(ssl=rest.RESTClientObject(configuration).ssl_context, limit=16)
