@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import dataclasses
 import datetime
+import functools
 import random
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -56,6 +58,7 @@ class Job:
     has_row: bool = False
     is_cancelled: bool = False
     task: asyncio.Task[None] | None = None
+    thread: concurrent.futures.Future[object] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,13 +86,13 @@ class _Logger:
     of: ActivityInfo
 
     def info(self, event: str, **fields: object) -> None:
-        _log.info(event, **self._who(), **fields)
+        _log.info(event, **{**fields, **self._who()})
 
     def warning(self, event: str, **fields: object) -> None:
-        _log.warning(event, **self._who(), **fields)
+        _log.warning(event, **{**fields, **self._who()})
 
     def error(self, event: str, **fields: object) -> None:
-        _log.error(event, **self._who(), **fields)
+        _log.error(event, **{**fields, **self._who()})
 
     def _who(self) -> dict[str, object]:
         return {"instance": self.of.instance_id, "activity": self.of.activity, "attempt": self.of.attempt}
@@ -184,26 +187,57 @@ class ActivityRunner:
         self._deliver(job.resident, event)
 
     async def _run(self, job: Job, delay: float) -> None:
-        """Attempt until there is a final result; a failed attempt is recorded before the next."""
+        """Bring a job to its end, whatever happens on the way: one that ends without an event waits for ever."""
+        try:
+            event = await self._event_or_none(job, delay)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is this activity's alone
+            name = job.command.name
+            failed = failure.of(error, activity=name, attempts=max(1, job.failed_attempts))
+            _log.error("activity given up", instance=job.resident.instance_id, activity=name, error=failed.message)
+            event = history.ActivityFailed(job.command.seq, msgspec.structs.replace(failed, retryable=False))
+        if event is not None:
+            self._finish(job, event)
+
+    async def _event_or_none(self, job: Job, delay: float) -> history.Event | None:
+        """Attempt until there is a final result; a failed attempt is recorded before the next. None: no longer ours."""
+        seq, policy = job.command.seq, job.command.retry
         while True:
             if delay > 0:
                 await asyncio.sleep(delay)
-            async with self._slots_for(job.command.name):
-                event = await self._attempt(job)
-            if isinstance(event, history.ActivityCompleted):
-                return self._finish(job, event)
+            result = await self._attempt_in_slot(job)
+            if isinstance(result, history.ActivityCompleted):
+                return result
             job.failed_attempts += 1
-            delay = retry.delay_seconds(job.command.retry, job.failed_attempts, draw=random.random())  # noqa: S311 - jitter
-            if (final := self._final_or_none(job, event, delay)) is not None:
-                return self._finish(job, history.ActivityFailed(job.command.seq, final))
-            if not await self._record(FailedAttempt(job, job.failed_attempts, delay, event)):
+            delay = retry.delay_seconds(policy, job.failed_attempts, draw=random.random())  # noqa: S311 - jitter
+            if (final := self._final_or_none(job, result, delay)) is not None:
+                return history.ActivityFailed(seq, final)
+            if not await self._record(FailedAttempt(job, job.failed_attempts, delay, result)):
                 return None
             job.has_row = True
 
-    def _slots_for(self, name: str) -> asyncio.Semaphore:
-        """Sync functions wait for a thread here, where their time does not run yet, and not in the pool."""
-        definition = self._registry.find_or_none(name)
-        return self._slots if definition is None or definition.signature.is_async else self._thread_slots
+    async def _attempt_in_slot(self, job: Job) -> history.ActivityCompleted | failure.Failure:
+        """Wait for a slot, where the time of the attempt does not run yet, and make it.
+
+        A thread cannot be interrupted: its slot is free when it is, not when nobody waits for it any more.
+        """
+        definition = self._registry.find_or_none(job.command.name)
+        if definition is None or definition.signature.is_async:
+            async with self._slots:
+                return await self._attempt(job)
+        await self._thread_slots.acquire()
+        try:
+            return await self._attempt(job)
+        finally:
+            thread, job.thread = job.thread, None
+            if thread is None:
+                self._thread_slots.release()
+            else:
+                thread.add_done_callback(functools.partial(self._free_thread, asyncio.get_running_loop()))
+
+    def _free_thread(self, loop: asyncio.AbstractEventLoop, _: object) -> None:
+        """Called in the thread that has become free, perhaps long after the worker."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(self._thread_slots.release)
 
     def _final_or_none(self, job: Job, failed: failure.Failure, delay: float) -> failure.Failure | None:
         """Decide whether this failure is the last; the total timeout ends even a policy that would go on."""
@@ -220,7 +254,7 @@ class ActivityRunner:
 
     def _remaining(self, job: Job) -> float:
         total = cast("float", job.command.total_timeout)
-        return self._clock.seconds_until(job.asked_at + datetime.timedelta(seconds=total))
+        return self._clock.seconds_until(job.asked_at) + total
 
     def _timeout(self, job: Job) -> float | None:
         """Give what bounds this attempt: its own timeout or what is left of the total one."""
@@ -249,7 +283,9 @@ class ActivityRunner:
             error = raised
             if scope.expired():
                 error = errors.ActivityTimeoutError(f"no result within {seconds:g} s", type="ActivityTimeoutError")
-        except (Exception, SystemExit) as raised:  # noqa: BLE001 - the border to the activity's own code
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as raised:  # noqa: BLE001 - the border to the activity's own code
             error = raised
         failed = failure.of(error, activity=command.name, attempts=attempt)
         _log.warning(
@@ -279,7 +315,8 @@ class ActivityRunner:
             arguments.append(payload.decoder(signature.input_type)(bytes(job.command.input)))
         if signature.is_async:
             return await cast("Callable[..., Awaitable[object]]", definition.function)(*arguments)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, definition.function, *arguments)
+        job.thread = self._threads.submit(_in_thread, definition.function, arguments)
+        return await asyncio.wrap_future(job.thread)
 
     def _context(self, job: Job, attempt: int) -> ActivityContext:
         resident, command = job.resident, job.command
@@ -293,6 +330,15 @@ class ActivityRunner:
             run_as=resident.run_as,
         )
         return ActivityContext(info, _Logger(info), self._kubernetes)
+
+
+def _in_thread(function: Callable[..., object], arguments: list[object]) -> object:
+    """Call a sync function; a future cannot hold a StopIteration, and a coroutine turns its own into the same."""
+    try:
+        return function(*arguments)
+    except StopIteration as error:
+        message = "activity raised StopIteration"
+        raise RuntimeError(message) from error
 
 
 def _poison(command: history.ScheduleActivity, known: Known) -> failure.Failure:

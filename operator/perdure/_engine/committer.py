@@ -8,7 +8,7 @@ I4). Only then is anything allowed to happen: lines are logged, activities start
 What can go wrong. Database away: the same turns are sent again until it answers (I9). Answer lost: a turn that is now
 refused is read back, and counts as ours when the row stands at the next turn under our name (I8). Refused: somebody
 else owns the instance now; it is evicted. The statement fails for a reason of its own: the batch is halved until the
-one bad instance stands alone, and only that one fails.
+one bad instance stands alone. Only that one fails, when its data is at fault, or is held, when it is not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclasses.dataclass(slots=True, eq=False)
 class TakenTurn:
-    """A turn that was taken in memory and is to be committed."""
+    """A turn that was taken in memory and is to be committed; `body` is its row."""
 
     resident: Resident
     at: datetime.datetime
@@ -45,11 +45,15 @@ class TakenTurn:
     over_tasks: list[int]
     body: bytes = b""
 
-    def __post_init__(self) -> None:
-        """Write the row; code that asks for too much at once has failed."""
-        self.body = history.encode_turn(self.events, self.turned.commands)
-        if len(self.body) > limits.TURN_BYTES + limits.PAYLOAD_BYTES:
-            self.fail(_too_large(len(self.body)), self.events)
+    def encode(self) -> None:
+        """Write the row; code that asks for too much at once, or for what cannot be written, has failed."""
+        try:
+            self.body = history.encode_turn(self.events, self.turned.commands)
+        except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
+            self.fail(error, [])
+        else:
+            if len(self.body) > limits.TURN_BYTES + limits.PAYLOAD_BYTES:
+                self.fail(_too_large(len(self.body)), self.events)
 
     def fail(self, error: Exception, events: list[history.Event]) -> None:
         """End the instance here, without what its code asked for."""
@@ -125,7 +129,9 @@ class Committer:
         except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
             await self.hold(resident, error)
             return None
-        return TakenTurn(resident, at, events, turned, messages, over_tasks)
+        turn = TakenTurn(resident, at, events, turned, messages, over_tasks)
+        turn.encode()
+        return turn
 
     async def hold(self, resident: Resident, error: Exception, *, reason: str = "") -> None:
         """Put an instance on hold with what was expected and what was found; a deploy of right code resumes it."""

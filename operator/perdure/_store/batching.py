@@ -1,6 +1,7 @@
 """Many small writes as few large ones, without waiting: a batch is what arrived while the last one was on its way.
 
-It knows nothing of SQL: it is given a function that writes a list and gives back one result an item.
+It knows nothing of SQL: it is given a function that writes a list and gives back one result an item. A list that is
+refused is written item by item: the error of one is not the error of all.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
+
+from perdure._store.connect import is_transient
 
 __all__ = ["Batcher"]
 
@@ -19,7 +22,7 @@ class Batcher(Generic[T, R]):
     """Collects items and flushes them in the order in which they came, one flush at a time."""
 
     def __init__(self, flush: Callable[[list[T]], Awaitable[Sequence[R]]], *, max_items: int = 1_000) -> None:
-        """Use `flush` for up to `max_items` at once; an error of it is the error of each of its items."""
+        """Use `flush` for up to `max_items` at once. It writes all or nothing, or may write the same again."""
         self._flush = flush
         self._max_items = max_items
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
@@ -37,14 +40,21 @@ class Batcher(Generic[T, R]):
         await asyncio.sleep(0)  # let everybody who is ready in this round of the loop join
         while self._waiting:
             batch, self._waiting = self._waiting[: self._max_items], self._waiting[self._max_items :]
-            try:
-                results = await self._flush([item for item, _ in batch])
-            except Exception as error:  # noqa: BLE001 - handed on to whoever submitted
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-            else:
-                for (_, future), result in zip(batch, results, strict=True):
-                    if not future.done():
-                        future.set_result(result)
+            await self._write(batch)
         self._draining = None
+
+    async def _write(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+        try:
+            results = await self._flush([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001 - handed on to whoever submitted
+            if len(batch) > 1 and not is_transient(error):
+                for item in batch:
+                    await self._write([item])
+                return
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
