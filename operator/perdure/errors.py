@@ -32,6 +32,7 @@ __all__ = [
     "InstanceCancelledError",
     "InstanceConflictError",
     "InstanceNotFoundError",
+    "InstancePoisonError",
     "KubernetesApiError",
     "KubernetesCall",
     "KubernetesConfigError",
@@ -170,6 +171,21 @@ class InstanceCancelledError(PerdureError):
     """The instance was cancelled."""
 
     code = "PERDURE-1206"
+
+
+class InstancePoisonError(PerdureError):
+    """Too many workers died, one after the other, while this instance was theirs."""
+
+    code = "PERDURE-1207"
+
+    def __init__(self, recoveries: int) -> None:
+        """Say how many, and what to do."""
+        self.recoveries = recoveries
+        super().__init__(
+            f"{recoveries} workers died while this instance was theirs and took no turn; it is taken for their killer "
+            "and run no more. Look at what its code does to memory and to the process. It is tried once more by each "
+            "worker that starts; a cancel ends it."
+        )
 
 
 class OrchestrationCancelled(BaseException):

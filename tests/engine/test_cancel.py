@@ -78,7 +78,7 @@ async def test_compensation_that_takes_too_long_is_ended_by_force(world: World, 
     info = await world.end(instance_id)
     await undo.cancelled.wait()
     assert info.error is not None
-    assert (info.phase, info.error.type) == ("Cancelled", "GraceEnded")
+    assert (info.phase, info.error.type) == ("Cancelled", "CancelGraceEndedError")
 
 
 async def test_cancelling_again_changes_nothing(world: World, puppet: Puppet) -> None:

@@ -84,12 +84,15 @@ async def test_an_activity_that_cleans_up_slowly_keeps_no_other_instance(world: 
 
 async def test_what_was_claimed_in_the_moment_of_the_stop_is_given_back(world: World) -> None:
     """An instance that is owned but not yet in memory is handed over too, not left to the end of the lease."""
-    leaving = await world.worker(doze, settings=ALONE)
-    await world.until("select 1 from workers")
+    first = await world.worker(doze, settings=ALONE)
+    instance_id = await world.start(doze, 0.5)
+    await world.until("select 1 from instances where turn = 1")
+    await first.stop()
+    await world.fetch("update instances set wake_at = now()")
     async with world.outside.transaction():
-        await world.fetch("lock table inbox in access exclusive mode")
-        instance_id = await world.start(doze, 0.0)
-        await world.until("select 1 from pg_locks where relation = 'inbox'::regclass and not granted")
+        await world.fetch("lock table tasks in access exclusive mode")
+        leaving = await world.worker(doze, settings=ALONE)
+        await world.until("select 1 from pg_locks where relation = 'tasks'::regclass and not granted")
         await leaving.stop()
 
     assert await world.fetch("select 1 from workers union all select 1 from instances where owner_id is not null") == []

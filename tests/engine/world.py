@@ -36,7 +36,7 @@ from perdure.client import Client, InstanceInfo
 PATIENCE_SECONDS = 30.0
 PUPPET = "test::activity::puppet"
 AT_ONCE = RetryPolicy(10, backoff=Fixed(0))
-SETTINGS = WorkerSettings(lease_seconds=6.0, poll_seconds=0.2, shutdown_grace_seconds=0.5)
+SETTINGS = WorkerSettings(lease_seconds=2.0, poll_seconds=0.2, shutdown_grace_seconds=0.5)
 ALONE = dataclasses.replace(SETTINGS, lease_seconds=3_600.0, poll_seconds=3_600.0)
 """A worker that neither polls nor looks after its lease while a test lasts: what it notices, it was told."""
 

@@ -1,24 +1,29 @@
 """Claiming instances and making residents of them; collecting news for those this worker has.
 
 Theory of operation. One statement takes what is due and ownerless, up to this worker's room, and notes which owned
-instances have messages. Claimed instances are rebuilt from history in a few set-based reads (turns, messages, tasks),
-whatever their number. A NOTIFY or a local nudge runs the loop at once; a poll stands behind both. When there is no room
-left, idle residents are put away first: the database keeps them as cheaply as ever.
+instances have messages. Claimed instances are rebuilt from history in portions, each by a few set-based reads (turns,
+messages, tasks); between two replays everybody else gets a turn, the heartbeat above all. A NOTIFY or a local nudge
+runs the loop at once; a poll stands behind both. When there is no room left, idle residents are put away first: the
+database keeps them as cheaply as ever.
 
-A claim whose answer was lost leaves instances that are ours and not here: they are read back and given up (I8).
+A claim whose answer was lost leaves instances that are ours and not here, and may have noted messages: the first are
+read back and given up, the inboxes of all residents are read again (I8).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 import structlog
 
-from perdure._core import history, replay
+from perdure import errors
+from perdure._core import history, limits, replay
 from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
 from perdure._engine.activities import Known
 from perdure._engine.guard import outside_tasks
@@ -28,7 +33,9 @@ from perdure._store.store import Record, Store, is_transient
 __all__ = ["Claimer", "Loaded", "offered"]
 
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
 _CLAIM_SIZE = 500
+_LOAD_SIZE = 50
 _EVICT_SHARE = 20
 
 
@@ -96,13 +103,12 @@ class Claimer:
                 self._store.availability.lost(error, "claim")
                 await asyncio.sleep(min(1.0, self._poll_seconds))
                 await self._give_up_strays()
+                await self._bring_news(list(self._residents))
                 continue
             claimed = [row for row in rows if row["is_claimed"]]
-            if claimed:
-                await self._load(claimed)
-            if len(claimed) < len(rows):
-                for resident in await self._take_in([row["instance_id"] for row in rows if not row["is_claimed"]]):
-                    self.on_news(resident)
+            for portion in _portions(claimed, _LOAD_SIZE):
+                await self._load(portion)
+            await self._bring_news([row["instance_id"] for row in rows if not row["is_claimed"]])
             if len(claimed) < _CLAIM_SIZE or room <= len(claimed):
                 await self._wait()
 
@@ -129,10 +135,16 @@ class Claimer:
             now = (await self._store.fetch_patiently("now"))[0]["now"]
             await self._store.fetch_patiently("release", self._owner_id, strays, [now] * len(strays))
 
+    async def _bring_news(self, instance_ids: Sequence[str]) -> None:
+        """Let residents take the turns that their messages ask for."""
+        for portion in _portions(instance_ids, _CLAIM_SIZE):
+            for resident in await self._read_inbox(portion):
+                self.on_news(resident)
+
     async def _load(self, rows: Sequence[Record]) -> None:
         """Rebuild claimed instances by replay and hand them over."""
         ids = [row["instance_id"] for row in rows]
-        begun = [row for row in rows if row["turn"] > 0]
+        begun = [row for row in rows if row["turn"] > 0 and not _is_poison(row)]
         keys = ([row["instance_id"] for row in begun], [row["execution"] for row in begun])
         turns: dict[str, list[Record]] = {}
         known: dict[str, dict[int, Known]] = {}
@@ -148,7 +160,8 @@ class Claimer:
             if resident is not None:
                 self._residents[instance_id] = resident
                 loaded.append(Loaded(resident, known.get(instance_id, {}), row["recoveries"] > 0))
-        await self._take_in(ids)  # before the first turn: a cancel that came before it must find nothing done
+            await asyncio.sleep(0)
+        await self._read_inbox(ids)  # before the first turn: a cancel that came before it must find nothing done
         await self.on_loaded(loaded)
 
     async def _rebuild(self, row: Record, turns: Sequence[Record]) -> Resident | None:
@@ -158,27 +171,30 @@ class Claimer:
         resident = Resident(
             row["instance_id"], row["run_as"], row["resource_uid"], execution, turn=row["turn"], phase=row["phase"]
         )
+        if _is_poison(row):
+            return await self._end_or_hold(resident, turns, errors.InstancePoisonError(row["recoveries"]))
         try:
             with outside_tasks():
                 for turn in turns:
                     execution.replay(history.decode_turn(turn["at"], turn["body"]))
         except Exception as error:  # noqa: BLE001 - whatever one history does, the others go on
-            messages = await self._store.fetch_patiently("inbox_load", [resident.instance_id])
-            if not messages:
-                await self.hold(resident, error)
-                return None
-            # A cancel waits that this code can never take in: end the instance without it.
-            execution.close()
-            resident.execution = replay.Execution(definition, execution.identity)
-            for message in messages:
-                _take_in(resident, message)
-            resident.events.append(history.GraceEnded())
-            return resident
+            return await self._end_or_hold(resident, turns, error)
         if row["turn"] == 0:
             started = history.OrchestrationStarted(
                 definition.name, definition.version, msgspec.Raw(row["input"]), history.PROTOCOL
             )
             resident.events.append(started)
+        return resident
+
+    async def _end_or_hold(self, resident: Resident, turns: Sequence[Record], error: Exception) -> Resident | None:
+        """Hold an instance that this code cannot run; one that is to be cancelled ends without the code."""
+        for message in await self._store.fetch_patiently("inbox_load", [resident.instance_id]):
+            _take_in(resident, message)
+        cancels = [*_cancels_of(turns), *resident.events]
+        if not cancels:
+            await self.hold(resident, error)
+            return None
+        resident.end_by_force(cancels)
         return resident
 
     def _definition(self, name: str, version: str) -> AnyOrchestration:
@@ -188,7 +204,7 @@ class Claimer:
             raise LookupError(message)
         return found
 
-    async def _take_in(self, instance_ids: Sequence[str]) -> list[Resident]:
+    async def _read_inbox(self, instance_ids: Sequence[str]) -> list[Resident]:
         """Bring messages to the residents and name those; each message enters one turn, whose commit deletes it."""
         informed = []
         for row in await self._store.fetch_patiently("inbox_load", list(instance_ids)):
@@ -221,6 +237,25 @@ def _take_in(resident: Resident, row: Record) -> None:
     resident.seen_messages.add(row["message_id"])
     resident.messages.append(row["message_id"])
     resident.events.append(history.CancelRequested(_reason_of(row)))
+
+
+def _cancels_of(turns: Sequence[Record]) -> list[history.Event]:
+    """Find the cancels that were taken in, in what can be read of a history."""
+    found: list[history.Event] = []
+    for turn in turns:
+        with contextlib.suppress(msgspec.DecodeError):
+            events = history.decode_turn(turn["at"], turn["body"]).events
+            found += [event for event in events if isinstance(event, history.CancelRequested)]
+    return found
+
+
+def _is_poison(row: Record) -> bool:
+    """Say whether so many owners died of it in a row that no other should try."""
+    return bool(row["recoveries"] > limits.RECOVERIES)
+
+
+def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _known(row: Record) -> Known:

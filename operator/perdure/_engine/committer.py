@@ -26,11 +26,17 @@ from perdure._core import failure, history, lifecycle, limits, replay
 from perdure._engine.clock import Clock
 from perdure._engine.guard import outside_tasks
 from perdure._engine.resident import Resident
-from perdure._store.store import REFUSALS, Record, Store, is_transient, retrying
+from perdure._store.store import REFUSALS, Record, Store, is_of_data, is_too_much, is_transient, retrying
 
 __all__ = ["Committer", "TakenTurn"]
 
 _log = structlog.get_logger(__name__)
+_POISON = "Poison"
+_RETRY_SECONDS = 0.5
+
+
+class _TooMuchError(Exception):
+    """The database cannot take so many turns in one statement."""
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -90,6 +96,8 @@ class Committer:
         self._on_held = on_held
         self._queue: list[Resident] = []
         self._has_work = asyncio.Event()
+        self._is_drained = asyncio.Event()
+        self._is_drained.set()
         self.turns = 0
         self.commits = 0
 
@@ -99,16 +107,22 @@ class Committer:
             resident.is_queued = True
             self._queue.append(resident)
             self._has_work.set()
+            self._is_drained.clear()
+
+    async def drained(self) -> None:
+        """Wait until no turn is to be taken and none is on its way."""
+        await self._is_drained.wait()
 
     async def run(self) -> None:
         """Commit for ever."""
         while True:
+            if not self._queue:
+                self._has_work.clear()
+                self._is_drained.set()
             await self._has_work.wait()
             await asyncio.sleep(0)  # everybody who is ready in this round of the loop joins the batch
             batch = self._queue[: limits.TURNS_PER_COMMIT]
             del self._queue[: limits.TURNS_PER_COMMIT]
-            if not self._queue:
-                self._has_work.clear()
             turns = [turn for resident in batch if (turn := await self._take_turn(resident))]
             for part in _parts(turns):
                 await self._commit(part)
@@ -121,22 +135,32 @@ class Committer:
         resident.is_in_flight = True
         at = max(self._clock.now(), resident.execution.now)
         events, resident.events = _split(resident.events)
-        messages, resident.messages = ([], resident.messages) if resident.events else (resident.messages, [])
-        over_tasks, resident.over_tasks = resident.over_tasks, []
+        messages, resident.messages = resident.messages, []
+        over_tasks, resident.over_tasks = _split_tasks(resident.over_tasks, resident.events)
         try:
             with outside_tasks():
                 turned = resident.execution.advance(at, events)
         except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
-            await self.hold(resident, error)
-            return None
+            cancels = [event for event in events if isinstance(event, history.CancelRequested)]
+            if not (cancels or resident.execution.is_cancelling):
+                await self.hold(resident, error, is_tried_again=False)
+                return None
+            resident.end_by_force([*cancels])
+            events, resident.events = resident.events, []
+            turned = resident.execution.advance(at, events)
         turn = TakenTurn(resident, at, events, turned, messages, over_tasks)
         turn.encode()
         return turn
 
-    async def hold(self, resident: Resident, error: Exception, *, reason: str = "") -> None:
-        """Put an instance on hold with what was expected and what was found; a deploy of right code resumes it."""
+    async def hold(
+        self, resident: Resident, error: Exception, *, reason: str = "", is_tried_again: bool = True
+    ) -> None:
+        """Put an instance on hold with what was expected and what was found; a deploy of right code resumes it.
+
+        It is looked at again now and then, unless that would only run its activities in vain.
+        """
         failed = failure.of(error)
-        reason = reason or ("Nondeterministic" if isinstance(error, errors.NondeterminismError) else "ReplayFailed")
+        reason = reason or _reason_of(error)
         _log.error("instance put on hold", instance=resident.instance_id, reason=reason, error=failed.message)
         await self._store.fetch_patiently(
             "hold",
@@ -145,7 +169,7 @@ class Committer:
             resident.turn,
             reason,
             lifecycle.encode_failure(failed),
-            limits.HOLD_RETRY_SECONDS,
+            limits.HOLD_RETRY_SECONDS if is_tried_again and reason != _POISON else None,
         )
         self._on_held(resident, failed)
 
@@ -162,10 +186,10 @@ class Committer:
                 _log.warning("instance lost to another owner", instance=turn.resident.instance_id)
                 self._on_lost(turn.resident)
 
-    async def _send(self, turns: list[TakenTurn], *, is_unsure: bool = False) -> set[str]:
+    async def _send(self, turns: list[TakenTurn], *, is_unsure: bool = False, is_retried: bool = False) -> set[str]:
         """Write turns; give the ids of those that stand in the database as ours.
 
-        `is_unsure` says that an earlier try may have written some of them.
+        `is_unsure` says that an earlier try may have written some of them, `is_retried` that it was refused.
         """
         arguments = _columns(turns)
 
@@ -174,13 +198,23 @@ class Committer:
             try:
                 return await self._store.fetch("commit_turns", self._owner_id, *arguments)
             except Exception as error:
+                if len(turns) > 1 and is_too_much(error):
+                    raise _TooMuchError from error
                 is_unsure = is_unsure or is_transient(error)
                 raise
 
         try:
             rows = await retrying(send, doing="commit turns", availability=self._store.availability)
+        except _TooMuchError:
+            return await self._send_halves(turns, is_unsure=is_unsure, is_retried=is_retried)
         except REFUSALS as error:
-            return await self._send_halves(turns, error, is_unsure=is_unsure)
+            if not (is_retried or is_of_data(error)):
+                _log.warning("turns refused, trying once more", turns=len(turns), error=str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+                return await self._send(turns, is_unsure=is_unsure, is_retried=True)
+            if len(turns) > 1:
+                return await self._send_halves(turns, is_unsure=is_unsure, is_retried=is_retried)
+            return await self._refused(turns[0], error, is_unsure=is_unsure)
         accepted = {row["instance_id"] for row in rows}
         if is_unsure and len(accepted) < len(turns):
             accepted |= await self._landed_before([t for t in turns if t.resident.instance_id not in accepted])
@@ -197,35 +231,57 @@ class Committer:
                 landed.add(turn.resident.instance_id)
         return landed
 
-    async def _send_halves(self, turns: list[TakenTurn], error: Exception, *, is_unsure: bool) -> set[str]:
-        """Find the one turn that Postgres will not take; the others go through, that one fails.
+    async def _send_halves(self, turns: list[TakenTurn], *, is_unsure: bool, is_retried: bool) -> set[str]:
+        """Find the one turn that Postgres will not take, or what it can take at once; the others go through."""
+        middle = len(turns) // 2
+        first = await self._send(turns[:middle], is_unsure=is_unsure, is_retried=is_retried)
+        return first | await self._send(turns[middle:], is_unsure=is_unsure, is_retried=is_retried)
 
-        Its failure is written without what came in, which may be what was refused. Refused again, it is not the turn's
-        fault: the instance is put on hold.
+    async def _refused(self, turn: TakenTurn, error: Exception, *, is_unsure: bool) -> set[str]:
+        """Deal with the one turn that Postgres will not take.
+
+        Bad data fails its instance; the failure is written without what came in, which may be what was refused. Refused
+        again, or not for its data, it is not the turn's fault: the instance is put on hold.
         """
-        if len(turns) > 1:
-            middle = len(turns) // 2
-            first = await self._send(turns[:middle], is_unsure=is_unsure)
-            return first | await self._send(turns[middle:], is_unsure=is_unsure)
-        turn = turns[0]
         _log.error("turn refused by the database", instance=turn.resident.instance_id, error=str(error))
-        if not turn.events:
+        if not turn.events or not is_of_data(error):
             await self.hold(turn.resident, error, reason="TurnRefused")
             return set()
         turn.fail(error, [])
-        return await self._send([turn], is_unsure=is_unsure)
+        return await self._send([turn], is_unsure=is_unsure, is_retried=True)
+
+
+def _reason_of(error: Exception) -> str:
+    match error:
+        case errors.NondeterminismError():
+            return "Nondeterministic"
+        case errors.InstancePoisonError():
+            return _POISON
+        case _:
+            return "ReplayFailed"
 
 
 def _split(events: list[history.Event]) -> tuple[list[history.Event], list[history.Event]]:
-    """Take what fits into one turn; the rest waits for the next."""
+    """Take what fits into one turn; results that do not, and nothing else, wait for the next.
+
+    So a cancel enters the first turn, whose commit deletes its message: it can neither come twice nor get lost.
+    """
     if len(events) * limits.PAYLOAD_BYTES <= limits.TURN_BYTES:
         return events, []
+    now = [event for event in events if not isinstance(event, history.ActivityCompleted)]
+    results = [event for event in events if isinstance(event, history.ActivityCompleted)]
     total = 0
-    for index, event in enumerate(events):
-        total += len(event.result) if isinstance(event, history.ActivityCompleted) else 0
+    for index, event in enumerate(results):
+        total += len(event.result)
         if total > limits.TURN_BYTES:
-            return events[:index], events[index:]
+            return [*now, *results[:index]], [*results[index:]]
     return events, []
+
+
+def _split_tasks(seqs: list[int], waiting: Sequence[history.Event]) -> tuple[list[int], list[int]]:
+    """Keep the rows of activities whose results wait for the next turn."""
+    kept = {event.seq for event in waiting if isinstance(event, history.ActivityCompleted)}
+    return [seq for seq in seqs if seq not in kept], [seq for seq in seqs if seq in kept]
 
 
 def _parts(turns: Sequence[TakenTurn]) -> Iterator[list[TakenTurn]]:

@@ -2,7 +2,9 @@
 
 The same connection listens for wake-ups, so each heartbeat also proves that the listening works. A worker whose
 heartbeat finds no row has been taken for dead: it raises `LeaseLost`, evicts everything and starts anew under a new id.
-Whoever has a lease reaps those who have none.
+
+Whoever has a lease reaps those who have none, but only after a whole lease of heartbeats without a gap: when the
+database was away, everybody's lease has ended, and the first one back must not take the others for dead.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ class Lease:
         self._wake = wake
         self._is_registered = False
         self._renewed_at: float | None = None
+        self._unbroken_since = 0.0
         self.registered = asyncio.Event()
         self.reaped_instances = 0
 
@@ -75,26 +78,42 @@ class Lease:
 
     async def _keep(self, control: Control, description: str) -> None:
         await control.listen(WAKE_CHANNEL, self._wake)
+        beat = self._seconds / _HEARTBEATS_PER_LEASE
         if not self._is_registered:
-            row = await control.fetchrow(
-                "worker_register", self._worker_id, self._seconds, description, self._orchestrations
-            )
+            async with asyncio.timeout(beat):
+                row = await control.fetchrow(
+                    "worker_register", self._worker_id, self._seconds, description, self._orchestrations
+                )
             self._note(cast("Record", row)["now"])
             self._is_registered = True
             self.registered.set()
         self._wake()  # whatever was notified while nobody listened
         while True:
-            row = await control.fetchrow("worker_heartbeat", self._worker_id, self._seconds)
+            async with asyncio.timeout(beat):  # a half-open link must not cost the lease
+                row = await control.fetchrow("worker_heartbeat", self._worker_id, self._seconds)
             if row is None or not row["is_alive"]:
                 raise LeaseLost
             self._note(row["now"])
-            if row["has_dead"] and (freed := await control.reap()):
-                self.reaped_instances += len(freed)
-                _log.warning("took over from dead workers", instances=len(freed))
-                self._wake()
-            await asyncio.sleep(self._seconds / _HEARTBEATS_PER_LEASE)
+            if row["has_dead"] and self._may_reap():
+                await self._reap(control)
+            await asyncio.sleep(beat)
+
+    async def _reap(self, control: Control) -> None:
+        async with asyncio.timeout(self._seconds * (1 - 1 / _HEARTBEATS_PER_LEASE)):
+            freed = await control.reap()
+        if freed:
+            self.reaped_instances += len(freed)
+            _log.warning("took over from dead workers", instances=len(freed))
+            self._wake()
+
+    def _may_reap(self) -> bool:
+        """Say whether the others have had as long as this worker to renew their leases."""
+        return self._renewed_at is not None and self._renewed_at - self._unbroken_since >= self._seconds
 
     def _note(self, now: datetime.datetime) -> None:
         self._clock.sync(now)
-        self._renewed_at = asyncio.get_running_loop().time()
+        moment = asyncio.get_running_loop().time()
+        if self._renewed_at is None or moment - self._renewed_at >= self._seconds:
+            self._unbroken_since = moment
+        self._renewed_at = moment
         self._store.availability.regained()

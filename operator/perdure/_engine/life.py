@@ -9,6 +9,7 @@ be dropped at any line; the database has it all.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import os
 import socket
@@ -36,6 +37,7 @@ __all__ = ["Life"]
 _log = structlog.get_logger(__name__)
 FINISHED_CHANNEL = "perdure_finished"
 _MOMENT_SECONDS = 0.2
+_DRAIN_SECONDS = 1.0
 
 
 class Life:
@@ -87,6 +89,8 @@ class Life:
         self._failures: Batcher[FailedAttempt, bool] = Batcher(self._write_failures)
         self._finished_news = asyncio.Event()
         self._shown: list[Committed] = []
+        self._claiming: asyncio.Task[object] | None = None
+        self._is_stopping = False
 
     # Life and death.
 
@@ -95,50 +99,74 @@ class Life:
         loops: list[Coroutine[object, object, object]] = [self.lease.run(_description()), self._work(), stop.wait()]
         tasks = [asyncio.create_task(loop) for loop in loops]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await self._live(tasks, stop)
         finally:
             await _end(tasks)
             self.timers.close()
             self.runner.interrupt()
-            if stop.is_set():
-                await self._give_back()
-            else:
+            if not stop.is_set():
                 await self.runner.settle(self.worker.settings.shutdown_grace_seconds)
             self.runner.close()
             for resident in list(self.residents.values()):
                 self._evict(resident)
 
+    async def _live(self, tasks: Sequence[asyncio.Task[object]], stop: asyncio.Event) -> None:
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            if stop.is_set():
+                await self._give_back(tasks[0])
+
     async def _work(self) -> None:
         """Claim and commit for ever, once the lease is there."""
         await self.lease.registered.wait()
-        await self.worker.store.fetch_patiently("hold_retry", *offered(self.worker.orchestrations))
+        names_and_versions = offered(self.worker.orchestrations)
+        await self.worker.store.fetch_patiently("hold_retry", *names_and_versions, limits.RECOVERIES)
+        if self._is_stopping:
+            return
         async with asyncio.TaskGroup() as group:
-            for loop in (self.claimer.run(), self.committer.run(), self._announce_finished()):
+            self._claiming = group.create_task(self.claimer.run())
+            for loop in (self.committer.run(), self._announce_finished()):
                 group.create_task(loop)
 
-    async def _give_back(self) -> None:
+    async def _give_back(self, leasing: asyncio.Task[object]) -> None:
         """Give everything back while the lease still stands, so that peers go on at once.
 
-        First all but those whose activities are still cleaning up; these get their grace. Bounded: a database that is
-        away must not keep the process; the lease then ends by itself.
+        First nothing new is begun, and results that are here already are committed. Then all goes back but those whose
+        activities are still cleaning up; these get their grace. Bounded: a database that is away must not keep the
+        process; the lease then ends by itself.
         """
+        self._is_stopping = True
+        if self._claiming is not None:
+            await _end([self._claiming])
+        self.timers.close()
+        self.runner.interrupt()
         count = len(self.residents)
         try:
             async with asyncio.timeout(self.worker.settings.lease_seconds):
                 await self.runner.settle(_MOMENT_SECONDS)
+                await self._drain()
                 await self._release_owned(but=[item for item in self.residents.values() if item.is_working])
                 if self.residents:
                     await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
                     await self.runner.settle(self.worker.settings.shutdown_grace_seconds)
+                    await self._drain()
                     await self._release_owned(but=())
+                await _end([leasing])
                 await self.worker.store.fetch_patiently("worker_unregister", self.worker_id)
                 await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
         except TimeoutError:
             _log.warning("could not give instances back: the database is away; peers take over when the lease ends")
         else:
             _log.info("gave instances back", instances=count)
+
+    async def _drain(self) -> None:
+        """Let the results that are in memory be committed: what has been done need not be done again elsewhere."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self.committer.drained()
 
     async def _release_owned(self, *, but: Sequence[Resident]) -> None:
         """Release all that is ours but these, also what was claimed and is no resident yet."""
@@ -242,10 +270,11 @@ class Life:
             worker.tell_finished(resident.instance_id)
             self._finished_news.set()
             return
-        for command in turn.turned.commands:
-            self._carry_out(resident, command)
-        if any(isinstance(event, history.CancelRequested) for event in turn.events):
-            self._set_grace(resident)
+        if not self._is_stopping:  # else the next owner finds it pending
+            for command in turn.turned.commands:
+                self._carry_out(resident, command)
+            if any(isinstance(event, history.CancelRequested) for event in turn.events):
+                self._set_grace(resident)
         if resident.events:
             self.committer.mark(resident)
 

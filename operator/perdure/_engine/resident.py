@@ -59,6 +59,13 @@ class Resident:
         """Whether an activity of it still runs here, were it only to clean up after a cancel."""
         return any(job.task is not None and not job.task.done() for job in self.jobs.values())
 
+    def end_by_force(self, cancels: list[history.Event]) -> None:
+        """Let the next turn end it without its code, which can never take these cancels in."""
+        definition, identity = self.execution.definition, self.execution.identity
+        self.execution.close()
+        self.execution = replay.Execution(definition, identity)
+        self.events = [*cancels, history.GraceEnded()]
+
     def next_timer_or_none(self) -> datetime.datetime | None:
         """Give the moment of its earliest timer."""
         commands = (operation.command for operation in self.execution.pending.values())

@@ -15,7 +15,18 @@ import asyncpg
 
 from perdure._store import connect, statements
 
-__all__ = ["REFUSALS", "Availability", "Control", "Record", "Store", "is_transient", "retrying", "translated"]
+__all__ = [
+    "REFUSALS",
+    "Availability",
+    "Control",
+    "Record",
+    "Store",
+    "is_of_data",
+    "is_too_much",
+    "is_transient",
+    "retrying",
+    "translated",
+]
 
 Record = asyncpg.Record
 REFUSALS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, OverflowError)
@@ -24,6 +35,22 @@ Availability = connect.Availability
 is_transient = connect.is_transient
 retrying = connect.retrying
 translated = connect.translated
+
+
+_DATA_CLASSES = ("22", "23", "54")  # values, constraints, program limits (Postgres manual, appendix A)
+_TOO_MUCH_CODES = ("57014", "53200")  # the statement's time, the server's memory
+
+
+def is_of_data(error: BaseException) -> bool:
+    """Tell whether a refusal is the fault of the values that were sent, and of nothing else."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(_DATA_CLASSES)
+    return isinstance(error, ValueError | OverflowError)
+
+
+def is_too_much(error: BaseException) -> bool:
+    """Tell whether a statement may succeed with less in it."""
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _TOO_MUCH_CODES
 
 
 class Control:

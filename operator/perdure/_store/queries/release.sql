@@ -1,5 +1,6 @@
 -- Purpose: give instances back, each with the moment when it next has something to do (null: only a message can help).
---     A message that came meanwhile has set wake_at and wins by being earlier.
+--     A message that came meanwhile has set wake_at and wins by being earlier; one that was noted but not taken in is
+--     still in the inbox, and is something to do now. Who was given back has outlived its owner: no recoveries.
 -- Parameters: $1 owner uuid, $2 instance_ids text[], $3 wake_at timestamptz[].
 -- Locks: instances in instance_id order.
 with locked as materialized (
@@ -11,7 +12,13 @@ with locked as materialized (
     for update of i
 )
 update instances i
-set owner_id = null, wake_at = least(i.wake_at, l.wake_at)
+set
+    owner_id = null,
+    recoveries = 0,
+    wake_at = case
+        when exists (select from inbox m where m.instance_id = i.instance_id) then now()
+        else least(i.wake_at, l.wake_at)
+    end
 from locked l
 where i.instance_id = l.instance_id
 returning i.instance_id

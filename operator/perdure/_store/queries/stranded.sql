@@ -1,5 +1,6 @@
 -- Purpose: the checker of I5: instances that nobody will ever look at again. Must be empty.
---     Owned by nobody alive, or ownerless without a moment to wake although their inbox has news.
+--     Owned by nobody alive, or ownerless without waking now although their inbox has news. What is held may sleep: it
+--     waits for a worker that can run it.
 -- Parameters: none.
 -- Locks: none.
 select i.instance_id, i.phase, i.owner_id
@@ -7,7 +8,7 @@ from instances i
 where i.finished_at is null
     and (
         (i.owner_id is not null and not exists (select from workers w where w.worker_id = i.owner_id))
-        or (i.owner_id is null and i.wake_at is null
+        or (i.owner_id is null and (i.wake_at is null or i.wake_at > now())
             and exists (select from inbox m where m.instance_id = i.instance_id))
-        or (i.owner_id is null and i.wake_at is null and i.turn = 0)
+        or (i.owner_id is null and i.wake_at is null and i.turn = 0 and i.hold_reason = '')
     )
