@@ -57,7 +57,6 @@ class Cluster:
     image_loader: Callable[[str], None] | None = None
     control_plane: LocalControlPlane | None = None
     _has_crds: bool = field(default=False, init=False)
-    _leaving: set[str] = field(default_factory=set, init=False)
 
     def kubectl(self, *arguments: str | Path, input: str | None = None, check: bool = True) -> str:
         """Return the output of kubectl; raise `CommandFailedError` when it fails and `check` is set."""
@@ -103,13 +102,6 @@ class Cluster:
     def delete_namespace(self, name: str) -> None:
         """Ask for the end of a namespace and return at once: it takes seconds, and nobody waits for it."""
         self.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
-        self._leaving.add(name)
-
-    def wait_for_deletions(self) -> None:
-        """Return when the namespaces that were deleted so far are gone, and nothing in them is deleted any more."""
-        names, self._leaving = self._leaving, set()
-        if names:
-            self.kubectl("delete", "namespace", *names, "--ignore-not-found", f"--timeout={2 * PATIENCE_SECONDS}s")
 
     def install_crds(self) -> None:
         """Apply the custom resource definitions of this checkout, once, and wait until they are served; they stay."""
