@@ -325,7 +325,8 @@ def test_every_error_code_has_one_error() -> None:
     """A code found in a log leads to exactly one class."""
     codes = [
         str(node.value.value)
-        for node in ast.walk(tree(Path("operator/perdure/errors.py")))
+        for module in modules("operator/perdure/errors/")
+        for node in ast.walk(tree(module))
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
         if any(isinstance(target, ast.Name) and target.id == "code" for target in node.targets)
     ]

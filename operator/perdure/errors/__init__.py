@@ -1,0 +1,132 @@
+"""The one error tree.
+
+Every error a user or an operator of Perdure can meet derives from `PerdureError`, has a stable `code` and says what
+happened, what was expected, what was found and what to do. The class docstring is the default message. This package
+imports nothing else of Perdure: every room may raise from it.
+
+Users know two words: *retryable* and *non-retryable*. Whose fault it is, is the type.
+
+Code ranges: 10xx authoring and registration, 11xx payloads and limits, 12xx runs and replay, 13xx activities,
+14xx store and database, 15xx Kubernetes and identity, 16xx settings and process, 17xx test cluster and tools.
+Every name of the modules below is offered here.
+"""
+
+from __future__ import annotations
+
+from perdure.errors.activities import (
+    ActivityError,
+    ActivityPoisonError,
+    ActivityTimeoutError,
+    CredentialsError,
+    NonRetryableError,
+    ObjectFailedError,
+    ObjectNotOwnedError,
+    ObjectNotReadyError,
+    ObjectTerminatingError,
+    PostgresUnreachableError,
+    UnknownActivityError,
+)
+from perdure.errors.base import (
+    PerdureError,
+)
+from perdure.errors.kubernetes import (
+    KubernetesApiError,
+    KubernetesCall,
+    KubernetesConfigError,
+    KubernetesConflictError,
+    KubernetesForbiddenError,
+    KubernetesKindUnknownError,
+    KubernetesPatchTestError,
+    KubernetesUnavailableError,
+    ManifestError,
+    NoIdentityError,
+    ServiceAccountMissingError,
+)
+from perdure.errors.process import (
+    CommandError,
+    DatabaseRefusedError,
+    ModuleLoadError,
+    SettingsError,
+)
+from perdure.errors.runs import (
+    CancelGraceEndedError,
+    DefinitionError,
+    ForeignAwaitError,
+    InputInvalidError,
+    InstanceCancelledError,
+    InstanceConflictError,
+    InstanceNotFoundError,
+    InstancePoisonError,
+    NondeterminismError,
+    OrchestrationCancelled,
+    OrchestrationEvicted,
+    OrchestrationFailedError,
+    PayloadError,
+    PayloadTooLargeError,
+)
+from perdure.errors.store import (
+    DatabaseUnavailableError,
+    DataFolderInUseError,
+    EmbeddedInPodError,
+    EmbeddedPostgresError,
+    MigrationChangedError,
+    MigrationFailedError,
+    MigrationFilesError,
+    PostgresNotFoundError,
+    SchemaNewerError,
+    SchemaOlderError,
+)
+
+__all__ = [
+    "ActivityError",
+    "ActivityPoisonError",
+    "ActivityTimeoutError",
+    "CancelGraceEndedError",
+    "CommandError",
+    "CredentialsError",
+    "DataFolderInUseError",
+    "DatabaseRefusedError",
+    "DatabaseUnavailableError",
+    "DefinitionError",
+    "EmbeddedInPodError",
+    "EmbeddedPostgresError",
+    "ForeignAwaitError",
+    "InputInvalidError",
+    "InstanceCancelledError",
+    "InstanceConflictError",
+    "InstanceNotFoundError",
+    "InstancePoisonError",
+    "KubernetesApiError",
+    "KubernetesCall",
+    "KubernetesConfigError",
+    "KubernetesConflictError",
+    "KubernetesForbiddenError",
+    "KubernetesKindUnknownError",
+    "KubernetesPatchTestError",
+    "KubernetesUnavailableError",
+    "ManifestError",
+    "MigrationChangedError",
+    "MigrationFailedError",
+    "MigrationFilesError",
+    "ModuleLoadError",
+    "NoIdentityError",
+    "NonRetryableError",
+    "NondeterminismError",
+    "ObjectFailedError",
+    "ObjectNotOwnedError",
+    "ObjectNotReadyError",
+    "ObjectTerminatingError",
+    "OrchestrationCancelled",
+    "OrchestrationEvicted",
+    "OrchestrationFailedError",
+    "PayloadError",
+    "PayloadTooLargeError",
+    "PerdureError",
+    "PostgresNotFoundError",
+    "PostgresUnreachableError",
+    "SchemaNewerError",
+    "SchemaOlderError",
+    "ServiceAccountMissingError",
+    "SettingsError",
+    "UnknownActivityError",
+]

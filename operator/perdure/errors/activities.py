@@ -1,0 +1,142 @@
+"""13xx: activities that failed for good, the engine's errors about them and those of the offered library."""
+
+from __future__ import annotations
+
+from perdure.errors.base import PerdureError
+
+__all__ = [
+    "ActivityError",
+    "ActivityPoisonError",
+    "ActivityTimeoutError",
+    "CredentialsError",
+    "NonRetryableError",
+    "ObjectFailedError",
+    "ObjectNotOwnedError",
+    "ObjectNotReadyError",
+    "ObjectTerminatingError",
+    "PostgresUnreachableError",
+    "UnknownActivityError",
+]
+
+
+class ActivityError(PerdureError):
+    """An activity failed for good.
+
+    Fields: `type` (the class name of the original error), `message`, `attempts` (how many were made), `retryable`
+    (False when the activity said that trying again is of no use), `activity` (its name).
+    """
+
+    code = "PERDURE-1301"
+
+    def __init__(
+        self, message: str, *, type: str = "", attempts: int = 1, retryable: bool = True, activity: str = ""
+    ) -> None:
+        """Rebuild the error from what history keeps of it."""
+        self.type = type
+        self.attempts = attempts
+        self.retryable = retryable
+        self.activity = activity
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        """Show what failed, how often, and why."""
+        told = f"activity {self.activity} failed after {self.attempts} attempt(s)"
+        return f"{self.code}: {told}: {self.type}: {self.message}"
+
+
+class ActivityTimeoutError(ActivityError):
+    """An activity did not end within its time."""
+
+    code = "PERDURE-1302"
+
+
+class NonRetryableError(PerdureError):
+    """Raised by an activity to say: trying again is of no use."""
+
+    code = "PERDURE-1303"
+
+
+class UnknownActivityError(ActivityError):
+    """No worker has registered an activity of that name."""
+
+    code = "PERDURE-1304"
+
+
+class ActivityPoisonError(ActivityError):
+    """Too many workers died while this activity ran."""
+
+    code = "PERDURE-1350"
+
+
+class ObjectNotOwnedError(NonRetryableError):
+    """An object of that name exists and was not made by this run."""
+
+    code = "PERDURE-1305"
+
+    def __init__(self, described: str, owner: str, instance_id: str) -> None:
+        """Name the object, its owner (an instance id, or empty when it has none) and who wanted it."""
+        whose = f"belongs to instance {owner}" if owner else "was not made by a run of Perdure"
+        super().__init__(
+            f"{described} exists already and {whose}; instance {instance_id} leaves it untouched. Choose another name, "
+            "delete the object if it is no longer needed, or, where the orchestration offers it, set `takeOver: true`."
+        )
+
+
+class ObjectTerminatingError(PerdureError):
+    """An object of that name is still being deleted."""
+
+    code = "PERDURE-1306"
+    retryable = True
+
+    def __init__(self, described: str) -> None:
+        """Name the object that is on its way out."""
+        super().__init__(
+            f"{described} is being deleted, so nothing can be applied to it; this is tried again until it is gone. If "
+            "it stays, look at its finalizers."
+        )
+
+
+class ObjectFailedError(NonRetryableError):
+    """An object came to a state from which it does not recover by itself."""
+
+    code = "PERDURE-1307"
+
+    def __init__(self, described: str, reason: str) -> None:
+        """Name the object and say why it failed."""
+        super().__init__(
+            f"{described} failed: {reason}. Waiting longer cannot help; look at the object and its events."
+        )
+
+
+class ObjectNotReadyError(NonRetryableError):
+    """An object was not ready in the time given for it."""
+
+    code = "PERDURE-1308"
+
+    def __init__(self, described: str, last_seen: str, *, timeout_seconds: float) -> None:
+        """Name the object, what was last seen of it and the time that was given."""
+        self.described, self.last_seen, self.timeout_seconds = described, last_seen, timeout_seconds
+        super().__init__(
+            f"{described} was not ready after {timeout_seconds:g} s. Last seen: {last_seen}. Look at the object and "
+            "its events; give it more time if it only was slow."
+        )
+
+
+class CredentialsError(NonRetryableError):
+    """The Secret with the credentials of a server does not hold what is needed."""
+
+    code = "PERDURE-1309"
+
+
+class PostgresUnreachableError(PerdureError):
+    """A Postgres server cannot be reached yet."""
+
+    code = "PERDURE-1310"
+    retryable = True
+
+    def __init__(self, address: str, reason: str) -> None:
+        """Name the server and what went wrong."""
+        super().__init__(
+            f"Cannot connect to Postgres at {address}: {reason}. A server that is starting answers soon; otherwise "
+            "look at its Pod and its Service, and at what keeps the operator from reaching them (network policies)."
+        )

@@ -1,0 +1,133 @@
+"""10xx, 11xx and 12xx: what authors, callers and replay can get wrong, and the control flow of a cancel."""
+
+from __future__ import annotations
+
+from perdure.errors.base import PerdureError
+
+__all__ = [
+    "CancelGraceEndedError",
+    "DefinitionError",
+    "ForeignAwaitError",
+    "InputInvalidError",
+    "InstanceCancelledError",
+    "InstanceConflictError",
+    "InstanceNotFoundError",
+    "InstancePoisonError",
+    "NondeterminismError",
+    "OrchestrationCancelled",
+    "OrchestrationEvicted",
+    "OrchestrationFailedError",
+    "PayloadError",
+    "PayloadTooLargeError",
+]
+
+
+class DefinitionError(PerdureError):
+    """An orchestration or activity is defined or registered wrongly."""
+
+    code = "PERDURE-1001"
+
+
+class PayloadError(PerdureError):
+    """A value cannot be written as JSON, or stored JSON does not fit the type that was asked for."""
+
+    code = "PERDURE-1101"
+
+
+class InputInvalidError(PayloadError):
+    """An input does not fit the type of the function that should take it."""
+
+    code = "PERDURE-1102"
+
+
+class PayloadTooLargeError(PayloadError):
+    """A value is larger than the limit for its kind."""
+
+    code = "PERDURE-1103"
+
+
+class OrchestrationFailedError(PerdureError):
+    """The code of an orchestration raised an error of its own."""
+
+    code = "PERDURE-1200"
+
+
+class NondeterminismError(PerdureError):
+    """The code asked for something else than the history of this instance records."""
+
+    code = "PERDURE-1201"
+
+    def __init__(self, expected: str, actual: str) -> None:
+        """Name the recorded and the actual command, and the usual causes."""
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"Replay differs from history: recorded {expected}, the code now asks for {actual}. Usual causes: the "
+            "orchestration was edited under an unchanged version, or it uses the clock, randomness or I/O directly. "
+            "Deploy the code that wrote the history, or a new version beside it; the instance then goes on by itself."
+        )
+
+
+class ForeignAwaitError(PerdureError):
+    """An orchestration awaited something that is not durable."""
+
+    code = "PERDURE-1202"
+
+
+class InstanceNotFoundError(PerdureError):
+    """There is no instance of that id."""
+
+    code = "PERDURE-1203"
+
+
+class InstanceConflictError(PerdureError):
+    """The instance id is taken by a different orchestration or input."""
+
+    code = "PERDURE-1204"
+
+
+class CancelGraceEndedError(PerdureError):
+    """The instance was ended by force after a cancel.
+
+    Its compensation did not end within its grace, or its code no longer fits its history.
+    """
+
+    code = "PERDURE-1205"
+
+
+class InstanceCancelledError(PerdureError):
+    """The instance was cancelled."""
+
+    code = "PERDURE-1206"
+
+
+class InstancePoisonError(PerdureError):
+    """Too many workers died, one after the other, while this instance was theirs."""
+
+    code = "PERDURE-1207"
+
+    def __init__(self, recoveries: int) -> None:
+        """Say how many, and what to do."""
+        self.recoveries = recoveries
+        super().__init__(
+            f"{recoveries} workers died while this instance was theirs and took no turn; it is taken for their killer "
+            "and run no more. Look at what its code does to memory and to the process. It is tried once more by each "
+            "worker that starts; a cancel ends it."
+        )
+
+
+class OrchestrationCancelled(BaseException):
+    """The instance is being cancelled; raised at the awaits of its code.
+
+    A `BaseException`, so that `except Exception` does not swallow it. Catch it (or use `finally`) to compensate: the
+    code may go on scheduling until the grace ends. The instance then ends `Cancelled`.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        """Keep why the instance is cancelled."""
+        self.reason = reason
+        super().__init__(reason)
+
+
+class OrchestrationEvicted(BaseException):
+    """This copy of the coroutine is being put away; the instance lives on elsewhere."""
