@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from perdure import JsonValue, OrchestrationContext, orchestration
+import pytest
+
+from perdure import JsonValue, OrchestrationCancelled, OrchestrationContext, orchestration
+from perdure._core import failure, futures, limits
 from perdure._core.definition import AnyOrchestration
-from tests.engine.world import PUPPET, Puppet, World
+from tests.engine.world import PUPPET, Puppet, World, relay
 
 NAME = "test::orchestration::changing"
 
@@ -100,3 +103,101 @@ async def test_history_that_cannot_be_read_is_held_and_stops_no_other(world: Wor
     for answer in (1, 2):
         (await puppet.called()).returns(answer)
     assert (await world.end(other)).phase == "Completed"
+
+
+@orchestration(NAME)
+async def undoes(ctx: OrchestrationContext) -> JsonValue:
+    """Undo by the puppet when cancelled."""
+    try:
+        return await ctx.schedule_activity(PUPPET, "do")
+    except OrchestrationCancelled:
+        return await ctx.schedule_activity(PUPPET, "undo")
+
+
+@orchestration(NAME)
+async def undoes_otherwise(ctx: OrchestrationContext) -> JsonValue:
+    """Undo in another way."""
+    try:
+        return await ctx.schedule_activity(PUPPET, "do")
+    except OrchestrationCancelled:
+        return await ctx.schedule_activity(PUPPET, "undo otherwise")
+
+
+async def test_code_changed_while_it_compensated_still_ends(world: World, puppet: Puppet) -> None:
+    """The cancel is in the history already: an instance that does not fit any more ends by it and is not held."""
+    hand = await world.worker(undoes, puppet.activity)
+    instance_id = await world.start(undoes)
+    await puppet.called()
+    await world.client.cancel_instance(instance_id, "enough")
+    await puppet.called()
+    await hand.stop()
+
+    await world.worker(undoes_otherwise, puppet.activity)
+
+    info = await world.end(instance_id)
+    assert (info.phase, puppet.count) == ("Cancelled", 2)
+
+
+async def test_a_turn_that_cannot_be_taken_waits_for_another_worker(
+    world: World, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its replay goes through, so trying again by the clock would run its activities in vain, uncounted, for ever."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    hand = await world.worker(relay, puppet.activity)
+    instance_id = await world.start(relay)
+    with monkeypatch.context() as patch:
+        patch.setattr(failure, "to_exception", broken)
+        (await puppet.called()).fails(ValueError("unheard"))
+        await world.phase(instance_id, "Suspended")
+        assert await world.fetch("select 1 from instances where wake_at is null and hold_reason = 'ReplayFailed'")
+        await hand.stop()
+
+    await world.worker(relay, puppet.activity)
+    (await puppet.called()).returns("heard")
+
+    assert (await world.end(instance_id)).output == "heard"
+
+
+async def test_a_cancel_that_cannot_be_taken_in_ends_the_instance(
+    world: World, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancel is never a reason to hold."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    await world.worker(relay, puppet.activity)
+    instance_id = await world.start(relay)
+    await puppet.called()
+
+    monkeypatch.setattr(futures.Scheduler, "run", broken)
+    await world.client.cancel_instance(instance_id, "anyway")
+
+    assert (await world.end(instance_id)).phase == "Cancelled"
+
+
+async def test_an_instance_that_kills_its_workers_is_held(world: World, puppet: Puppet) -> None:
+    """After so many deaths in a row it is not run; each worker that joins tries once more; a cancel ends it."""
+    first = await world.worker(relay, puppet.activity)
+    ids = [await world.start(relay) for _ in range(2)]
+    for _ in ids:
+        await puppet.called()
+    await first.stop()
+    await world.fetch("update instances set recoveries = $1", limits.RECOVERIES + 1)
+
+    second = await world.worker(relay, puppet.activity)
+    held = [await world.phase(instance_id, "Suspended") for instance_id in ids]
+    await world.client.cancel_instance(ids[0], "not that one")
+    assert (await world.end(ids[0])).phase == "Cancelled"
+    assert puppet.count == 2
+    await second.stop()
+    await world.worker(relay, puppet.activity)
+    (await puppet.called()).returns("harmless")
+
+    assert [info.hold_reason for info in held] == 2 * ["Poison"]
+    assert held[1].error is not None
+    assert "21 workers died" in held[1].error.message
+    assert (await world.end(ids[1])).output == "harmless"

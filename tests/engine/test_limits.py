@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from perdure import ActivityContext, JsonValue, OrchestrationContext, activity, orchestration
+from perdure import ActivityContext, JsonValue, OrchestrationCancelled, OrchestrationContext, activity, orchestration
 from perdure._core import history, limits
-from tests.engine.world import World
+from tests.engine.world import PUPPET, Puppet, World, relay
 
 TEXT = "x" * 900
 
@@ -69,3 +69,39 @@ async def test_a_batch_of_many_large_turns_goes_out_in_parts(world: World) -> No
 
     assert [(await world.end(instance_id)).output for instance_id in ids] == 40 * [TEXT]
     assert hand.worker.commits >= 8
+
+
+async def test_a_cancel_among_too_many_results_is_taken_in_with_its_message(world: World, puppet: Puppet) -> None:
+    """Results are spread over turns, messages are not: the turn that takes a cancel in deletes its message."""
+
+    @orchestration("test::orchestration::fan-in")
+    async def fan_in(ctx: OrchestrationContext) -> None:
+        try:
+            await ctx.join(*(ctx.schedule_activity(PUPPET) for _ in range(50)))
+        except OrchestrationCancelled:
+            await ctx.schedule_timer(0)
+
+    await world.worker(fan_in, relay, puppet.activity)
+    instance_id = await world.start(fan_in)
+    calls = [await puppet.called() for _ in range(50)]
+    await world.start(relay)
+    other = await puppet.called()
+    await world.fetch(
+        "create function check_inbox() returns trigger language plpgsql as $$ begin"
+        " if position('CancelRequested'::bytea in new.body) > 0"
+        " and exists (select from inbox where instance_id = new.instance_id)"
+        " then raise check_violation; end if; return null; end $$"
+    )
+    await world.fetch("create trigger check_inbox after insert on history for each row execute function check_inbox()")
+    async with world.outside.transaction():
+        await world.fetch("lock table history in access exclusive mode")
+        other.returns("first in the lane")
+        await world.until("select 1 from pg_locks where relation = 'history'::regclass and not granted")
+        await world.client.cancel_instance(instance_id)
+        await world.until("select 1 from instances where instance_id = $1 and wake_at is null", instance_id)
+        for _ in range(5):  # its worker reads the inbox: one round trip
+            await world.fetch("select 1")
+        for call in calls:
+            call.returns(TEXT)
+
+    assert (await world.end(instance_id)).phase == "Cancelled"

@@ -104,7 +104,7 @@ class Hand:
 
     def __init__(self, store: Store, worker: Worker) -> None:
         """Work from now on."""
-        self._store = store
+        self.store = store
         self.worker = worker
         self._stop = asyncio.Event()
         self._task = asyncio.create_task(worker.run(self._stop))
@@ -119,13 +119,13 @@ class Hand:
         self._stop.set()
         async with asyncio.timeout(PATIENCE_SECONDS):
             await self._task
-        await self._store.close()
+        await self.store.close()
 
     async def die(self) -> None:
         """Die on the spot: nothing is given back, the lease stands until it ends."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        await self._store.close()
+        await self.store.close()
 
     async def death(self) -> BaseException | None:
         """Wait until it ends by itself; give what it died of."""

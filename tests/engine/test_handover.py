@@ -1,0 +1,175 @@
+"""From one worker to the next: what is done stays done, no message sleeps, and the living are not taken for dead."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+from perdure import JsonValue, OrchestrationContext, orchestration
+from tests.engine import proxy
+from tests.engine.world import ALONE, PUPPET, SETTINGS, Puppet, World, relay
+
+
+@orchestration("test::orchestration::two")
+async def two(ctx: OrchestrationContext) -> list[JsonValue]:
+    """Ask the puppet twice."""
+    return [await ctx.schedule_activity(PUPPET, number) for number in (1, 2)]
+
+
+@orchestration("test::orchestration::sleep")
+async def sleep(ctx: OrchestrationContext, input: float) -> None:
+    """Sleep and wake up."""
+    await ctx.schedule_timer(input)
+
+
+async def test_results_that_are_there_are_committed_before_the_hand_over(world: World, puppet: Puppet) -> None:
+    """One result is on its way to the database, one waits behind it: neither activity is run again by the next owner.
+
+    What they let their instances ask for is not begun by the worker that leaves.
+    """
+    leaving = await world.worker(two, puppet.activity, settings=ALONE)
+    ids = [await world.start(two) for _ in range(2)]
+    calls = [await puppet.called() for _ in ids]
+    async with world.outside.transaction():
+        await world.fetch("lock table history in access exclusive mode")
+        calls[0].returns("first")
+        await world.until("select 1 from pg_locks where relation = 'history'::regclass and not granted")
+        calls[1].returns("first")
+        while leaving.worker.running_activities:  # noqa: ASYNC110 - it is over in a few rounds of the loop
+            await asyncio.sleep(0)
+        stopping = asyncio.create_task(leaving.stop())
+        await asyncio.sleep(0)
+    await stopping
+    assert puppet.count == 2
+
+    await world.worker(two, puppet.activity)
+    for _ in ids:
+        call = await puppet.called()
+        assert call.input == 2
+        call.returns("second")
+
+    assert [(await world.end(instance_id)).output for instance_id in ids] == 2 * [["first", "second"]]
+
+
+async def test_a_message_noted_but_not_taken_in_wakes_the_next_owner(world: World) -> None:
+    """A worker stops with a cancel still in the inbox of a long sleeper: who comes next takes it in at once."""
+    leaving = await world.worker(sleep, settings=ALONE)
+    instance_id = await world.start(sleep, 3_600.0)
+    await world.until("select 1 from instances where turn = 1")
+    await world.fetch("insert into inbox (instance_id, kind, payload) values ($1, 'Cancel', '{}')", instance_id)
+    await leaving.stop()
+
+    await world.worker(sleep, settings=ALONE)
+
+    assert (await world.end(instance_id)).phase == "Cancelled"
+
+
+async def test_the_checker_finds_a_message_that_sleeps(world: World) -> None:
+    """An ownerless instance with news must wake now; one that would sleep over it is called stranded."""
+    leaving = await world.worker(sleep, settings=ALONE)
+    instance_id = await world.start(sleep, 3_600.0)
+    await world.until("select 1 from instances where turn = 1")
+    store = leaving.store
+    await world.fetch("insert into inbox (instance_id, kind, payload) values ($1, 'Cancel', '{}')", instance_id)
+    await world.fetch("update instances set owner_id = null, wake_at = now() + interval '1 hour'")
+
+    assert [row["instance_id"] for row in await store.fetch("stranded")] == [instance_id]
+
+    await world.fetch("update instances set wake_at = now()")
+    assert await store.fetch("stranded") == []
+
+
+async def test_a_claim_whose_answer_is_lost_loses_no_message(world: World) -> None:
+    """The claim noted a cancel, and nobody heard it: the inboxes of all residents are read again."""
+    async with proxy.wire_to(world.dsn) as (wire, dsn):
+        hand = await world.worker(sleep, dsn=dsn, settings=ALONE)
+        instance_id = await world.start(sleep, 3_600.0)
+        await world.until("select 1 from instances where turn = 1")
+
+        wire.lose("answer", "claim")
+        await world.client.cancel_instance(instance_id, "heard")
+        await wire.broken()
+
+        assert (await world.end(instance_id)).phase == "Cancelled"
+        await hand.stop()
+
+
+async def test_a_hand_over_is_no_death(world: World, puppet: Puppet) -> None:
+    """Deaths in a row are counted, and of activities those they died of; a worker that leaves ends the row."""
+    hand = await world.worker(relay, puppet.activity)
+    instance_id = await world.start(relay)
+    await puppet.called()
+    await world.crash(hand)
+    for _ in range(2):
+        hand = await world.worker(relay, puppet.activity)
+        await puppet.called()
+        await hand.stop()
+        [row] = await world.fetch("select recoveries, losses from instances join tasks using (instance_id)")
+        assert (row["recoveries"], row["losses"]) == (0, 1)
+
+    await world.worker(relay, puppet.activity)
+    (await puppet.called()).returns("done")
+
+    assert (await world.end(instance_id)).output == "done"
+
+
+async def test_who_has_just_come_takes_nobody_for_dead(world: World, puppet: Puppet) -> None:
+    """After an outage all leases have ended: the first worker back leaves the others a whole lease to come back."""
+    slow = await world.worker(relay, puppet.activity, settings=ALONE)
+    instance_id = await world.start(relay)
+    call = await puppet.called()
+    await world.fetch("update workers set lease_until = now() - interval '1 s'")
+
+    await world.worker(sleep, settings=ALONE)
+    assert (await world.run(sleep, 0.1)).phase == "Completed"
+    call.returns("still mine")
+
+    assert (await world.end(instance_id)).output == "still mine"
+    assert (puppet.count, slow.worker.lives) == (1, 1)
+
+
+async def test_a_heartbeat_without_an_answer_does_not_cost_the_lease(world: World) -> None:
+    """A heartbeat that hangs is given up after a third of the lease and made again on a new connection."""
+    hand = await world.worker(sleep, settings=dataclasses.replace(SETTINGS, lease_seconds=1.0))
+    await world.until("select 1 from workers")
+    async with world.outside.transaction():
+        await world.fetch("select from workers for update")
+        async with asyncio.timeout(20):
+            while hand.store.availability.outages == 0:  # noqa: ASYNC110 - the worker tells nobody
+                await asyncio.sleep(0.01)
+
+    assert (await world.run(sleep, 0.0)).phase == "Completed"
+    assert hand.worker.lives == 1
+
+
+async def test_between_two_replays_everybody_gets_a_turn(world: World) -> None:
+    """However many instances a worker takes over at once, its event loop goes round after each."""
+    rounds, seen = 0, []
+
+    async def go_round() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    @orchestration("test::orchestration::seen")
+    async def doze(ctx: OrchestrationContext) -> None:
+        seen.append(rounds)
+        await ctx.schedule_timer(3_600)
+
+    first = await world.worker(doze, settings=ALONE)
+    for _ in range(60):
+        await world.start(doze)
+    await world.until("select 1 from instances where turn = 1 having count(*) = 60")
+    await first.stop()
+    await world.fetch("update instances set wake_at = now()")
+    seen.clear()
+    going = asyncio.create_task(go_round())
+
+    await world.worker(doze, settings=ALONE)
+    async with asyncio.timeout(20):
+        while len(seen) < 60:  # noqa: ASYNC110 - orchestrations set no events
+            await asyncio.sleep(0)
+    going.cancel()
+
+    assert len(set(seen)) == 60
