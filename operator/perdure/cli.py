@@ -22,7 +22,7 @@ import typer
 
 from perdure import errors
 from perdure._core import history
-from perdure.client import Client, InstanceFilter, InstanceInfo
+from perdure.client import PHASES, Client, InstanceFilter, InstanceInfo
 from perdure.settings import Settings, masked
 
 __all__ = ["application", "main"]
@@ -167,12 +167,12 @@ def list_(
     phase: Annotated[str | None, typer.Option(help="Only this phase, as in Running.", show_default=False)] = None,
     name: Annotated[str | None, typer.Option(help="Only this orchestration.", show_default=False)] = None,
     prefix: Annotated[str | None, typer.Option(help="Only ids that begin so, as in shop/.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = _PAGE,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = _PAGE,
     output: OutputOption = "table",
     database_url: DatabaseUrl = None,
 ) -> None:
     """List instances by id."""
-    wanted = InstanceFilter(phase, name, prefix)
+    wanted = InstanceFilter(_phase(phase), name, prefix)
     page = _with_client(database_url, lambda client: client.list_instances(wanted, size=limit))
     if output == "json":
         _print_json(page.items)
@@ -239,6 +239,14 @@ def _dsn(database_url: str | None) -> str:
             "logs its address at start (embedded_postgres)."
         )
     return found.get_secret_value()
+
+
+def _phase(text: str | None) -> str | None:
+    """Take a phase in any case; refuse what is none, or the list would be empty without a word."""
+    if text is None or (phase := text.capitalize()) in PHASES:
+        return None if text is None else phase
+    message = f"--phase is {text!r}; there are {', '.join(PHASES)}."
+    raise errors.CommandError(message)
 
 
 def _json_argument(text: str) -> object:

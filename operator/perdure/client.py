@@ -22,7 +22,19 @@ from perdure._store import migrate as migration
 from perdure._store.batching import Batcher
 from perdure._store.store import Record, Store, is_transient, translated
 
-__all__ = ["Client", "Failure", "InstanceFilter", "InstanceHandle", "InstanceInfo", "InstancePage", "LocalWorker"]
+PHASES = lifecycle.PHASES
+"""Every phase an instance can be in."""
+
+__all__ = [
+    "PHASES",
+    "Client",
+    "Failure",
+    "InstanceFilter",
+    "InstanceHandle",
+    "InstanceInfo",
+    "InstancePage",
+    "LocalWorker",
+]
 
 _FINISHED_CHANNEL = "perdure_finished"
 _POLL_SECONDS = 2.0
@@ -206,7 +218,7 @@ class Client:
     async def list_instances(
         self, filter: InstanceFilter | None = None, *, after: str = "", size: int = _PAGE_SIZE
     ) -> InstancePage:
-        """Give one page of instances, in one query."""
+        """Give one page of instances, in one query. Inputs and outputs above 4 KiB are None here: get the instance."""
         wanted = filter or InstanceFilter()
         rows = await self._fetch("instance_list", wanted.phase, wanted.name, wanted.id_prefix, after, size)
         items = [_info(row) for row in rows]

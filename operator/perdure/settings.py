@@ -42,6 +42,19 @@ def _words(value: object) -> object:
     return value
 
 
+_SECRET_OPTION = re.compile(r"((?:^|&)(?:password|sslpassword)=)[^&]*")
+_UNREADABLE = "(an address that cannot be read, not shown since it may hold a password)"
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def _namespaces(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse what can be no namespace: watching it would wait for ever."""
+    if wrong := [name for name in value if not _NAMESPACE.fullmatch(name)]:
+        message = f"{', '.join(map(repr, wrong))}: no name of a namespace (a DNS label, as in team-a)"
+        raise ValueError(message)
+    return value
+
+
 Words = Annotated[tuple[str, ...], pydantic_settings.NoDecode, pydantic.BeforeValidator(_words)]
 Roles = Annotated[tuple[Role, ...], pydantic_settings.NoDecode, pydantic.BeforeValidator(_words), Field(min_length=1)]
 
@@ -63,7 +76,9 @@ class Settings(pydantic_settings.BaseSettings):
     )
     modules: Words = Field(default=("workflows", "activities"), description="packages that offer registry.py")
     roles: Roles = Field(default=("controller", "worker"), description="controller, worker, or both")
-    namespaces: Words = Field(default=(), description="namespaces to watch; empty for all")
+    namespaces: Annotated[Words, pydantic.AfterValidator(_namespaces)] = Field(
+        default=(), description="namespaces to watch; empty for all"
+    )
     http_host: str = Field(default="127.0.0.1", description="address to listen on")
     http_port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0 for any")
     log_format: Literal["pretty", "json"] = Field(default="pretty", description="for people or for programs")
@@ -102,12 +117,17 @@ class Settings(pydantic_settings.BaseSettings):
 
 
 def masked(url: str) -> str:
-    """Show a database address without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
+    """Show a database address without its password; of one that is no address, nothing."""
+    try:
+        parts = urlsplit(url)
+        user, password = parts.username or "", parts.password
+    except ValueError:
+        return _UNREADABLE
+    if "://" not in url:
+        return _UNREADABLE
     _, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    netloc = parts.netloc if password is None else f"{user}:***@{host}"
+    return urlunsplit(parts._replace(netloc=netloc, query=_SECRET_OPTION.sub(r"\1***", parts.query)))
 
 
 def _variable(field: str) -> str:

@@ -205,6 +205,8 @@ def test_a_resource_that_may_run_again_may_change(room: Room) -> None:
     room.create(REQUEST | {"rerunPolicy": "OnChange"})
 
     room.patch({"version": "2.0.0", "input": 7})
+    with pytest.raises(ClusterError, match="rerunPolicy cannot be changed"):
+        room.patch({"rerunPolicy": "Never"})  # or the status would speak of another request than the spec
 
 
 def test_the_columns_tell_the_story_of_a_run(room: Room) -> None:

@@ -20,8 +20,18 @@ import msgspec
 from perdure import errors
 from perdure._core import failure, history
 
-__all__ = ["TERMINAL", "custom_status_of", "decode_failure", "encode_failure", "error_of", "output_of", "phase_after"]
+__all__ = [
+    "PHASES",
+    "TERMINAL",
+    "custom_status_of",
+    "decode_failure",
+    "encode_failure",
+    "error_of",
+    "output_of",
+    "phase_after",
+]
 
+PHASES = ("Pending", "Running", "Suspended", "Completed", "Failed", "Cancelled")
 TERMINAL = frozenset({"Completed", "Failed", "Cancelled"})
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(failure.Failure).decode

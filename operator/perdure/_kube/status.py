@@ -202,7 +202,8 @@ def _milliseconds(moment: datetime) -> str:
 def _current_step(shown: projection.Projection) -> str | None:
     """Name what the run does now, in a few words for a column."""
     if shown.ending is not None:
-        return shown.finished[-1].name if shown.ending == "Failed" and shown.finished else None
+        failed = [step.name for step in shown.finished if step.state == "Failed"]
+        return failed[-1] if shown.ending == "Failed" and failed else None
     if shown.running:
         name, more = next(iter(shown.running.values())).name, len(shown.running) - 1
         return _cut(name, _LINE_BYTES) + (f" (+{more})" if more else "")

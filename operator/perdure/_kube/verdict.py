@@ -120,12 +120,13 @@ def _failed(error: failure.Failure | None) -> Verdict:
 
 
 def _unrunnable(facts: Facts) -> Verdict | None:
-    if facts.unrunnable is None:
-        return None
     phase = "Pending" if facts.instance is None else facts.instance.phase
+    if facts.unrunnable is None or phase == "Suspended":
+        return None
     wanted, known = _names(facts.unrunnable)
-    if not facts.unrunnable.known:
-        message = f"No worker is alive to run {wanted}; the run goes on by itself when one joins."
+    if phase != "Pending" or not facts.unrunnable.known:
+        # A run that some worker had is nobody's mistake: workers come and go, and this is no failure to Helm or Flux.
+        message = f"No live worker has {wanted}; the run goes on by itself when one joins."
         return _verdict("UnderWay", phase, reason="WaitingForWorker", message=message)
     message = (
         f"No live worker offers {wanted}. Known are: {known}. Correct the name or version, or deploy a worker that has "

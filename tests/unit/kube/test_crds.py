@@ -94,7 +94,9 @@ def test_every_request_field_has_its_rule() -> None:
     """Each field that a run is started with is guarded by a rule that names it."""
     rules = schema()["properties"]["spec"]["x-kubernetes-validations"]
 
-    assert [rule["fieldPath"] for rule in rules] == [f".{field}" for field in orchestration.IMMUTABLE_FIELDS]
+    assert [rule["fieldPath"] for rule in rules] == [
+        f".{field}" for field in ("rerunPolicy", *orchestration.IMMUTABLE_FIELDS)
+    ]
     assert all(rule["message"].startswith(rule["fieldPath"][1:]) for rule in rules)
 
 

@@ -285,6 +285,17 @@ def test_an_unknown_orchestration_names_what_is_known() -> None:
     assert "and 12 more" in message
 
 
+def test_a_run_that_has_begun_waits_for_its_worker() -> None:
+    """When the workers of a running run are replaced it is no failure to Helm or Flux."""
+    known = ("a::x@1.0.0",)
+    facts = Facts(1, instance=instance("Running"), unrunnable=Unrunnable("w::o::demo", "2.0.0", known))
+
+    built = build(facts)
+
+    assert condition(built, "Stalled")["status"] == "False"
+    assert condition(built, "Reconciling")["reason"] == "WaitingForWorker"
+
+
 def test_a_failure_names_code_activity_and_attempts() -> None:
     """The condition and `error` lead to the cause."""
     stored = error("no disk", activity="a::activity::deploy-postgres", attempts=5)

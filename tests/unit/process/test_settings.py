@@ -69,6 +69,7 @@ def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PERDURE_ROLES", "boss", "'controller' or 'worker'"),
         ("PERDURE_ROLES", ",", "at least 1 item"),
         ("PERDURE_LOG_FORMAT", "xml", "'pretty' or 'json'"),
+        ("PERDURE_NAMESPACES", "team-a,T1", "no name of a namespace"),
         ("PERDURE_MIGRATE", "maybe", "'on' or 'off'"),
         ("PERDURE_LEASE_SECONDS", "0", "greater than or equal to 0.5"),
         ("PERDURE_DATABASE_URL", "mysql://localhost/x", "postgresql://"),
@@ -124,3 +125,17 @@ def test_what_kubernetes_puts_into_every_pod_is_no_setting(
 ) -> None:
     """A Service named perdure gives variables with our prefix; they are let through, as are those of the tests."""
     load(monkeypatch, {variable: value})
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:s3cret@db/x",
+        "postgresql://db/x?user=me&password=s3cret",
+        "host=db password=s3cret",
+        "postgresql://[bad:s3cret",
+    ],
+)
+def test_no_form_of_an_address_shows_its_password(address: str) -> None:
+    """Whatever stands in the variable, a log line can be shown to anybody."""
+    assert "s3cret" not in masked(address)

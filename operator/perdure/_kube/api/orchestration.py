@@ -48,6 +48,7 @@ StepState = Literal["Running", "Completed", "Failed", "Cancelled"]
 IMMUTABLE_FIELDS = ("orchestration", "version", "input", "inputFrom", "serviceAccountName")
 """What the run was started with: while `rerunPolicy` is `Never` it stays as it was."""
 
+_PRINTABLE_PATTERN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$"
 _NAME_PATTERN = "^[A-Za-z0-9]([A-Za-z0-9._:/-]*[A-Za-z0-9])?$"
 _SEMVER_PATTERN = (
     r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
@@ -112,30 +113,40 @@ class InputSource(base.Model):
 class Cancel(base.Model):
     """A request to end the run."""
 
-    reason: Annotated[str, Field(max_length=_MAX_REASON)] = Field(
+    reason: Annotated[str, Field(max_length=_MAX_REASON, pattern=_PRINTABLE_PATTERN)] = Field(
         default="", description="Why, for whoever reads the history and the status later."
     )
+
+
+def _rules() -> list[pydantic.JsonValue]:
+    """Give the CEL rules of a spec: with `rerunPolicy: Never` the request stays what the run was started with.
+
+    CEL sees no field without a type; `dyn` takes it as it is, and compares it deeply.
+    """
+    rules: list[pydantic.JsonValue] = [
+        {
+            "rule": "self.rerunPolicy == oldSelf.rerunPolicy",
+            "message": "rerunPolicy cannot be changed: create another Orchestration instead.",
+            "fieldPath": ".rerunPolicy",
+        }
+    ]
+    for field in IMMUTABLE_FIELDS:
+        new, old = f"dyn(self).{field}", f"dyn(oldSelf).{field}"
+        rules.append(
+            {
+                "rule": f"self.rerunPolicy != 'Never' || (has({new}) == has({old}) && (!has({new}) || {new} == {old}))",
+                "message": f"{field} cannot be changed, added or removed while rerunPolicy is Never: the run was "
+                "started with it. Create another Orchestration instead.",
+                "fieldPath": f".{field}",
+            }
+        )
+    return rules
 
 
 class OrchestrationSpec(base.Model):
     """What to run, as whom, and what to do when things change."""
 
-    model_config = pydantic.ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {
-                    "rule": f"self.rerunPolicy != 'Never' || (has({new}.{field}) == has({old}.{field}) && "
-                    f"(!has({new}.{field}) || {new}.{field} == {old}.{field}))",
-                    "message": f"{field} cannot be changed, added or removed while rerunPolicy is Never: the run was "
-                    "started with it. Create another Orchestration instead.",
-                    "fieldPath": f".{field}",
-                }
-                # CEL sees no field without a type; `dyn` takes it as it is, and compares it deeply.
-                for new, old in [("dyn(self)", "dyn(oldSelf)")]
-                for field in IMMUTABLE_FIELDS
-            ]
-        }
-    )
+    model_config = pydantic.ConfigDict(json_schema_extra={"x-kubernetes-validations": _rules()})
 
     orchestration: Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARACTERS, pattern=_NAME_PATTERN)] = (
         Field(
