@@ -283,6 +283,34 @@ async def test_a_run_watches_as_itself(operator: client.Api, roles: Cast) -> Non
         await anext(as_run.watch("v1", "Pod", "any"))
 
 
+async def test_many_waiting_runs_leave_the_operator_its_connections(
+    admin: client.Api, operator: client.Api, roles: Cast
+) -> None:
+    """With sixty watches of runs open, all of them are told a change, and reads and writes are answered at once."""
+    await admin.apply(config(sky="blue"), field_manager="one", namespace=roles.namespace)
+    as_run = operator.acting_as(roles.runner)
+    seen: asyncio.Queue[str] = asyncio.Queue()
+
+    async def look() -> None:
+        async with contextlib.aclosing(as_run.watch("v1", "ConfigMap", "colours")) as changes:
+            async for found in changes:
+                data = (found or {})["data"]
+                assert isinstance(data, dict)
+                seen.put_nowait(str(data["sky"]))
+
+    async with asyncio.TaskGroup() as group:
+        watches = [group.create_task(look()) for _ in range(60)]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert {await seen.get() for _ in watches} == {"blue"}
+            await admin.apply(config(sky="grey"), field_manager="one", namespace=roles.namespace)
+            assert {await seen.get() for _ in watches} == {"grey"}
+        async with asyncio.timeout(5):
+            assert await operator.get("v1", "ServiceAccount", "runner", namespace=roles.namespace)
+            assert await as_run.apply(config(sky="red"), field_manager="perdure")
+        for watch in watches:
+            watch.cancel()
+
+
 async def test_whom_the_operator_may_not_impersonate_it_says(operator: client.Api, roles: Cast) -> None:
     """A ServiceAccount that the operator has no right to act as is told apart from one that lacks a right."""
     roles.kubectl("create", "serviceaccount", "stranger")

@@ -27,7 +27,7 @@ _load_incluster_config: Any = kube_config.load_incluster_config
 
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _POOL = 32
-"""Connections of one process: as many requests as it may have under way at once."""
+"""Connections of one pool: as many requests as it may have under way at once."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The API server in the words of Perdure: manifests in, manifests out, for the operator and for runs.
 
-`Api` speaks for the operator itself; `acting_as` gives the same calls as a run's ServiceAccount, through the same
-connections (one `Impersonate-User` header, no groups: the server adds them). Objects are plain dicts; a kind is named
+`Api` speaks for the operator itself; `acting_as` gives the same calls as a run's ServiceAccount, with the same
+credentials (one `Impersonate-User` header, no groups: the server adds them). Objects are plain dicts; a kind is named
 as in a manifest. What is not there is None or False, never an error; every other refusal is a `KubernetesApiError`.
 
 It must not know what is asked of it or why: no resource of ours, no ServiceAccount rule (`identity`), no budget but the

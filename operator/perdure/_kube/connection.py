@@ -1,7 +1,10 @@
-"""One pool of connections to the API server: requests out, decoded answers or errors in.
+"""The connections to the API server: requests out, decoded answers or errors in.
 
 `kubernetes.aio`'s `ApiClient` does authentication and transport; objects stay dicts. Which paths and verbs there are is
 known in `client`, what a refusal means in `answers`.
+
+There are three pools, so that nobody waits for somebody else's connection: the operator's own requests, those of runs,
+and streams, which hold theirs for minutes; how many of the last there are is bounded by how many activities run.
 
 Only a request that may safely arrive twice is repeated after a lost connection or a server error; a busy server (429)
 has not begun, so any request may be sent again. The waits are short: whoever needs more patience has a loop or a retry
@@ -36,6 +39,7 @@ _LONGEST_WAIT_SECONDS = 10.0
 _STREAM_SILENCE_SECONDS = 90.0
 """Bookmarks come every minute: a watch that is silent for longer is dead."""
 _CONNECT_SECONDS = 10.0
+_UNLIMITED = 0
 _UNAUTHORIZED = 401
 _BUSY = 429
 
@@ -63,20 +67,21 @@ class Request:
 
 
 class Connection:
-    """The pool. Belongs to one event loop; `close` ends it."""
+    """The pools. Belongs to one event loop; `close` ends it."""
 
     def __init__(self, access_: access.Access, *, bucket: budget.TokenBucket | None, timeout_seconds: float) -> None:
         """Open nothing yet: the first request does."""
         self._access = access_
-        self._client: Any = kube.ApiClient(access_.configuration)  # without types
-        self._client.user_agent = "perdure"
+        self._own, self._runs, self._streams = (_pool(access_.configuration) for _ in range(3))
+        self._streams.rest_client.maxsize = _UNLIMITED
         self._bucket = bucket
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
         self._renewing = asyncio.Lock()
 
     async def close(self) -> None:
         """Close every connection; requests under way fail."""
-        await self._client.close()
+        for pool in (self._own, self._runs, self._streams):
+            await pool.close()
 
     async def send(self, request: Request) -> JsonValue:
         """Give the decoded answer. Raises `KubernetesApiError` or one below it."""
@@ -101,7 +106,7 @@ class Connection:
         """
         timeout = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=_STREAM_SILENCE_SECONDS)
         try:
-            answer = await self._call(request, timeout)
+            answer = await self._call(self._streams, request, timeout=timeout)
             try:
                 if answer.status >= 300:  # noqa: PLR2004 - the first status that is no success
                     raise self._error_of(request, answer, await answer.read())
@@ -113,11 +118,12 @@ class Connection:
             raise self._unreachable(request, error) from error
 
     async def _send_once(self, request: Request) -> JsonValue:
+        pool = self._runs if request.call.user else self._own
         try:
-            answer = await self._call(request, self._timeout)
+            answer = await self._call(pool, request, timeout=self._timeout)
             body = await answer.read()
             if answer.status == _UNAUTHORIZED and await self._renew():
-                answer = await self._call(request, self._timeout)
+                answer = await self._call(pool, request, timeout=self._timeout)
                 body = await answer.read()
         except _UNANSWERED as error:
             raise self._unreachable(request, error) from error
@@ -129,9 +135,9 @@ class Connection:
             raise self._unreachable(request, error) from error
         return decoded
 
-    async def _call(self, request: Request, timeout: aiohttp.ClientTimeout) -> Any:
+    async def _call(self, pool: Any, request: Request, *, timeout: aiohttp.ClientTimeout) -> Any:
         """Send one request; the answer is `kubernetes.aio`'s, which has no types."""
-        prepared = await self._client.param_serialize(
+        prepared = await pool.param_serialize(
             request.method,
             request.path,
             query_params=list(request.query),
@@ -139,7 +145,7 @@ class Connection:
             body=request.body,
             auth_settings=["BearerToken"],
         )
-        return await self._client.call_api(*prepared, _request_timeout=timeout)
+        return await pool.call_api(*prepared, _request_timeout=timeout)
 
     async def _renew(self) -> bool:
         """Ask for fresh credentials; False when there are none to be had."""
@@ -158,6 +164,13 @@ class Connection:
 
     def _unreachable(self, request: Request, error: BaseException) -> errors.KubernetesUnavailableError:
         return answers.unreachable(request.call, self._access.configuration.host, error=error)
+
+
+def _pool(configuration: kube.Configuration) -> Any:
+    """Give connections of their own, with the credentials that all share; `kubernetes.aio` has no types."""
+    pool = kube.ApiClient(configuration)
+    pool.user_agent = "perdure"
+    return pool
 
 
 def _delays() -> Iterator[float | None]:
