@@ -53,6 +53,11 @@ KINDS = {
 """What kopf asks discovery for, ours and its own."""
 
 
+def text_of(value: object) -> str:
+    """Write JSON, with a value 5,000 levels deep where DEEP stands."""
+    return json.dumps(value).replace('"DEEP"', '{"a":' * 5_000 + "1" + "}" * 5_000)
+
+
 class FakeServer:
     """Serves what `listed` holds, and sends what tests put into `events`; None ends the watch."""
 
@@ -93,13 +98,14 @@ class FakeServer:
 
     def _list(self) -> web.Response:
         items = [*self.listed]
-        return web.json_response({"kind": "List", "metadata": {"resourceVersion": "1"}, "items": items})
+        listed = {"kind": "List", "metadata": {"resourceVersion": "1"}, "items": items}
+        return web.json_response(text=text_of(listed))
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
         await answer.prepare(request)
         while (event := await self.events.get()) is not None:
-            await answer.write(json.dumps(event).encode() + b"\n")
+            await answer.write(text_of(event).encode() + b"\n")
         return answer
 
 
@@ -194,6 +200,24 @@ async def test_an_expired_watch_lists_again(server: FakeServer, witness: Witness
     server.events.put_nowait({"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}})
 
     assert await witness.next() == (None, "first")
+    assert witness.starts == 1
+
+
+async def test_an_object_nested_too_deeply_is_told_like_any_other(server: FakeServer, witness: Witness) -> None:
+    """Neither in a list nor in a watch does it end the watch for the others."""
+    await witness.next()
+    deep, listed = orchestration("deep"), orchestration("listed")
+    for manifest in (deep, listed):
+        manifest["spec"] = {"orchestration": "greet", "input": "DEEP"}
+    server.events.put_nowait({"type": "ADDED", "object": deep})
+    server.events.put_nowait({"type": "ADDED", "object": orchestration("second")})
+    told = {(await witness.next())[1], (await witness.next())[1]}
+
+    server.listed.append(listed)
+    server.events.put_nowait({"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}})
+    again = {(await witness.next())[1], (await witness.next())[1]}
+
+    assert (told, again) == ({"deep", "second"}, {"first", "listed"})
     assert witness.starts == 1
 
 

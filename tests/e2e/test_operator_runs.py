@@ -77,6 +77,26 @@ async def test_input_that_does_not_fit_fails_before_anything_runs(world: World) 
     assert world.notes("unfit") == []
 
 
+async def test_an_input_nested_too_deeply_is_refused_and_disturbs_nobody(world: World) -> None:
+    """The API server takes it, the operator says why it does not, and runs everything else meanwhile and after."""
+    for levels in (1_200, 5_000):
+        deep = {
+            "apiVersion": "perdure.dev/v1alpha1",
+            "kind": "Orchestration",
+            "metadata": {"name": f"deep-{levels}"},
+            "spec": {"orchestration": "test::orchestration::steps", "input": "DEEP"},
+        }
+        text = json.dumps(deep).replace('"DEEP"', '{"a":' * levels + "1" + "}" * levels)
+        path = f"/apis/perdure.dev/v1alpha1/namespaces/{world.scene.namespace}/orchestrations"
+        await world.scene.kubectl("create", "--raw", path, "--filename=-", input=text)
+
+        status = await world.scene.shown(f"deep-{levels}", "InputInvalid")
+        await world.apply(f"beside-{levels}")
+
+        assert "spec.input is nested more than 200 levels deep" in json.dumps(status)
+        assert (await world.scene.completed(f"beside-{levels}"))["output"] == {"done": 3}
+
+
 async def test_a_missing_right_fails_the_activity_by_name(world: World) -> None:
     """The verb and the resource that are missing stand in the status; given the right, the next run completes."""
     await world.apply("before", flow="configure")

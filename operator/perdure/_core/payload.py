@@ -46,7 +46,7 @@ def encode(value: object, what: str, *, limit_bytes: int = limits.PAYLOAD_BYTES)
     """
     try:
         data = _encoder.encode(value)
-    except (TypeError, ValueError, msgspec.MsgspecError, pydantic.ValidationError) as error:
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError, pydantic.ValidationError) as error:
         message = (
             f"The {what} cannot be written as JSON: {error}. Use pydantic models, dataclasses or JSON values "
             "(None, bool, int, float, str, list, dict with text keys)."
@@ -87,7 +87,7 @@ def decoder(annotation: object) -> Callable[[bytes], object]:
 def _decode_plain(data: bytes) -> object:
     try:
         return _plain_decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except (RecursionError, msgspec.DecodeError) as error:
         message = f"Stored JSON cannot be read: {error}."
         raise errors.PayloadError(message) from error
 

@@ -26,7 +26,7 @@ from kubernetes.aio import config as kube_config
 from pydantic import JsonValue
 
 from perdure import errors
-from perdure._kube import access, answers, budget
+from perdure._kube import access, answers, budget, nesting
 
 __all__ = ["JSON_PATCH", "Connection", "Request"]
 
@@ -40,6 +40,7 @@ _STREAM_SILENCE_SECONDS = 90.0
 """Bookmarks come every minute: a watch that is silent for longer is dead."""
 _CONNECT_SECONDS = 10.0
 _UNLIMITED = 0
+_OK = 200
 _UNAUTHORIZED = 401
 _BUSY = 429
 
@@ -111,7 +112,7 @@ class Connection:
                 if answer.status >= 300:  # noqa: PLR2004 - the first status that is no success
                     raise self._error_of(request, answer, await answer.read())
                 async for line in _lines(answer.response.content):
-                    yield msgspec.json.decode(line, type=dict)
+                    yield _decode(request, line, type_=dict)
             finally:
                 answer.response.close()
         except (*_UNANSWERED, msgspec.DecodeError) as error:
@@ -130,7 +131,7 @@ class Connection:
         if answer.status >= 300:  # noqa: PLR2004 - the first status that is no success
             raise self._error_of(request, answer, body)
         try:
-            decoded: JsonValue = msgspec.json.decode(body)
+            decoded: JsonValue = _decode(request, body, type_=object)
         except msgspec.DecodeError as error:
             raise self._unreachable(request, error) from error
         return decoded
@@ -171,6 +172,20 @@ def _pool(configuration: kube.Configuration) -> Any:
     pool = kube.ApiClient(configuration)
     pool.user_agent = "perdure"
     return pool
+
+
+def _decode(request: Request, body: bytes, *, type_: type) -> Any:
+    """Read an answer. The operator must see an object that is nested too deeply, a run must not see a part of one."""
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except RecursionError as error:
+        if not request.call.user:
+            return msgspec.json.decode(nesting.cut(body), type=type_)
+        message = (
+            f"The API server's answer to {request.call} is nested too deeply to be read; {nesting.READABLE_LEVELS} "
+            "levels are safe."
+        )
+        raise errors.KubernetesApiError(request.call, message, status=_OK, reason="TooDeep", retryable=False) from error
 
 
 def _delays() -> Iterator[float | None]:

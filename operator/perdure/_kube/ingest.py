@@ -24,7 +24,7 @@ from pydantic import JsonValue
 
 from perdure import errors
 from perdure._core import payload
-from perdure._kube import identity
+from perdure._kube import identity, nesting
 from perdure._kube.api import refusals
 from perdure._store.resources import News, Resources, Seen
 from perdure._store.store import Availability, is_transient, retrying
@@ -38,12 +38,16 @@ _GATHER_SECONDS = 0.005
 
 
 def seen(manifest: Mapping[str, JsonValue]) -> Seen:
-    """Read a resource as the API server gives it."""
-    metadata, spec = _mapping(manifest["metadata"]), _mapping(manifest.get("spec"))
+    """Read a resource as the API server gives it; what it asks for and cannot have is a refusal, never an error."""
+    metadata, given = _mapping(manifest["metadata"]), _mapping(manifest.get("spec"))
+    too_deep = sorted(field for field, value in given.items() if nesting.is_deeper(value, nesting.LEVELS))
+    spec = {**given, **dict.fromkeys(too_deep)}
     namespace = str(metadata["namespace"])
     cancel = spec.get("cancel")
     account = spec.get("serviceAccountName")
     refusal, request = _request(spec)
+    if too_deep:
+        refusal = _too_deep(too_deep)
     return Seen(
         uid=UUID(str(metadata["uid"])),
         namespace=namespace,
@@ -72,6 +76,15 @@ def _request(spec: Mapping[str, JsonValue]) -> tuple[refusals.Refusal | None, by
         return refusal, payload.encode(spec.get("input"), "input in the spec")
     except errors.PayloadError as error:
         return refusals.Refusal("InputInvalid", f"{error.code}: {error.message}"), b"null"
+
+
+def _too_deep(fields: Sequence[str]) -> refusals.Refusal:
+    named = " and ".join(f"spec.{field}" for field in fields)
+    return refusals.Refusal(
+        "InputInvalid",
+        f"{errors.PayloadError.code}: {named} is nested more than {nesting.LEVELS} levels deep, which is the limit. "
+        "Create the resource again with a flatter value, or store the data elsewhere and pass a reference.",
+    )
 
 
 def _mapping(value: JsonValue) -> Mapping[str, JsonValue]:

@@ -10,15 +10,19 @@ starts it again, with pauses, for ever. Around a restart events are lost; whoeve
 `on_started` is called: when kopf has listed every namespace and asks for what comes after, which its requests tell. A
 sweep that lists later than the watch did misses nothing. The handler remembers (generation, deleting) of each uid, so
 that the echoes of our own status writes end here.
+
+An object that is nested more deeply than Python's reader of JSON goes would end kopf, at each restart again, for all
+tenants: what kopf is given to read is cut before (`nesting`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import aiohttp
@@ -28,6 +32,7 @@ from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio.client import rest
 
 from perdure._core.activity import Manifest
+from perdure._kube import nesting
 from perdure._kube.api import base
 from perdure._kube.api.orchestration import PLURAL, VERSION
 
@@ -214,6 +219,44 @@ class Observer:
             stop.set()  # also without a cleanup: kopf waits in a thread of this loop, which cannot be closed before
 
 
+class _Answer(aiohttp.ClientResponse):
+    """An answer that kopf can read, however deeply an object of it is nested."""
+
+    async def json(self, **_: Any) -> Any:
+        """Give a list, and whatever else comes in one piece."""
+        text = await self.read()
+        try:
+            return json.loads(text)
+        except RecursionError:
+            return json.loads(nesting.cut(text))
+
+    async def start(self, connection: Any) -> _Answer:
+        """Read the headers, and prepare what kopf reads a watch from."""
+        await super().start(connection)
+        self.content = _Content(self.content)  # type: ignore[assignment]  # it stands in for one
+        return self
+
+
+class _Content:
+    """The body of an answer; read in chunks, which is how kopf reads a watch, it comes in whole lines."""
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Give the lines, each with its end; what follows the last end has no end."""
+        rest = b""
+        async for chunk in self._content.iter_chunked(size):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield (nesting.cut(line) if nesting.may_be_unreadable(line) else line) + b"\n"
+        if rest:
+            yield rest
+
+
 async def _session(
     configuration: kubernetes_client.Configuration, watching: Callable[[str], None]
 ) -> kopf.AiohttpSession:
@@ -231,7 +274,9 @@ async def _session(
         return await handler(request)
 
     connector = aiohttp.TCPConnector(ssl=rest.RESTClientObject(configuration).ssl_context, limit=16)
-    session = aiohttp.ClientSession(connector=connector, middlewares=(authorize,), trust_env=False)
+    session = aiohttp.ClientSession(
+        connector=connector, middlewares=(authorize,), trust_env=False, response_class=_Answer
+    )
     return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
 

@@ -137,3 +137,15 @@ def test_stored_json_that_is_none_is_an_error_of_its_own() -> None:
     for annotation in (object, Box):
         with pytest.raises(errors.PayloadError):
             payload.decoder(annotation)(b"{broken")
+
+
+def test_what_is_nested_too_deeply_is_said_not_overflown() -> None:
+    """A value that calls itself a hundred thousand levels deep is a payload error both ways, not a broken process."""
+    value: payload.JsonValue = 1
+    for _ in range(100_000):
+        value = [value]
+
+    with pytest.raises(errors.PayloadError):
+        payload.encode(value, "output")
+    with pytest.raises(errors.PayloadError):
+        payload.decoder(object)(b"[" * 100_000 + b"]" * 100_000)

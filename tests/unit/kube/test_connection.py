@@ -256,3 +256,19 @@ async def test_a_watch_that_is_forbidden_says_so(script: Script, api: client.Api
 
     with pytest.raises(errors.KubernetesForbiddenError, match="may not list configmaps"):
         await anext(api.watch("v1", "ConfigMap", "c", namespace="n"))
+
+
+async def test_an_answer_nested_too_deeply_is_cut_for_the_operator_and_refused_to_a_run(
+    api: client.Api, script: Script
+) -> None:
+    """The operator sees the object among others; a run is told, since a part would be taken for the whole."""
+    deep = json.dumps({**CONFIG, "data": "DEEP"}).replace('"DEEP"', "[" * 100_000 + "]" * 100_000)
+    script.answers += [says(200, deep), says(200, deep)]
+
+    found = await api.get("v1", "ConfigMap", "c", namespace="n")
+    with pytest.raises(errors.KubernetesApiError, match="nested too deeply") as refused:
+        await api.acting_as("system:serviceaccount:n:runner").get("v1", "ConfigMap", "c")
+
+    assert found is not None
+    assert found["metadata"] == CONFIG["metadata"]
+    assert not refused.value.retryable

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from perdure._kube import ingest
+from perdure._kube import ingest, nesting
 from perdure._kube.sweep import compare
 from perdure._store.resources import Known
 
@@ -55,6 +55,27 @@ def test_a_field_of_a_later_release_is_a_refusal() -> None:
 
     assert refusal is not None
     assert json.loads(refusal)["reason"] == "NotSupportedYet"
+
+
+def nested(levels: int) -> JsonValue:
+    """Give a value nested so deep."""
+    value: JsonValue = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+def test_an_input_nested_too_deeply_is_a_refusal() -> None:
+    """However deep, it is taken in and refused, the same each time; what is deep and possible is taken as it is."""
+    deepest = ingest.seen(resource(input=nested(nesting.LEVELS)))
+    deeper, cut = (ingest.seen(resource(input=nested(levels))) for levels in (1_200, nesting.LEVELS + 1))
+
+    assert (deepest.refusal, deepest.input.count(b"{")) == (None, nesting.LEVELS)
+    assert deeper.refusal is not None
+    refusal = json.loads(deeper.refusal)
+    assert refusal["reason"] == "InputInvalid"
+    assert "spec.input is nested more than 200 levels deep" in refusal["message"]
+    assert (deeper, deeper.input) == (cut, b"null")
 
 
 def test_a_deletion_mark_is_seen() -> None:
