@@ -33,7 +33,7 @@ from perdure._kube.api.orchestration import API_VERSION, KIND
 from perdure._kube.api.refusals import Refusal
 from perdure._kube.client import Api
 from perdure._kube.reach import Reach
-from perdure._store.resources import Fact, News, Resources, Wrote
+from perdure._store.resources import Fact, News, Resources, TurnRow, Wrote
 from perdure._store.store import Availability, retrying
 
 __all__ = ["FINAL_PHASES", "Projector", "to_facts"]
@@ -60,6 +60,24 @@ class _Shown:
     instance_id: str
     folded: projection.Projection = dataclasses.field(default_factory=projection.Projection)
     last: tuple[int, int] = (0, -1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one look has read of a resource: the facts, and the turns that are not folded yet."""
+
+    fact: Fact
+    shown: _Shown | None
+    turns: list[TurnRow] = dataclasses.field(default_factory=list)
+
+    def folded(self) -> projection.Projection:
+        """Bring the projection up to the last turn. Raises when the history cannot be read."""
+        if self.shown is None:
+            return projection.Projection()
+        for row in self.turns:
+            projection.fold(self.shown.folded, history.decode_turn(row.at, row.body))
+            self.shown.last = (row.execution, row.turn)
+        return self.shown.folded
 
 
 class Projector:
@@ -167,20 +185,19 @@ class Projector:
         found, offers = await retrying(
             lambda: self._load(uids), doing="reading facts for statuses", availability=self._availability
         )
-        for uid in set(uids) - {fact.uid for fact in found}:
+        for uid in set(uids) - {seen.fact.uid for seen in found}:
             self._cache.pop(uid, None)
             self._schedule.done(uid)
-        for fact in found:
-            self._show(fact, offers)
+        for seen in found:
+            self._show(seen, offers)
         self._wake.set()
 
-    def _show(self, fact: Fact, offers: list[str]) -> None:
+    def _show(self, seen: _Seen, offers: list[str]) -> None:
         """Build one status, and begin to write it when it is new."""
-        shown = self._cache.get(fact.uid)
-        folded = shown.folded if shown else projection.Projection()
+        fact = seen.fact
         try:
             previous = None if fact.status is None else msgspec.json.decode(fact.status)
-            built = status.build(to_facts(fact, folded, offers=offers), previous, now=datetime.now(UTC))
+            built = status.build(to_facts(fact, seen.folded(), offers=offers), previous, now=datetime.now(UTC))
         except Exception:  # noqa: BLE001 - a border: a run that cannot be shown must not keep the others from being shown
             _log.exception("status cannot be built", resource=f"{fact.namespace}/{fact.name}")
             self.failures += 1
@@ -201,32 +218,38 @@ class Projector:
         self._writing.discard(task)
         self._wake.set()
 
-    async def _load(self, uids: list[UUID]) -> tuple[list[Fact], list[str]]:
+    async def _load(self, uids: list[UUID]) -> tuple[list[_Seen], list[str]]:
         found = await self._resources.facts(uids)
-        await self._fold(found)
+        seen = await self._with_turns(found)
         needs_offers = any(fact.is_owned is False and fact.phase not in FINAL_PHASES for fact in found)
         offers = await self._resources.offers() if needs_offers else []
-        return found, sorted({name for offered in offers for name in offered})
+        return seen, sorted({name for offered in offers for name in offered})
 
-    async def _fold(self, found: list[Fact]) -> None:
-        """Bring the cached projections of these runs up to their last turn."""
-        by_instance: dict[str, _Shown] = {}
-        for fact in found:
-            if fact.instance_id is None or not fact.turn:
-                continue
-            shown = self._cache.get(fact.uid)
-            if shown is None or shown.instance_id != fact.instance_id:
-                shown = self._cache[fact.uid] = _Shown(fact.instance_id)
-            self._cache.move_to_end(fact.uid)
-            if shown.last[1] < fact.turn - 1:
-                by_instance[fact.instance_id] = shown
-        if by_instance:
-            for row in await self._resources.turns({key: shown.last for key, shown in by_instance.items()}):
-                shown = by_instance[row.instance_id]
-                projection.fold(shown.folded, history.decode_turn(row.at, row.body))
-                shown.last = (row.execution, row.turn)
+    async def _with_turns(self, found: list[Fact]) -> list[_Seen]:
+        """Read what the cached projections of these runs lack."""
+        seen = [_Seen(fact, self._cached(fact)) for fact in found]
+        lacking = {
+            one.shown.instance_id: one
+            for one in seen
+            if one.shown is not None and one.shown.last[1] < (one.fact.turn or 0) - 1
+        }
+        if lacking:
+            known = {instance_id: one.shown.last for instance_id, one in lacking.items() if one.shown is not None}
+            for row in await self._resources.turns(known):
+                lacking[row.instance_id].turns.append(row)
         while len(self._cache) > max(_CACHED, len(found)):
             self._cache.popitem(last=False)
+        return seen
+
+    def _cached(self, fact: Fact) -> _Shown | None:
+        """Give the projection of a run, an empty one at first; None when there is no history."""
+        if fact.instance_id is None or not fact.turn:
+            return None
+        shown = self._cache.get(fact.uid)
+        if shown is None or shown.instance_id != fact.instance_id:
+            shown = self._cache[fact.uid] = _Shown(fact.instance_id)
+        self._cache.move_to_end(fact.uid)
+        return shown
 
     async def _write(self, fact: Fact, built: status.Status) -> None:
         """Write one status; whatever comes of it, the resource is looked at again when that is needed."""

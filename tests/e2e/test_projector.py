@@ -1,0 +1,137 @@
+"""The projector alone: a real database with runs in it, and an API server whose answers are scripted.
+
+The API server is faked at the HTTP border, since no real one refuses on demand: it knows discovery, and takes patches
+of statuses. Marks are made by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp.test_utils
+import pytest
+from aiohttp import web
+
+from perdure._kube import budget, client
+from perdure._kube.api.orchestration import PLURAL
+from perdure._kube.projector import Projector
+from perdure._kube.reach import Reach
+from perdure._store import connect
+from perdure._store.resources import Resources, Seen
+from perdure._store.store import Availability
+
+pytestmark = pytest.mark.slow
+
+PATIENCE_SECONDS = 30.0
+KINDS = {"resources": [{"name": PLURAL, "kind": "Orchestration", "namespaced": True, "verbs": []}]}
+
+
+class FakeServer:
+    """Takes statuses: `answer` is the HTTP status to give, `written` what it was given, by name."""
+
+    def __init__(self) -> None:
+        self.answer = 200
+        self.resource_version = 100
+        self.written: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer discovery and patches."""
+        if request.method == "GET":
+            return web.json_response(KINDS)
+        name = request.path.split("/")[-2]
+        self.written.put_nowait((name, json.loads(await request.text())[1]["value"]))
+        self.resource_version += 1
+        metadata = {"name": name, "resourceVersion": str(self.resource_version)}
+        refusal = {"kind": "Status", "message": "no such right", "reason": "Forbidden"}
+        return web.json_response({"metadata": metadata} if self.answer == 200 else refusal, status=self.answer)
+
+    async def next(self) -> tuple[str, dict[str, Any]]:
+        """Wait for the next status."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self.written.get()
+
+
+@pytest.fixture
+async def pool(dsn: str) -> AsyncIterator[connect.Pool]:
+    """Give connections to a fresh database."""
+    pool = await connect.create_pool(dsn)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    """Give the API server."""
+    return FakeServer()
+
+
+@pytest.fixture
+def bucket() -> budget.TokenBucket:
+    """Give a budget that is never short."""
+    return budget.TokenBucket(1_000, 1_000)
+
+
+@pytest.fixture
+async def projector(
+    pool: connect.Pool, server: FakeServer, bucket: budget.TokenBucket, tmp_path: Path
+) -> AsyncIterator[Projector]:
+    """Give a projector that runs until the end of the test."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    async with aiohttp.test_utils.TestServer(app) as listening:
+        config = {
+            "current-context": "c",
+            "clusters": [{"name": "k", "cluster": {"server": str(listening.make_url("")).rstrip("/")}}],
+            "users": [{"name": "u", "user": {"token": "secret"}}],
+            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        }
+        (tmp_path / "kubeconfig").write_text(json.dumps(config))
+        api = await client.Api.connect(str(tmp_path / "kubeconfig"))
+        made = Projector(
+            Resources(pool),
+            api,
+            availability=Availability(),
+            reach=Reach(),
+            bucket=bucket,
+            on_missing=lambda _uid, _namespace, _name: None,
+        )
+        running = asyncio.create_task(made.run())
+        yield made
+        assert not running.done(), "the projector has ended"
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await api.close()
+
+
+async def make_run(pool: connect.Pool, name: str, *, turn: int = 0) -> UUID:
+    """Make a resource with a running instance."""
+    uid = uuid4()
+    await Resources(pool).ingest([Seen(uid, "shop", name, 1, b"{}", orchestration="greet")])
+    await pool.execute(
+        "update instances set phase = 'Running', turn = $2, version = '1.0.0', owner_id = $1, wake_at = null"
+        " where resource_uid = $3",
+        uuid4(),
+        turn,
+        uid,
+    )
+    return uid
+
+
+async def test_a_history_that_cannot_be_read_leaves_the_others_shown(
+    pool: connect.Pool, server: FakeServer, projector: Projector
+) -> None:
+    """Looked at together, the others are shown; the projector goes on."""
+    broken, sound = await make_run(pool, "broken", turn=1), await make_run(pool, "sound")
+    await pool.execute("insert into history values ('shop/broken:1', 1, 0, now(), 'no turn at all')")
+
+    for uid in (broken, sound):
+        projector.mark(uid, is_urgent=True)
+    name, _ = await server.next()
+
+    assert name == "sound"
+    assert projector.failures == 1
