@@ -5,6 +5,7 @@ Against a real Postgres, through `Resources` alone. Resources come from ingest, 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
@@ -141,6 +142,20 @@ async def test_the_write_with_the_higher_resource_version_is_remembered(pool: Po
     assert (late, early) == (set(), {uid})
     assert await pool.fetchval("select status_turn from resources") == 2
     assert await stale(pool) == [uid]
+
+
+async def test_a_lower_resource_version_is_remembered_when_nobody_wrote_beside(pool: Pool, uid: UUID) -> None:
+    """After the API server was restored from a backup it counts from lower on; of two writers one still wins."""
+    resources = Resources(pool)
+    await resources.remember([wrote(uid, 1_000)])
+
+    beside = await resources.remember([dataclasses.replace(wrote(uid, 49), seen_resource_version=900)])
+    restored = await resources.remember([dataclasses.replace(wrote(uid, 50), seen_resource_version=1_000)])
+    late = await resources.remember([dataclasses.replace(wrote(uid, 48), seen_resource_version=1_000)])
+
+    assert (beside, restored, late) == ({uid}, set(), {uid})
+    assert await pool.fetchval("select status_resource_version from resources") == 50
+    assert await stale(pool) == []
 
 
 async def test_offers_come_from_live_workers_only(pool: Pool) -> None:

@@ -365,6 +365,7 @@ def _wrote(fact: Fact, built: status.Status, *, resource_version: int) -> Wrote:
         generation=fact.generation,
         resource_version=resource_version,
         is_final=fact.phase in FINAL_PHASES,
+        seen_resource_version=fact.status_resource_version,
     )
 
 

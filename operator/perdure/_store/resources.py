@@ -125,7 +125,10 @@ class TurnRow:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wrote:
-    """A status that the API server took, and what it was made of."""
+    """A status that the API server took, and what it was made of.
+
+    `seen_resource_version` is what the facts said was remembered before.
+    """
 
     uid: UUID
     status: bytes
@@ -134,6 +137,7 @@ class Wrote:
     generation: int
     resource_version: int
     is_final: bool
+    seen_resource_version: int | None = None
 
 
 _LOWEST = UUID(int=0)
