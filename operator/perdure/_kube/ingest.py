@@ -4,7 +4,7 @@ It knows how a resource's JSON becomes a row of the store; it must not know wher
 sweep, the projector's 404) nor how a status looks. Whoever has seen something calls `add`, in the event loop, and
 forgets it.
 
-Theory of operation. The queue holds one sight for each uid, the last: order matters only per uid, and the store's
+Theory of operation. The queue holds one sight for each uid, the newest: order matters only per uid, and the store's
 statement is idempotent and refuses what is older. A batch is what came within five milliseconds, at most two hundred. A
 database that is away is waited for. A sight that the database refuses (which would be our fault) is found by halving
 the batch, logged and dropped alone; the sweep brings it again.
@@ -87,6 +87,11 @@ def _too_deep(fields: Sequence[str]) -> refusals.Refusal:
     )
 
 
+def _age(sight: Seen) -> tuple[bool, int, bool]:
+    """Order the sights of one uid: an answer of the API server may be on its way for long."""
+    return sight.gone, sight.generation, sight.deleting
+
+
 def _mapping(value: JsonValue) -> Mapping[str, JsonValue]:
     return value if isinstance(value, dict) else {}
 
@@ -112,9 +117,9 @@ class Ingest:
         self.last_at: float | None = None
 
     def add(self, sight: Seen) -> None:
-        """Take in this sight soon. What is gone stays gone: a spec that comes late does not replace it."""
+        """Take in this sight soon. An older one that comes late replaces no newer one; what is gone stays gone."""
         waiting = self._queue.get(sight.uid)
-        if waiting is not None and waiting.gone:
+        if waiting is not None and _age(sight) < _age(waiting):
             return
         self._queue[sight.uid] = sight
         self._idle.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
 from uuid import UUID
 
@@ -9,7 +11,9 @@ from pydantic import JsonValue
 
 from perdure._kube import ingest, nesting
 from perdure._kube.sweep import compare
-from perdure._store.resources import Known
+from perdure._store import connect
+from perdure._store.resources import Known, Resources, Seen
+from perdure._store.store import Availability
 
 UID = UUID("00000000-0000-0000-0000-00000000000a")
 OTHER = UUID("00000000-0000-0000-0000-00000000000b")
@@ -85,6 +89,27 @@ def test_a_deletion_mark_is_seen() -> None:
     manifest["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 
     assert ingest.seen(manifest).deleting
+
+
+async def test_a_sight_that_comes_late_replaces_no_newer_one(dsn: str) -> None:
+    """The watch tells generation 2, then a sweep's answer of generation 1 arrives: 2 is taken in; gone is the last."""
+    pool = await connect.create_pool(dsn)
+    resources = Resources(pool)
+    queue = ingest.Ingest(resources, availability=Availability(), on_news=lambda _: None)
+    newer, older = (Seen(UID, "shop", "db", generation, b"{}", orchestration="greet") for generation in (2, 1))
+    deleting = dataclasses.replace(newer, deleting=True)
+    running = asyncio.create_task(queue.run())
+    found = []
+    for sights in ((newer, older), (deleting, newer), (ingest.gone(UID, namespace="shop", name="db"), deleting)):
+        for sight in sights:
+            queue.add(sight)
+        await queue.wait_idle()
+        found.append(await resources.known([]))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await pool.close()
+
+    assert found == [{UID: Known("shop", "db", 2, deleting=False)}, {UID: Known("shop", "db", 2, deleting=True)}, {}]
 
 
 def test_a_sweep_finds_what_is_missing_and_what_has_changed() -> None:
