@@ -1,8 +1,8 @@
 """When which resource's status is to be looked at: the projector's calendar, in memory, pure.
 
 It knows uids and moments; it must not know statuses, Postgres or the API server. Time is an argument. What a person
-waits for (a phase) is due at once, all else at most once in a while per resource; a resource whose write is under way
-is not due before that ended.
+waits for (a phase) is due at once and taken before all else that is due; all else at most once in a while per resource,
+and with a share that no hurry takes from it; a resource whose write is under way is not due before that ended.
 """
 
 from __future__ import annotations
@@ -18,13 +18,23 @@ SOON_SECONDS = 0.1
 AGAIN_SECONDS = 1.5
 """The least time between two looks at one resource whose phase stays."""
 
+_URGENT_IN_A_ROW = 3
+"""After so many urgent ones one of the others is taken, if one is due."""
+
+_URGENT, _OTHER = 0, 1
+"""The lanes."""
+
 
 class Schedule:
-    """The marks of resources, the earliest first; of two marks of one resource the earlier stands."""
+    """The marks of resources, in a lane for the urgent and one for the others, the earliest first in each.
+
+    Of two marks of one resource the earlier moment and the urgent lane stand.
+    """
 
     def __init__(self) -> None:
-        self._due: dict[UUID, float] = {}
-        self._heap: list[tuple[float, int, UUID]] = []
+        self._due: dict[UUID, tuple[float, int]] = {}
+        self._lanes: tuple[list[tuple[float, int, UUID]], ...] = ([], [])
+        self._in_a_row = 0
         self._number = 0
         self._looked_at: dict[UUID, float] = {}
         self._busy: set[UUID] = set()
@@ -37,29 +47,38 @@ class Schedule:
         due = now + (min(delay_seconds, SOON_SECONDS) if is_urgent else delay_seconds)
         if not is_urgent:
             due = max(due, self._looked_at.get(uid, now - AGAIN_SECONDS) + AGAIN_SECONDS)
-        if due < self._due.get(uid, float("inf")):
-            self._due[uid] = due
+        before, lane = self._due.get(uid, (float("inf"), _OTHER))
+        marked = min(due, before), _URGENT if is_urgent else lane
+        if marked != (before, lane):
+            self._due[uid] = marked
             if uid not in self._busy:
-                self._push(uid, due)
+                self._push(uid)
 
     def take(self, now: float, *, at_most: int) -> list[UUID]:
-        """Give what is due, the longest due first, and count it as busy until `done`."""
+        """Give what is due, the urgent and the longest due first, and count it as busy until `done`."""
         taken: list[UUID] = []
-        while self._heap and self._heap[0][0] <= now and len(taken) < at_most:
-            due, _, uid = heapq.heappop(self._heap)
-            if self._due.get(uid) != due:
-                continue  # marked for an earlier moment since, and taken then
+        while len(taken) < at_most and (uid := self._pop(now)) is not None:
             del self._due[uid]
             self._busy.add(uid)
             self._looked_at[uid] = now
             taken.append(uid)
         return taken
 
+    def _pop(self, now: float) -> UUID | None:
+        """Take the next one off its lane, if one is due."""
+        order = (_OTHER, _URGENT) if self._in_a_row >= _URGENT_IN_A_ROW else (_URGENT, _OTHER)
+        for lane in order:
+            first_at = self._first_at(lane)
+            if first_at is not None and first_at <= now:
+                self._in_a_row = self._in_a_row + 1 if lane == _URGENT else 0
+                return heapq.heappop(self._lanes[lane])[2]
+        return None
+
     def done(self, uid: UUID) -> None:
         """The look at this resource has ended, well or not; marks that came meanwhile count again."""
         self._busy.discard(uid)
         if uid in self._due:
-            self._push(uid, self._due[uid])
+            self._push(uid)
 
     def all_done(self) -> None:
         """No look is under way any more."""
@@ -68,14 +87,20 @@ class Schedule:
 
     def next_at(self) -> float | None:
         """Give the moment at which something is due, or None."""
-        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        return min((at for lane in (_URGENT, _OTHER) if (at := self._first_at(lane)) is not None), default=None)
 
     def tidy(self, now: float) -> None:
         """Forget when resources were looked at that may be looked at again anyway."""
         self._looked_at = {uid: at for uid, at in self._looked_at.items() if at > now - AGAIN_SECONDS}
 
-    def _push(self, uid: UUID, due: float) -> None:
+    def _first_at(self, lane: int) -> float | None:
+        """Give the first moment of a lane; what was marked otherwise since, or taken, is thrown away before."""
+        heap = self._lanes[lane]
+        while heap and self._due.get(heap[0][2]) != (heap[0][0], lane):
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def _push(self, uid: UUID) -> None:
+        due, lane = self._due[uid]
         self._number += 1  # keeps uids out of the comparison, and equal moments in order
-        heapq.heappush(self._heap, (due, self._number, uid))
+        heapq.heappush(self._lanes[lane], (due, self._number, uid))

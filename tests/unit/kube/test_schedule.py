@@ -93,3 +93,30 @@ def test_nothing_stays_busy_when_all_looks_have_ended() -> None:
     schedule.all_done()
 
     assert schedule.take(10.0, at_most=10) == [A]
+
+
+def test_an_urgent_mark_goes_before_everything_overdue() -> None:
+    """A phase is shown at once, however many others wait, also of one that waits among them."""
+    schedule = Schedule()
+    others = [UUID(int=number) for number in range(100, 200)]
+    for uid in others:
+        schedule.mark(uid, 0.0)
+    schedule.mark(A, 9.0, is_urgent=True)
+    schedule.mark(others[50], 9.0, is_urgent=True)
+
+    assert set(schedule.take(10.0, at_most=2)) == {A, others[50]}
+    assert schedule.take(10.0, at_most=1) == [others[0]]
+    assert len(schedule) == 98
+
+
+def test_hurry_starves_nobody() -> None:
+    """Of many urgent ones, every fourth place is another's that is due, also when places are given one by one."""
+    schedule = Schedule()
+    schedule.mark(A, 0.0)
+    schedule.mark(B, 0.0)
+    for number in range(100, 200):
+        schedule.mark(UUID(int=number), 0.0, is_urgent=True)
+
+    taken = [uid for _ in range(8) for uid in schedule.take(10.0, at_most=1)]
+
+    assert [place for place, uid in enumerate(taken) if uid in {A, B}] == [3, 7]
