@@ -24,6 +24,7 @@ from perdure._kube.reach import Reach
 from perdure._store import connect
 from perdure._store.resources import Resources, Seen
 from perdure._store.store import Availability
+from tests.e2e.operator_process import until
 
 pytestmark = pytest.mark.slow
 
@@ -135,3 +136,29 @@ async def test_a_history_that_cannot_be_read_leaves_the_others_shown(
 
     assert name == "sound"
     assert projector.failures == 1
+
+
+async def test_a_missing_right_is_said_until_it_is_given(
+    pool: connect.Pool, server: FakeServer, projector: Projector
+) -> None:
+    """Who may not write statuses is not ready, and says which right it lacks; the next write that is taken ends it."""
+    uid = await make_run(pool, "db")
+    before = projector.why_not_writing
+
+    async def is_refused() -> bool:
+        return bool(projector.why_not_writing)
+
+    async def is_taken() -> bool:
+        return not projector.why_not_writing
+
+    server.answer = 403
+    projector.mark(uid, is_urgent=True)
+    await until(is_refused)
+    refused = projector.why_not_writing
+
+    server.answer = 200
+    projector.mark(uid, is_urgent=True)
+    await until(is_taken)
+
+    assert before == ""
+    assert "verbs [patch], resources [orchestrations/status]" in refused

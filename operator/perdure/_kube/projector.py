@@ -48,6 +48,8 @@ _FRESH_SECONDS = 1.0
 """A fresh run is shown by the worker that takes it; only when none did in this time, the controller says why."""
 _REFUSED_SECONDS = 30.0
 """After an answer that only somebody else can change (no right, a CRD of another release)."""
+_REFUSAL_COUNTS_SECONDS = 3 * _REFUSED_SECONDS
+"""So long a missing right is reported without being met again: what it was met with may be gone."""
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _CACHED = 1_000
@@ -109,6 +111,7 @@ class Projector:
         self._written: list[Wrote] = []
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._not_before = 0.0
+        self._forbidden: dict[str, tuple[float, str]] = {}
         self.writes = 0
         self.unchanged = 0
         self.failures = 0
@@ -117,6 +120,13 @@ class Projector:
     def backlog(self) -> int:
         """How many resources wait to be looked at."""
         return len(self._schedule)
+
+    @property
+    def why_not_writing(self) -> str:
+        """What the API server last said where it forbids to write statuses; empty while it forbids nothing."""
+        since = _now() - _REFUSAL_COUNTS_SECONDS
+        self._forbidden = {namespace: said for namespace, said in self._forbidden.items() if said[0] > since}
+        return max(self._forbidden.values(), default=(0.0, ""))[1]
 
     def committed(self, commits: Sequence[Committed]) -> None:
         """Mark what a worker has committed."""
@@ -268,6 +278,7 @@ class Projector:
             self._failed(fact, error)
             return
         self._reach.regained()
+        self._forbidden.pop(fact.namespace, None)
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         if written is None:
             self._on_missing(fact.uid, fact.namespace, fact.name)
@@ -288,6 +299,8 @@ class Projector:
             self._not_before = max(self._not_before, _now() + delay_seconds)
         else:
             _log.error("status refused", resource=f"{fact.namespace}/{fact.name}", error=str(error))
+            if isinstance(error, errors.KubernetesForbiddenError):
+                self._forbidden[fact.namespace] = _now(), str(error)
         self._schedule.done(fact.uid)
         self.mark(fact.uid, delay_seconds=delay_seconds)
 

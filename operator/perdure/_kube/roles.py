@@ -94,7 +94,8 @@ class Roles:
     def report(self, health: Health, registry: metrics.Registry) -> None:
         """Say what readiness and metrics are made of."""
         registry.add(self._readings)
-        worker, controller = self._worker, self._controller
+        worker, controller, projector = self._worker, self._controller, self._projector
+        health.add("status writes", lambda: Need(not projector.why_not_writing, projector.why_not_writing))
         if worker is not None:
             health.add(
                 "worker", lambda: Need(worker.is_ready, "" if worker.is_ready else "the worker has no lease yet")
