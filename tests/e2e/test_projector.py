@@ -162,3 +162,46 @@ async def test_a_missing_right_is_said_until_it_is_given(
 
     assert before == ""
     assert "verbs [patch], resources [orchestrations/status]" in refused
+
+
+class EmptyBucket(budget.TokenBucket):
+    """One token and no more; `asked` is set when somebody asks how long to wait for another."""
+
+    def __init__(self) -> None:
+        super().__init__(0.000_001, 1)
+        self.asked = asyncio.Event()
+
+    def next_in(self) -> float:
+        """Tell, and note that it was asked."""
+        seconds = super().next_in()
+        if seconds > 0:
+            self.asked.set()
+        return seconds
+
+
+@pytest.mark.parametrize("bucket", [EmptyBucket()])
+async def test_what_waits_for_the_budget_is_written_as_it_is_then(
+    pool: connect.Pool, server: FakeServer, projector: Projector, bucket: EmptyBucket
+) -> None:
+    """A status is built when it may be sent, not before: what happened while it waited is in it."""
+    first, second = await make_run(pool, "first"), await make_run(pool, "second")
+
+    async def is_shown() -> bool:
+        return await pool.fetchval("select status is not null from resources where uid = $1", first) is True
+
+    projector.mark(first, is_urgent=True)
+    await server.next()
+    await until(is_shown)
+    bucket.asked.clear()
+    projector.mark(second, delay_seconds=0)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await bucket.asked.wait()
+    await pool.execute(
+        "update instances set phase = 'Completed', finished_at = now(), owner_id = null where resource_uid = $1", second
+    )
+
+    bucket.give_back(1)
+    projector.mark(first)
+    name, status = await server.next()
+
+    assert (name, status["phase"]) == ("second", "Completed")

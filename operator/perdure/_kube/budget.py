@@ -1,7 +1,8 @@
 """How fast this process may write to the API server: a token bucket.
 
 Reservation is arithmetic on a clock that is given; only `take` waits. Whoever asks first is served first, since each
-reservation moves the next one back.
+reservation moves the next one back. Who must not decide before it may write takes what is there (`take_now`), and gives
+back what it did not need.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ import time
 from collections.abc import Callable
 
 __all__ = ["TokenBucket"]
+
+
+_ROUNDING = 1e-6
+"""A token that has come but for an error of addition has come."""
 
 
 class TokenBucket:
@@ -29,12 +34,35 @@ class TokenBucket:
 
     def reserve(self) -> float:
         """Take one token, now or from the future, and give the seconds to wait for it."""
+        now = self._fill()
+        self._tokens -= 1
+        return max(0.0, self._at - now) + max(0.0, -self._tokens / self._rate)
+
+    def take_now(self, at_most: int) -> int:
+        """Take so many tokens, or as many as there are; give how many."""
+        if self._at > self._fill():
+            return 0
+        taken = max(0, min(at_most, int(self._tokens + _ROUNDING)))
+        self._tokens -= taken
+        return taken
+
+    def give_back(self, tokens: int) -> None:
+        """Put back what was taken and not used."""
+        self._tokens = min(self._burst, self._tokens + tokens)
+
+    def next_in(self) -> float:
+        """Give the seconds until there is a token, 0 when there is one."""
+        now = self._fill()
+        lacking = 1 - self._tokens
+        return max(0.0, self._at - now) + (lacking / self._rate if lacking > _ROUNDING else 0.0)
+
+    def _fill(self) -> float:
+        """Put in what has come since, and give the present time."""
         now = self._clock()
         if now > self._at:
             self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
             self._at = now
-        self._tokens -= 1
-        return max(0.0, self._at - now) + max(0.0, -self._tokens / self._rate)
+        return now
 
     def pause(self, seconds: float) -> None:
         """Give out nothing for so long, and then at the usual rate without a burst: the server asked for it."""

@@ -5,7 +5,8 @@ role has a projector: a worker's shows what its worker commits, a controller's w
 
 Theory of operation. Marks come from commits and from ingest (`schedule.py` says when each is due). A look reads the
 facts of up to fifty due resources at once, folds what is new of their histories, builds each status and compares it
-with the one in the store: equal ones are not written. A write is a JSON patch that tests the uid, the one kind that
+with the one in the store: equal ones are not written. Nothing is looked at before it may be written (the bucket), so
+that what is written is what was just read. A write is a JSON patch that tests the uid, the one kind that
 cannot hit a re-created resource of the same name. What the API server took is remembered with its resource version;
 when two processes wrote the same resource, the store knows which write the server holds, the other is looked at again.
 So memory may be lost at any moment: `sweep` finds what the store says is not shown.
@@ -166,9 +167,7 @@ class Projector:
                 free = _WRITES_AT_ONCE - len(self._writing)
                 now = _now()
                 if free > 0 and now >= self._not_before:
-                    due = self._schedule.take(now, at_most=min(_BATCH, free))
-                    if due:
-                        await self._look(due)
+                    await self._look_at_due(now, at_most=min(_BATCH, free))
         finally:
             for task in self._writing:
                 task.cancel()
@@ -182,28 +181,39 @@ class Projector:
         next_at = self._schedule.next_at()
         if len(self._writing) >= _WRITES_AT_ONCE:
             next_at = None
-        timeout = None if next_at is None else max(next_at, self._not_before) - _now()
+        timeout = None if next_at is None else max(max(next_at, self._not_before) - _now(), self._bucket.next_in())
         if timeout is not None and timeout <= 0:
             return
         try:
-            await asyncio.wait_for(self._wake.wait(), timeout)
+            async with asyncio.timeout(timeout):  # not wait_for: that of 3.11 loses a cancel that comes with a wake-up
+                await self._wake.wait()
         except TimeoutError:
             self._schedule.tidy(_now())
 
-    async def _look(self, uids: list[UUID]) -> None:
-        """Build the statuses of these resources, and write those that say something new."""
+    async def _look_at_due(self, now: float, *, at_most: int) -> None:
+        """Look at as many resources as may be written now."""
+        unused = self._bucket.take_now(at_most)
+        try:
+            due = self._schedule.take(now, at_most=unused)
+            if due:
+                unused -= await self._look(due)
+        finally:
+            self._bucket.give_back(unused)
+
+    async def _look(self, uids: list[UUID]) -> int:
+        """Build the statuses of these resources, and write those that say something new; give how many."""
         found, offers = await retrying(
             lambda: self._load(uids), doing="reading facts for statuses", availability=self._availability
         )
         for uid in set(uids) - {seen.fact.uid for seen in found}:
             self._cache.pop(uid, None)
             self._schedule.done(uid)
-        for seen in found:
-            self._show(seen, offers)
+        written = sum(self._show(seen, offers) for seen in found)
         self._wake.set()
+        return written
 
-    def _show(self, seen: _Seen, offers: list[str]) -> None:
-        """Build one status, and begin to write it when it is new."""
+    def _show(self, seen: _Seen, offers: list[str]) -> bool:
+        """Build one status, and begin to write it when it is new; tell whether it is."""
         fact = seen.fact
         try:
             previous = None if fact.status is None else msgspec.json.decode(fact.status)
@@ -213,16 +223,17 @@ class Projector:
             self.failures += 1
             self._cache.pop(fact.uid, None)
             self._schedule.done(fact.uid)
-            return
+            return False
         if fact.phase in FINAL_PHASES:
             self._cache.pop(fact.uid, None)
         if built == previous:
             self.unchanged += 1
             self._written.append(_wrote(fact, built, resource_version=fact.status_resource_version or 0))
-            return
+            return False
         task = asyncio.create_task(self._write(fact, built))
         self._writing.add(task)
         task.add_done_callback(self._write_ended)
+        return True
 
     def _write_ended(self, task: asyncio.Task[None]) -> None:
         self._writing.discard(task)
@@ -268,7 +279,6 @@ class Projector:
             {"op": "add", "path": "/status", "value": built},
         ]
         try:
-            await self._bucket.take()
             written = await self._api.json_patch(
                 API_VERSION, KIND, name=fact.name, namespace=fact.namespace, patch=patch, subresource="status"
             )

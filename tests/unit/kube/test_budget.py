@@ -49,6 +49,26 @@ def test_a_pause_is_kept_by_everybody() -> None:
     assert bucket.reserve() == 0
 
 
+def test_what_is_there_is_taken_and_given_back() -> None:
+    """Only whole tokens that have come; what was not needed is there for the next, up to a burst; a pause holds."""
+    clock = Clock()
+    bucket = budget.TokenBucket(10, 4, clock=clock)
+
+    taken = bucket.take_now(3), bucket.take_now(3), bucket.take_now(3)
+    short_of_one = bucket.next_in()
+    clock.now += 0.1
+    bucket.give_back(1)
+    after = bucket.next_in(), bucket.take_now(9)
+    bucket.give_back(100)
+    full = bucket.take_now(9)
+    bucket.give_back(4)
+    bucket.pause(2)
+
+    assert (taken, round(short_of_one, 3)) == ((3, 1, 0), 0.1)
+    assert (after, full) == ((0, 2), 4)
+    assert (round(bucket.next_in(), 3), bucket.take_now(1)) == (2.1, 0)
+
+
 async def test_a_token_at_hand_is_taken_without_waiting() -> None:
     """Within the burst nobody waits."""
     bucket = budget.TokenBucket(0.001, 1, clock=Clock())
