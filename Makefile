@@ -63,7 +63,8 @@ e2e: setup ## The test cluster, the demo, and the operator against a real API se
 floors: setup ## Unit, store and engine tests in one run: all that needs no cluster.
 	$(PYTEST) $(FLOORS)
 
-test: setup lint types ## Everything that needs no more than this machine.
+test: setup ## Everything that needs no more than this machine.
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint types
 	$(PYTEST) $(FLOORS) $(ABOVE)
 
 bench: setup ## The workloads: make bench ONLY=W1,W6 PEERS=1
