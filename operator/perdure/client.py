@@ -122,6 +122,7 @@ class Client:
         self._worker = worker
         self._owns_store = owns_store
         self._starts: Batcher[_Start, bool] = Batcher(self._write_starts)
+        self._reads: Batcher[str, Record | None] = Batcher(self._read)
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._watch: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
@@ -197,11 +198,11 @@ class Client:
 
     async def get_instance_info(self, instance_id: str) -> InstanceInfo:
         """Give an instance. Raises `InstanceNotFoundError` when there is none."""
-        rows = await self._fetch("instance_get", [instance_id])
-        if not rows:
+        row = await self._reads.submit(instance_id)
+        if row is None:
             message = f"There is no instance {instance_id!r} in this database; `perdure list` shows what there is."
             raise errors.InstanceNotFoundError(message)
-        return _info(rows[0])
+        return _info(row)
 
     async def wait_for_orchestration(self, instance_id: str, timeout: float | None = None) -> InstanceInfo:
         """Wait until an instance is in a terminal phase and give it.
@@ -237,6 +238,11 @@ class Client:
         """Run a statement; a database that is away is `DatabaseUnavailableError`, and the call may be made again."""
         with translated():
             return await self._store.fetch(name, *arguments)
+
+    async def _read(self, instance_ids: list[str]) -> list[Record | None]:
+        """Read many instances in one statement: thousands may be waited for at once."""
+        rows = {row["instance_id"]: row for row in await self._fetch("instance_get", instance_ids)}
+        return [rows.get(instance_id) for instance_id in instance_ids]
 
     async def _write_starts(self, starts: list[_Start]) -> list[bool]:
         """Write many starts in one statement; an id given twice in one batch is created once."""
