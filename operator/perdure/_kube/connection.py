@@ -39,6 +39,7 @@ _LONGEST_WAIT_SECONDS = 10.0
 _STREAM_SILENCE_SECONDS = 90.0
 """Bookmarks come every minute: a watch that is silent for longer is dead."""
 _CONNECT_SECONDS = 10.0
+_GOODBYE_SECONDS = 1.0
 _UNLIMITED = 0
 _OK = 200
 _UNAUTHORIZED = 401
@@ -78,11 +79,15 @@ class Connection:
         self._bucket = bucket
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
         self._renewing = asyncio.Lock()
+        self._closing: set[asyncio.Future[None]] = set()
 
     async def close(self) -> None:
         """Close every connection; requests under way fail."""
         for pool in (self._own, self._runs, self._streams):
             await pool.close()
+        if self._closing:
+            # Streams that were broken off are no longer in their pool, and TLS takes a moment to say goodbye.
+            await asyncio.wait(self._closing, timeout=_GOODBYE_SECONDS)
 
     async def send(self, request: Request) -> JsonValue:
         """Give the decoded answer. Raises `KubernetesApiError` or one below it."""
@@ -114,9 +119,23 @@ class Connection:
                 async for line in _lines(answer.response.content):
                     yield _decode(request, line, type_=dict)
             finally:
-                answer.response.close()
+                self._break_off(answer.response)
         except (*_UNANSWERED, msgspec.DecodeError) as error:
             raise self._unreachable(request, error) from error
+
+    def _break_off(self, response: aiohttp.ClientResponse) -> None:
+        """Close a stream in the middle, and remember its connection until it is gone."""
+        protocol = response.connection.protocol if response.connection is not None else None
+        gone = protocol.closed if protocol is not None else None
+        response.close()
+        if gone is not None:
+            self._closing.add(gone)
+            gone.add_done_callback(self._forget)
+
+    def _forget(self, gone: asyncio.Future[None]) -> None:
+        self._closing.discard(gone)
+        if not gone.cancelled():
+            gone.exception()  # how it ended is nobody's business any more
 
     async def _send_once(self, request: Request) -> JsonValue:
         pool = self._runs if request.call.user else self._own
