@@ -63,9 +63,12 @@ e2e: setup ## The test cluster, the demo, and the operator against a real API se
 floors: setup ## Unit, store and engine tests in one run: all that needs no cluster.
 	$(PYTEST) $(FLOORS)
 
+# The code is read while the tests wait for servers; what was found comes last, where it is seen.
 test: setup ## Everything that needs no more than this machine.
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint types
-	$(PYTEST) $(FLOORS) $(ABOVE)
+	@$(MAKE) --no-print-directory lint types >$(VENV)/reading.log 2>&1 & reading=$$!; \
+	$(PYTEST) $(FLOORS) $(ABOVE); tests=$$?; \
+	wait $$reading; reading=$$?; cat $(VENV)/reading.log; \
+	[ $$tests -eq 0 ] && [ $$reading -eq 0 ]
 
 bench: setup ## The workloads: make bench ONLY=W1,W6 PEERS=1
 	@ONLY="$(ONLY)" PEERS="$(PEERS)" $(BIN)/python -m tests.bench
