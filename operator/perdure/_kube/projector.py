@@ -26,7 +26,7 @@ import structlog
 from pydantic import JsonValue
 
 from perdure import errors
-from perdure._core import history, projection
+from perdure._core import history, lifecycle, projection
 from perdure._core.activity import Manifest
 from perdure._engine.worker import Committed
 from perdure._kube import budget, facts, schedule, status
@@ -37,11 +37,9 @@ from perdure._kube.reach import Reach
 from perdure._store.resources import Fact, News, Resources, TurnRow, Wrote
 from perdure._store.store import Availability, retrying
 
-__all__ = ["FINAL_PHASES", "Projector", "to_facts"]
+__all__ = ["Projector", "to_facts"]
 
 _log = structlog.get_logger(__name__)
-
-FINAL_PHASES = frozenset({"Completed", "Failed", "Cancelled"})
 
 _BATCH = 50
 _WRITES_AT_ONCE = 32
@@ -224,7 +222,7 @@ class Projector:
             self._cache.pop(fact.uid, None)
             self._schedule.done(fact.uid)
             return False
-        if fact.phase in FINAL_PHASES:
+        if fact.phase in lifecycle.TERMINAL:
             self._cache.pop(fact.uid, None)
         if built == previous:
             self.unchanged += 1
@@ -242,7 +240,7 @@ class Projector:
     async def _load(self, uids: list[UUID]) -> tuple[list[_Seen], list[str]]:
         found = await self._resources.facts(uids)
         seen = await self._with_turns(found)
-        needs_offers = any(fact.is_owned is False and fact.phase not in FINAL_PHASES for fact in found)
+        needs_offers = any(fact.is_owned is False and fact.phase not in lifecycle.TERMINAL for fact in found)
         offers = await self._resources.offers() if needs_offers else []
         return seen, sorted({name for offered in offers for name in offered})
 
@@ -371,7 +369,7 @@ def _instance(fact: Fact) -> facts.Instance | None:
 
 def _unrunnable(fact: Fact, offers: Sequence[str]) -> facts.Unrunnable | None:
     """Say that nobody can run this, if so: nobody owns it, and no live worker offers it."""
-    if fact.is_owned is not False or fact.phase in FINAL_PHASES or fact.orchestration is None:
+    if fact.is_owned is not False or fact.phase in lifecycle.TERMINAL or fact.orchestration is None:
         return None
     wanted = f"{fact.orchestration}@{fact.version or ''}"
     if any(offer == wanted or (not fact.version and offer.startswith(wanted)) for offer in offers):
@@ -387,7 +385,7 @@ def _wrote(fact: Fact, built: status.Status, *, resource_version: int) -> Wrote:
         phase=fact.phase,
         generation=fact.generation,
         resource_version=resource_version,
-        is_final=fact.phase in FINAL_PHASES,
+        is_final=fact.phase in lifecycle.TERMINAL,
         seen_resource_version=fact.status_resource_version,
     )
 
