@@ -19,10 +19,15 @@ CREATE TABLE inbox (
     payload bytea NOT NULL,
     dedupe_key text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT inbox_kind_is_known CHECK ((kind = 'Cancel'::text))
+    execution integer,
+    CONSTRAINT inbox_kind_is_known CHECK ((kind = ANY (ARRAY['Cancel'::text, 'Terminate'::text, 'Signal'::text, 'Event'::text])))
 );
 
 COMMENT ON TABLE inbox IS 'Messages on their way to an instance; deleted by the turn that takes them in.';
+
+COMMENT ON COLUMN inbox.payload IS 'JSON. Cancel, Terminate: {"reason": ...}. Signal, Event: an event as history has it, with its type.';
+
+COMMENT ON COLUMN inbox.execution IS 'The execution a message is for; another one drops it. Null: whichever runs.';
 
 ALTER TABLE inbox ALTER COLUMN message_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME inbox_message_id_seq
@@ -53,9 +58,19 @@ CREATE TABLE instances (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
+    parent_id text,
+    parent_execution integer,
+    parent_seq integer,
+    is_suspended boolean DEFAULT false NOT NULL,
+    on_nondeterminism text DEFAULT 'Hold'::text NOT NULL,
+    buffered_signals integer DEFAULT 0 NOT NULL,
+    carried bytea,
     CONSTRAINT instances_count_from_one CHECK (((execution >= 1) AND (turn >= 0))),
+    CONSTRAINT instances_finished_are_not_suspended CHECK (((finished_at IS NULL) OR (NOT is_suspended))),
     CONSTRAINT instances_finished_at_is_terminal CHECK (((finished_at IS NOT NULL) = (phase = ANY (ARRAY['Completed'::text, 'Failed'::text, 'Cancelled'::text])))),
     CONSTRAINT instances_finished_have_no_owner CHECK (((finished_at IS NULL) OR ((owner_id IS NULL) AND (wake_at IS NULL)))),
+    CONSTRAINT instances_on_nondeterminism_is_known CHECK ((on_nondeterminism = ANY (ARRAY['Hold'::text, 'Fail'::text]))),
+    CONSTRAINT instances_parent_is_whole CHECK ((num_nulls(parent_id, parent_execution, parent_seq) = ANY (ARRAY[0, 3]))),
     CONSTRAINT instances_phase_is_known CHECK ((phase = ANY (ARRAY['Pending'::text, 'Running'::text, 'Suspended'::text, 'Completed'::text, 'Failed'::text, 'Cancelled'::text])))
 )
 WITH (fillfactor='60');
@@ -72,12 +87,35 @@ COMMENT ON COLUMN instances.recoveries IS 'Times its owner died without a turn s
 
 COMMENT ON COLUMN instances.run_as IS 'The Kubernetes user its activities act as, or empty.';
 
+COMMENT ON COLUMN instances.parent_id IS 'Who waits for its end, with execution and seq of the asking. Null for roots and for detached ones.';
+
+COMMENT ON COLUMN instances.is_suspended IS 'Somebody asked for a pause: it takes no turn until it is resumed.';
+
+COMMENT ON COLUMN instances.on_nondeterminism IS 'What becomes of code that does not fit the history: Hold it, or Fail it.';
+
+COMMENT ON COLUMN instances.buffered_signals IS 'Signals that came in and that its code has not waited for yet.';
+
+COMMENT ON COLUMN instances.carried IS 'JSON: the signals that the last execution left over; they come first in the first turn of this one.';
+
 CREATE TABLE perdure_migrations (
     number integer NOT NULL,
     name text NOT NULL,
     checksum text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
+
+CREATE TABLE queues (
+    queue text NOT NULL,
+    max_running integer,
+    per_second double precision,
+    tokens double precision DEFAULT 0 NOT NULL,
+    refilled_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT queues_limits_are_positive CHECK (((max_running > 0) AND (per_second > (0)::double precision)))
+);
+
+COMMENT ON TABLE queues IS 'Limits of queues, over all workers. A queue without a row has none.';
+
+COMMENT ON COLUMN queues.tokens IS 'Starts left of the rate at refilled_at; at most those of one second, at least one.';
 
 CREATE TABLE resource_runs (
     namespace text NOT NULL,
@@ -139,24 +177,50 @@ CREATE TABLE tasks (
     losses integer DEFAULT 0 NOT NULL,
     visible_at timestamp with time zone DEFAULT now() NOT NULL,
     last_error bytea,
-    CONSTRAINT tasks_count_from_zero CHECK (((failed_attempts >= 0) AND (losses >= 0)))
+    queue text,
+    priority integer DEFAULT 0 NOT NULL,
+    command bytea,
+    orchestration text DEFAULT ''::text NOT NULL,
+    run_as text DEFAULT ''::text NOT NULL,
+    asked_at timestamp with time zone,
+    worker_id uuid,
+    claims integer DEFAULT 0 NOT NULL,
+    detail bytea,
+    on_trial boolean DEFAULT false NOT NULL,
+    CONSTRAINT tasks_count_from_zero CHECK (((failed_attempts >= 0) AND (losses >= 0))),
+    CONSTRAINT tasks_queued_are_whole CHECK (((queue IS NULL) OR ((command IS NOT NULL) AND (asked_at IS NOT NULL))))
 );
 
 COMMENT ON TABLE tasks IS 'What of an activity must outlive its owner: attempts after the first, and everything found pending at a recovery (I10).';
 
 COMMENT ON COLUMN tasks.losses IS 'Times a worker died while it ran.';
 
+COMMENT ON COLUMN tasks.queue IS 'Whoever serves this queue runs it. Null: it runs on the owner of its instance.';
+
+COMMENT ON COLUMN tasks.command IS 'JSON: what was asked for, as history has it. Only for a queued one.';
+
+COMMENT ON COLUMN tasks.worker_id IS 'Who runs it now, or has it on trial; null while it waits.';
+
+COMMENT ON COLUMN tasks.claims IS 'Times it was taken; with worker_id the fence of its result.';
+
+COMMENT ON COLUMN tasks.detail IS 'JSON: what the last heartbeat said; the next attempt is given it.';
+
+COMMENT ON COLUMN tasks.on_trial IS 'It was running when a worker died, and is being watched: another death is its own.';
+
 CREATE TABLE workers (
     worker_id uuid NOT NULL,
     lease_until timestamp with time zone NOT NULL,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     description text NOT NULL,
-    orchestrations text[] NOT NULL
+    orchestrations text[] NOT NULL,
+    queues text[] DEFAULT '{}'::text[] NOT NULL
 );
 
 COMMENT ON TABLE workers IS 'One row per live worker process; its heartbeat renews lease_until. A row past its lease is dead.';
 
 COMMENT ON COLUMN workers.orchestrations IS 'What the worker can run, as name@version.';
+
+COMMENT ON COLUMN workers.queues IS 'The queues whose activities it runs.';
 
 ALTER TABLE ONLY history
     ADD CONSTRAINT history_pkey PRIMARY KEY (instance_id, execution, turn);
@@ -169,6 +233,9 @@ ALTER TABLE ONLY instances
 
 ALTER TABLE ONLY perdure_migrations
     ADD CONSTRAINT perdure_migrations_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY queues
+    ADD CONSTRAINT queues_pkey PRIMARY KEY (queue);
 
 ALTER TABLE ONLY resource_runs
     ADD CONSTRAINT resource_runs_pkey PRIMARY KEY (namespace, name);
@@ -186,9 +253,11 @@ CREATE INDEX inbox_by_instance ON inbox USING btree (instance_id, message_id);
 
 CREATE UNIQUE INDEX inbox_once ON inbox USING btree (instance_id, dedupe_key) WHERE (dedupe_key IS NOT NULL);
 
+CREATE INDEX instances_by_parent ON instances USING btree (parent_id) WHERE (parent_id IS NOT NULL);
+
 CREATE INDEX instances_by_resource ON instances USING btree (resource_uid) WHERE (resource_uid IS NOT NULL);
 
-CREATE INDEX instances_claimable ON instances USING btree (wake_at) WHERE ((owner_id IS NULL) AND (wake_at IS NOT NULL));
+CREATE INDEX instances_claimable ON instances USING btree (name, version, wake_at) WHERE ((owner_id IS NULL) AND (wake_at IS NOT NULL) AND (NOT is_suspended));
 
 CREATE INDEX instances_owned ON instances USING btree (owner_id) WHERE (owner_id IS NOT NULL);
 
@@ -199,3 +268,7 @@ CREATE UNIQUE INDEX resources_by_instance ON resources USING btree (instance_id)
 CREATE INDEX resources_gone ON resources USING btree (gone_at) WHERE (gone_at IS NOT NULL);
 
 CREATE INDEX resources_unsettled ON resources USING btree (uid) WHERE ((NOT settled) AND (gone_at IS NULL));
+
+CREATE INDEX tasks_claimable ON tasks USING btree (queue, priority DESC, visible_at) WHERE ((queue IS NOT NULL) AND (worker_id IS NULL));
+
+CREATE INDEX tasks_taken ON tasks USING btree (worker_id) WHERE (worker_id IS NOT NULL);

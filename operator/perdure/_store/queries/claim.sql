@@ -10,6 +10,7 @@ due as materialized (
     select i.instance_id
     from instances i
     where i.owner_id is null
+        and not i.is_suspended
         and i.wake_at <= now()
         and (i.name, i.version) in (select o.name, o.version from unnest($2::text[], $3::text[]) as o (name, version))
         and exists (select from me)
