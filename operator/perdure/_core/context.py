@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Never, TypeVar, cast, overload
 import msgspec
 
 from perdure import errors
-from perdure._core import futures, history, limits, payload, retry, text
+from perdure._core import futures, history, limits, payload, queues, retry, text
 from perdure._core.definition import ActivityDefinition
 
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ class OrchestrationContext:
         *,
         retry: retry.RetryPolicy | None = None,
         total_timeout: retry.Duration | None = None,
+        heartbeat_timeout: retry.Duration | None = None,
+        queue: str | None = None,
+        priority: int = 0,
     ) -> futures.DurableFuture[O]: ...
     @overload
     def schedule_activity(
@@ -80,6 +83,9 @@ class OrchestrationContext:
         *,
         retry: retry.RetryPolicy | None = None,
         total_timeout: retry.Duration | None = None,
+        heartbeat_timeout: retry.Duration | None = None,
+        queue: str | None = None,
+        priority: int = 0,
         returns: type[O],
     ) -> futures.DurableFuture[O]: ...
     @overload
@@ -90,21 +96,30 @@ class OrchestrationContext:
         *,
         retry: retry.RetryPolicy | None = None,
         total_timeout: retry.Duration | None = None,
+        heartbeat_timeout: retry.Duration | None = None,
+        queue: str | None = None,
+        priority: int = 0,
     ) -> futures.DurableFuture[payload.JsonValue]: ...
 
-    def schedule_activity(
+    def schedule_activity(  # noqa: PLR0913 - the options of the public API, named by the caller
         self,
         activity: ActivityDefinition[Never, object] | str,
         input: object = None,
         *,
         retry: retry.RetryPolicy | None = None,
         total_timeout: retry.Duration | None = None,
+        heartbeat_timeout: retry.Duration | None = None,
+        queue: str | None = None,
+        priority: int = 0,
         returns: object = object,
     ) -> futures.DurableFuture[object]:
         """Run an activity; awaiting gives its result, typed by its annotation (or by `returns`).
 
         Without a retry policy there is one attempt. `total_timeout` (seconds or timedelta) bounds all attempts and the
-        waits between them. Awaiting raises `ActivityError` (or `ActivityTimeoutError`) when it failed for good.
+        waits between them; an attempt that does not call `ctx.heartbeat()` for `heartbeat_timeout` has failed, and is
+        retried like any failure. With a `queue` it runs on a worker that serves it, else on the owner of the instance;
+        of those that wait for a slot the higher `priority` goes first. Awaiting raises `ActivityError` (or
+        `ActivityTimeoutError`) when it failed for good.
         """
         execution = self._open()
         name, output_type = activity if isinstance(activity, str) else activity.name, returns
@@ -116,6 +131,9 @@ class OrchestrationContext:
             input=msgspec.Raw(payload.encode(input, f"input of activity {name}")),
             retry=retry.recorded() if retry else _ONE_ATTEMPT,
             total_timeout=None if total_timeout is None else _seconds(total_timeout, f"total_timeout of {name}"),
+            queue="" if queue is None else queues.check_name(queue),
+            priority=queues.check_priority(priority),
+            heartbeat_timeout=None if heartbeat_timeout is None else _heartbeat_timeout(heartbeat_timeout, name),
         )
         return execution.ask(command, payload.decoder(output_type))
 
@@ -205,3 +223,12 @@ class OrchestrationContext:
 
 _ONE_ATTEMPT = retry.Retry()
 _seconds = retry.seconds
+
+
+def _heartbeat_timeout(duration: retry.Duration, name: str) -> float:
+    """Give the time between two heartbeats; zero could never be kept."""
+    seconds = _seconds(duration, f"heartbeat_timeout of {name}")
+    if seconds == 0:
+        message = f"heartbeat_timeout of {name} is 0; expected more than that, or None for none."
+        raise errors.DefinitionError(message)
+    return seconds

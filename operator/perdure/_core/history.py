@@ -97,13 +97,20 @@ Event = OrchestrationStarted | ActivityCompleted | ActivityFailed | TimerFired |
 
 
 class ScheduleActivity(_Record, frozen=True):
-    """Run an activity. Timeouts are seconds; `retry.timeout` bounds one attempt, `total_timeout` all of them."""
+    """Run an activity. Timeouts are seconds; `retry.timeout` bounds one attempt, `total_timeout` all of them.
+
+    An attempt that does not beat for `heartbeat_timeout` has failed. With a `queue` it runs on whoever serves that
+    queue, else on the owner of the instance. Of those that wait for a slot the higher `priority` goes first.
+    """
 
     seq: int
     name: str
     input: msgspec.Raw
     retry: retry.Retry = retry.Retry()
     total_timeout: float | None = None
+    queue: str = ""
+    priority: int = 0
+    heartbeat_timeout: float | None = None
 
 
 class CancelActivity(_Record, frozen=True):

@@ -18,6 +18,7 @@ __all__ = [
     "INSTANCE_ID_CHARACTERS",
     "NAME_CHARACTERS",
     "PAYLOAD_BYTES",
+    "PRIORITY",
     "PROGRESS_MESSAGE_CHARACTERS",
     "RECOVERIES",
     "STATUS_BYTES",
@@ -44,6 +45,9 @@ INSTANCE_ID_CHARACTERS: Final = 512
 
 NAME_CHARACTERS: Final = 200
 """Names of orchestrations and activities; they stand in every index entry and log line."""
+
+PRIORITY: Final = 1_000
+"""The highest priority of an activity, and below zero the lowest: room for every scheme that people can remember."""
 
 PROGRESS_MESSAGE_CHARACTERS: Final = 200
 """One line in a terminal."""
