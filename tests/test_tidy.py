@@ -26,10 +26,15 @@ ADR_LINES = 40
 PROSE_CHARACTERS = {"operator": 60, "activities": 60, "workflows": 60, "tests": 30}
 """Shorter than this a module's docstring cannot say what the module is; what a test module proves, its tests say."""
 
-API = ("operator/perdure/client.py", "operator/perdure/_core/activity.py", "operator/perdure/_core/context.py")
+API = (
+    "operator/perdure/client.py",
+    "operator/perdure/_core/activity.py",
+    "operator/perdure/_core/context.py",
+    "operator/perdure/_core/relations.py",
+)
 """Where the signatures stand that people call: what reads best in their code decides."""
 
-WIDE_BY_DESIGN = {"schedule_activity"}
+WIDE_BY_DESIGN = {"schedule_activity", "schedule_sub_orchestration"}
 """Functions whose parameters are the options of the public API; all after the second are keyword-only."""
 
 CONTRADICTIONS = re.compile(r"\b(?:TO[D]O|FIX[M]E|X[X]X|HA[C]K)\b")

@@ -16,6 +16,7 @@ from perdure._core.retry import Exponential, Fixed, Linear, RetryPolicy
 from perdure.errors import (
     ActivityError,
     ActivityTimeoutError,
+    ChildOrchestrationError,
     NonRetryableError,
     OrchestrationCancelled,
     PerdureError,
@@ -28,6 +29,7 @@ __all__ = [
     "ActivityInfo",
     "ActivityRegistry",
     "ActivityTimeoutError",
+    "ChildOrchestrationError",
     "DurableFuture",
     "Exponential",
     "Fixed",

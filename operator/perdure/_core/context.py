@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import uuid
 from collections.abc import Awaitable, Coroutine
+from random import Random  # noqa: TID251 - streams with a seed of the instance, never chance itself
 from typing import TYPE_CHECKING, Never, TypeVar, cast, overload
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from perdure import errors
 from perdure._core import futures, history, limits, payload, queues, retry, text
 from perdure._core.definition import ActivityDefinition
+from perdure._core.relations import Relations
 
 if TYPE_CHECKING:
     from perdure._core.replay import Execution
@@ -28,15 +30,16 @@ T = TypeVar("T")
 _GUIDS = uuid.UUID("6f1f0e6a-2b44-5c1e-9d5a-6d0f5b1f7a10")
 
 
-class OrchestrationContext:
+class OrchestrationContext(Relations):
     """Given to every orchestration as its first argument."""
 
-    __slots__ = ("_execution", "_guids")
+    __slots__ = ("_execution", "_guids", "_streams")
 
     def __init__(self, execution: Execution) -> None:
         """Speak for one execution."""
         self._execution = execution
         self._guids = 0
+        self._streams: dict[str, Random] = {}
 
     @property
     def instance_id(self) -> str:
@@ -140,8 +143,7 @@ class OrchestrationContext:
     def schedule_timer(self, delay: retry.Duration) -> futures.DurableFuture[None]:
         """Wait durably for `delay` (seconds or timedelta), by the database's clock; never early."""
         execution = self._open()
-        fire_at = execution.now + datetime.timedelta(seconds=_seconds(delay, "delay of a timer"))
-        command = history.CreateTimer(seq=execution.next_seq(), fire_at=fire_at)
+        command = execution.timer(_seconds(delay, "delay of a timer"))
         return cast("futures.DurableFuture[None]", execution.ask(command, None))
 
     def spawn(self, coroutine: Coroutine[object, object, T]) -> futures.Task[T]:
@@ -190,6 +192,18 @@ class OrchestrationContext:
         identity = self._open().identity
         return uuid.uuid5(_GUIDS, f"{identity.instance_id}\n{identity.execution}\n{self._guids}")
 
+    def random(self, name: str) -> Random:
+        """Give a stream of chance that is the same on every replay; each name is a stream of its own.
+
+        The same object for the same name, so that it goes on where it stopped. `random()` is the same on every Python;
+        of `shuffle` and the like Python itself promises less.
+        """
+        identity = self._open().identity
+        if name not in self._streams:
+            seed = f"{identity.instance_id}\n{identity.execution}\n{name}"
+            self._streams[name] = Random(seed)  # noqa: S311 - it must be repeatable; secrets are made in activities
+        return self._streams[name]
+
     def set_custom_status(self, value: object) -> None:
         """Show a value (JSON, a model) to people; it stands in the status of the instance and its resource."""
         data = payload.encode(value, "custom status", limit_bytes=limits.CUSTOM_STATUS_BYTES)
@@ -202,6 +216,11 @@ class OrchestrationContext:
             raise errors.DefinitionError(sentence)
         shown = text.bounded(str(message), limits.PROGRESS_MESSAGE_CHARACTERS)
         self._open().say(history.SetProgress(done, total, shown))
+
+    def set_ready(self, ready: bool, message: str = "") -> None:  # noqa: FBT001 - the words of the resource
+        """Show whether what this instance looks after is ready: for those that run for ever (`readyWhen: Custom`)."""
+        shown = text.bounded(str(message), limits.PROGRESS_MESSAGE_CHARACTERS)
+        self._open().say(history.SetReady(ready, shown))
 
     def trace_info(self, message: str) -> None:
         """Log a line, once over the whole life of the instance."""

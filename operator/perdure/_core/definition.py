@@ -248,14 +248,15 @@ def _check_kind(definition: object, kind: type[object], word: str) -> None:
         raise errors.DefinitionError(message)
 
 
-def check_name(name: str) -> None:
-    """Raise `DefinitionError` when this is no name for an orchestration or activity."""
+def check_name(name: str) -> str:
+    """Give the name back. Raises `DefinitionError` when it can be none of an orchestration or activity."""
     if len(name) > limits.NAME_CHARACTERS or not _NAME.fullmatch(name):
         message = (
             f"{name!r} is no name for an orchestration or activity: expected 1 to {limits.NAME_CHARACTERS} letters, "
             "digits and . _ : / - that begin and end with a letter or digit, as in `workflows::orchestration::my-flow`."
         )
         raise errors.DefinitionError(message)
+    return name
 
 
 def parse_version(name: str, version: str) -> semver.Version:

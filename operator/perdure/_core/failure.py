@@ -12,7 +12,7 @@ import msgspec
 from perdure import errors
 from perdure._core import limits, text
 
-__all__ = ["Failure", "of", "to_exception"]
+__all__ = ["Failure", "of", "to_child_exception", "to_exception"]
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -61,9 +61,23 @@ def to_exception(failure: Failure) -> errors.ActivityError:
     )
 
 
+def to_child_exception(failure: Failure, name: str, instance_id: str) -> errors.ChildOrchestrationError:
+    """Give the error that an orchestration sees at its await of a child that did not complete."""
+    return errors.ChildOrchestrationError(
+        failure.message,
+        type=failure.type,
+        name=name,
+        instance_id=instance_id,
+        cause_code=failure.code,
+        retryable=failure.retryable,
+    )
+
+
 def _message_of(error: BaseException) -> str:
-    """Give the sentence of an error, whatever its author did to it."""
+    """Give the sentence of an error, whatever its author did to it; that of a child names the child."""
     try:
+        if isinstance(error, errors.ChildOrchestrationError):
+            return error.described
         return str(getattr(error, "message", None) or error)
     except Exception:  # noqa: BLE001 - a __str__ of somebody's that raises must not hide that there was an error
         return f"(the message of this {type(error).__name__} cannot be read: its __str__ raises)"

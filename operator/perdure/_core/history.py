@@ -23,9 +23,14 @@ __all__ = [
     "CancelActivity",
     "CancelOrchestration",
     "CancelRequested",
+    "CancelSubOrchestration",
     "CancelTimer",
+    "CancelWait",
+    "ChildCompleted",
+    "ChildFailed",
     "Command",
     "CompleteOrchestration",
+    "ContinueAsNew",
     "CreateTimer",
     "Event",
     "FailOrchestration",
@@ -33,11 +38,21 @@ __all__ = [
     "OrchestrationStarted",
     "Outcome",
     "ScheduleActivity",
+    "ScheduleSubOrchestration",
+    "SendSignal",
     "SetCustomStatus",
     "SetProgress",
+    "SetReady",
+    "SignalReceived",
+    "StartOrchestration",
     "TimerFired",
     "Turn",
+    "WaitForSignal",
+    "decode_carried",
+    "decode_event",
     "decode_turn",
+    "encode_carried",
+    "encode_event",
     "encode_turn",
 ]
 
@@ -81,6 +96,27 @@ class TimerFired(_Record, frozen=True):
     seq: int
 
 
+class SignalReceived(_Record, frozen=True):
+    """Somebody sent a named message; it stays until the code waits for it."""
+
+    name: str
+    payload: msgspec.Raw
+
+
+class ChildCompleted(_Record, frozen=True):
+    """A sub-orchestration returned."""
+
+    seq: int
+    result: msgspec.Raw
+
+
+class ChildFailed(_Record, frozen=True):
+    """A sub-orchestration failed, was cancelled, or could not be started."""
+
+    seq: int
+    failure: failure.Failure
+
+
 class CancelRequested(_Record, frozen=True):
     """Somebody asked for the end of the instance."""
 
@@ -91,7 +127,17 @@ class GraceEnded(_Record, frozen=True):
     """The compensation after a cancel took too long; the instance is ended by force."""
 
 
-Event = OrchestrationStarted | ActivityCompleted | ActivityFailed | TimerFired | CancelRequested | GraceEnded
+Event = (
+    OrchestrationStarted
+    | ActivityCompleted
+    | ActivityFailed
+    | TimerFired
+    | SignalReceived
+    | ChildCompleted
+    | ChildFailed
+    | CancelRequested
+    | GraceEnded
+)
 
 # Commands: what the code asked for.
 
@@ -132,6 +178,61 @@ class CancelTimer(_Record, frozen=True):
     seq: int
 
 
+class WaitForSignal(_Record, frozen=True):
+    """Give the code the next signal of this name that nobody has waited for."""
+
+    seq: int
+    name: str
+
+
+class CancelWait(_Record, frozen=True):
+    """Nobody waits for this signal any more; the next one goes to whoever waits next."""
+
+    seq: int
+
+
+class ScheduleSubOrchestration(_Record, frozen=True):
+    """Start a child and wait for its end. An empty version is the highest."""
+
+    seq: int
+    name: str
+    input: msgspec.Raw
+    instance_id: str
+    version: str = ""
+
+
+class CancelSubOrchestration(_Record, frozen=True):
+    """Nobody waits for this child any more: it is asked to end."""
+
+    seq: int
+
+
+class StartOrchestration(_Record, frozen=True):
+    """Start an instance that goes its own way. An empty version is the highest."""
+
+    seq: int
+    name: str
+    input: msgspec.Raw
+    instance_id: str
+    version: str = ""
+
+
+class SendSignal(_Record, frozen=True):
+    """Send a named message to another instance; one that is not there or has ended does not get it."""
+
+    seq: int
+    instance_id: str
+    name: str
+    payload: msgspec.Raw
+
+
+class SetReady(_Record, frozen=True):
+    """Show whether what this instance looks after is ready. Not compared on replay."""
+
+    ready: bool
+    message: str = ""
+
+
 class SetCustomStatus(_Record, frozen=True):
     """Show a value of the author's to people. Not compared on replay."""
 
@@ -165,17 +266,36 @@ class CancelOrchestration(_Record, frozen=True):
     failure: failure.Failure | None = None
 
 
-Outcome = CompleteOrchestration | FailOrchestration | CancelOrchestration
+class ContinueAsNew(_Record, frozen=True):
+    """This execution is over and the next begins; `carried` are the signals nobody waited for, in their order.
+
+    An empty version is the highest.
+    """
+
+    input: msgspec.Raw
+    version: str = ""
+    carried: list[SignalReceived] = msgspec.field(default_factory=list)
+
+
+Outcome = CompleteOrchestration | FailOrchestration | CancelOrchestration | ContinueAsNew
 Command = (
     ScheduleActivity
     | CancelActivity
     | CreateTimer
     | CancelTimer
+    | WaitForSignal
+    | CancelWait
+    | ScheduleSubOrchestration
+    | CancelSubOrchestration
+    | StartOrchestration
+    | SendSignal
     | SetCustomStatus
     | SetProgress
+    | SetReady
     | CompleteOrchestration
     | FailOrchestration
     | CancelOrchestration
+    | ContinueAsNew
 )
 
 
@@ -196,6 +316,8 @@ class _Body(msgspec.Struct, frozen=True, gc=False):
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Body)
+_event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_carried_decoder = msgspec.json.Decoder(list[SignalReceived])
 
 
 def encode_turn(events: list[Event], commands: list[Command]) -> bytes:
@@ -207,3 +329,23 @@ def decode_turn(at: datetime, body: bytes) -> Turn:
     """Read a turn's row. Raises `msgspec.DecodeError` when the bytes are no turn."""
     stored = _decoder.decode(body)
     return Turn(at, stored.events, stored.commands)
+
+
+def encode_event(event: Event) -> bytes:
+    """Give the JSON bytes of an event on its way through an inbox."""
+    return _encoder.encode(event)
+
+
+def decode_event(data: bytes) -> Event:
+    """Read an event of an inbox. Raises `msgspec.DecodeError` when the bytes are none."""
+    return _event_decoder.decode(data)
+
+
+def encode_carried(signals: list[SignalReceived]) -> bytes | None:
+    """Give the JSON bytes of the signals that a new execution begins with; None for none."""
+    return _encoder.encode(signals) if signals else None
+
+
+def decode_carried(data: bytes | None) -> list[SignalReceived]:
+    """Read what `encode_carried` wrote."""
+    return _carried_decoder.decode(data) if data else []

@@ -3,8 +3,9 @@
 | from | by | to |
 |---|---|---|
 | Pending | a cancel before anybody took it | Cancelled |
-| Pending, Running, Suspended | a turn without outcome | Running |
+| Pending, Running, Suspended | a turn without outcome, or one that continues as new | Running |
 | Pending, Running, Suspended | a turn with one | Completed, Failed, Cancelled |
+| Pending, Running | somebody asks for a pause | Suspended |
 | Pending, Running | code that does not fit the history | Suspended (hold) |
 | Suspended | a replay that fits again | Running |
 
@@ -40,7 +41,7 @@ _decode = msgspec.json.Decoder(failure.Failure).decode
 def phase_after(outcome: history.Outcome | None) -> str:
     """Give the phase of an instance after a turn."""
     match outcome:
-        case None:
+        case None | history.ContinueAsNew():
             return "Running"
         case history.CompleteOrchestration():
             return "Completed"

@@ -11,7 +11,7 @@ A later execution starts its steps and counts anew, since their numbers do; what
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
+from collections import Counter, deque
 from datetime import datetime
 from typing import Literal, assert_never
 
@@ -19,7 +19,20 @@ import msgspec
 
 from perdure._core import failure, history, limits
 
-__all__ = ["Counts", "Ending", "Progress", "Projection", "Step", "StepState", "Timer", "fold", "short_name", "steps"]
+__all__ = [
+    "Counts",
+    "Ending",
+    "Progress",
+    "Projection",
+    "Readiness",
+    "Step",
+    "StepState",
+    "Timer",
+    "Wait",
+    "fold",
+    "short_name",
+    "steps",
+]
 
 StepState = Literal["Running", "Completed", "Failed", "Cancelled"]
 Ending = Literal["Completed", "Failed", "Cancelled"]
@@ -45,6 +58,24 @@ class Timer:
 
     seq: int
     fire_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wait:
+    """A signal or a child that the code waits for, since when. `name` is the signal's, or the child's instance id."""
+
+    seq: int
+    kind: Literal["signal", "child"]
+    name: str
+    since: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the author says that what the instance looks after is ready."""
+
+    ready: bool
+    message: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,8 +107,11 @@ class Projection:
     running: dict[int, Step] = dataclasses.field(default_factory=dict)
     finished: deque[Step] = dataclasses.field(default_factory=lambda: deque(maxlen=limits.STATUS_STEPS))
     timers: dict[int, Timer] = dataclasses.field(default_factory=dict)
+    kept_signals: Counter[str] = dataclasses.field(default_factory=Counter)
+    waits: dict[int, Wait] = dataclasses.field(default_factory=dict)
     counts: Counts = dataclasses.field(default_factory=Counts)
     progress: Progress | None = None
+    readiness: Readiness | None = None
     custom_status: msgspec.Raw | None = None
     cancel_reason: str | None = None
     ending: Ending | None = None
@@ -127,6 +161,10 @@ def _take_event(projection: Projection, event: history.Event, *, at: datetime) -
             _finish(projection, seq, state="Failed", at=at, error=error)
         case history.TimerFired(seq=seq):
             projection.timers.pop(seq, None)
+        case history.SignalReceived(name=name):
+            _end_wait_for(projection, name)
+        case history.ChildCompleted(seq=seq) | history.ChildFailed(seq=seq):
+            projection.waits.pop(seq, None)
         case history.CancelRequested(reason=reason):
             if projection.cancel_reason is None:
                 projection.cancel_reason = reason
@@ -149,22 +187,63 @@ def _take_command(projection: Projection, command: history.Command, *, at: datet
             projection.counts.timers += 1
         case history.CancelTimer(seq=seq):
             projection.timers.pop(seq, None)
+        case history.WaitForSignal(seq=seq, name=name):
+            _wait_for(projection, Wait(seq, "signal", name, at))
+        case history.ScheduleSubOrchestration(seq=seq, instance_id=child):
+            projection.waits[seq] = Wait(seq, "child", child, at)
+        case history.CancelWait(seq=seq) | history.CancelSubOrchestration(seq=seq):
+            projection.waits.pop(seq, None)
+        case history.StartOrchestration() | history.SendSignal():
+            pass  # nothing is waited for
+        case _:
+            _take_word(projection, command, at=at)
+
+
+Word = history.SetCustomStatus | history.SetProgress | history.SetReady | history.Outcome
+
+
+def _take_word(projection: Projection, command: Word, *, at: datetime) -> None:
+    """Take what the code says of itself, its end among it."""
+    match command:
         case history.SetCustomStatus(value=value):
             projection.custom_status = value.copy()  # a view would keep the whole turn in memory
         case history.SetProgress(done=done, total=total, message=message):
             projection.progress = Progress(done, total, message)
+        case history.SetReady(ready=ready, message=message):
+            projection.readiness = Readiness(ready, message)
         case history.CompleteOrchestration():
             _end(projection, "Completed", at=at)
         case history.FailOrchestration():
             _end(projection, "Failed", at=at)
         case history.CancelOrchestration():
             _end(projection, "Cancelled", at=at)
+        case history.ContinueAsNew():
+            pass  # the next execution begins with its OrchestrationStarted
         case _:
             assert_never(command)
 
 
+def _wait_for(projection: Projection, wait: Wait) -> None:
+    """Show a wait, unless a signal of its name is kept already: then it has ended as it began."""
+    if projection.kept_signals[wait.name]:
+        projection.kept_signals[wait.name] -= 1
+    else:
+        projection.waits[wait.seq] = wait
+
+
+def _end_wait_for(projection: Projection, name: str) -> None:
+    """Give a signal to the first wait of its name, or keep it."""
+    for seq, wait in projection.waits.items():
+        if wait.kind == "signal" and wait.name == name:
+            del projection.waits[seq]
+            return
+    projection.kept_signals[name] += 1
+
+
 def _begin_execution(projection: Projection) -> None:
     projection.running.clear()
+    projection.waits.clear()
+    projection.kept_signals.clear()
     projection.finished.clear()
     projection.timers.clear()
     projection.counts = Counts()
@@ -195,4 +274,5 @@ def _end(projection: Projection, ending: Ending, *, at: datetime) -> None:
     for seq in list(projection.running):
         _finish(projection, seq, state="Cancelled", at=at)
     projection.timers.clear()
+    projection.waits.clear()
     projection.ending = ending

@@ -2,8 +2,10 @@
 
 Theory of operation. An `Execution` holds the coroutine of a running orchestration. `replay` feeds it a recorded turn
 and compares what the code asks for with what was recorded; `advance` feeds it new events and gives what it asks for
-now. Both are the same motion: set the turn's time, deliver the events in order, run until every task waits, collect the
-commands. The engine decides when to call which; nothing here knows of databases, clocks or workers (sans I/O).
+now. Both are the same motion: set the turn's time, deliver the events one after the other, after each run until every
+task waits, collect the commands. So an event has been dealt with before the next is looked at, and of two that come
+together the first in history wins, however many steps the code takes to notice. The engine decides when to call which;
+nothing here knows of databases, clocks or workers (sans I/O).
 
 **Replaying a history with the code that wrote it yields the same commands (I6).** A difference raises
 `NondeterminismError` before anything the new code asks for can have an effect.
@@ -12,22 +14,30 @@ commands. The engine decides when to call which; nothing here knows of databases
 from __future__ import annotations
 
 import datetime
-import itertools
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Final, NamedTuple, assert_never, cast
+from typing import NamedTuple, assert_never, cast
 
 import msgspec
 
 from perdure import errors
-from perdure._core import failure, futures, history, payload
+from perdure._core import comparison, failure, futures, history, mailbox, payload
 from perdure._core.context import OrchestrationContext
 from perdure._core.definition import AnyOrchestration
 
 __all__ = ["Execution", "Identity", "Operation", "Trace", "Turned"]
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_SHOWN_CHARACTERS: Final = 80
-Asked = history.ScheduleActivity | history.CreateTimer
+Asked = history.ScheduleActivity | history.CreateTimer | history.WaitForSignal | history.ScheduleSubOrchestration
+Result = (
+    history.TimerFired
+    | history.ActivityCompleted
+    | history.ActivityFailed
+    | history.ChildCompleted
+    | history.ChildFailed
+)
+Said = (
+    history.StartOrchestration | history.SendSignal | history.SetCustomStatus | history.SetProgress | history.SetReady
+)
 
 
 class Identity(NamedTuple):
@@ -102,6 +112,8 @@ class Execution:
         self._main: futures.Task[object] | None = None
         self._cancel_reason: str | None = None
         self.cancelled_at: datetime.datetime | None = None
+        self._continues: history.ContinueAsNew | None = None
+        self._mailbox: mailbox.Mailbox[Operation] = mailbox.Mailbox()
         self._commands: list[history.Command] = []
         self._traces: list[Trace] = []
 
@@ -114,7 +126,7 @@ class Execution:
         actual, self._commands = self._commands, []
         self._traces.clear()
         self.is_replaying = False
-        _compare(turn.commands, actual)
+        comparison.compare(turn.commands, actual)
         for command in turn.commands:
             # What was recorded stands: the fire time of a timer, the retry policy of an activity.
             if isinstance(command, Asked) and (operation := self.pending.get(command.seq)):
@@ -126,6 +138,11 @@ class Execution:
         turned = Turned(self._commands, self._traces, self.outcome)
         self._commands, self._traces = [], []
         return turned
+
+    @property
+    def buffered_signals(self) -> int:
+        """How many signals came in that the code has not waited for."""
+        return len(self._mailbox)
 
     @property
     def is_cancelling(self) -> bool:
@@ -152,18 +169,43 @@ class Execution:
         self._commands.append(command)
         return operation
 
-    def say(self, command: history.SetCustomStatus | history.SetProgress) -> None:
+    def timer(self, seconds: float) -> history.CreateTimer:
+        """Give the command of a timer that comes due `seconds` after this turn."""
+        return history.CreateTimer(self.next_seq(), self.now + datetime.timedelta(seconds=seconds))
+
+    def wait(self, command: history.WaitForSignal, decode: Callable[[bytes], object]) -> Operation:
+        """Record a wait; it ends at once when a signal of that name is there already."""
+        operation = self.ask(command, decode)
+        signal = self._mailbox.take(command.name)
+        if signal is None:
+            self._mailbox.wait(command.name, command.seq, operation)
+        else:
+            del self.pending[command.seq]
+            operation.complete(bytes(signal.payload))
+        return operation
+
+    def say(self, command: Said) -> None:
         """Record a command that has no result."""
         self._commands.append(command)
+
+    def continue_as_new(self, command: history.ContinueAsNew) -> None:
+        """Note what the next execution begins with; the code's way out follows as `OrchestrationContinued`."""
+        self._continues = command
 
     def give_up(self, operation: Operation) -> None:
         """Record that nobody waits for this operation any more."""
         seq = operation.command.seq
         del self.pending[seq]
-        if isinstance(operation.command, history.ScheduleActivity):
-            self._commands.append(history.CancelActivity(seq))
-        else:
-            self._commands.append(history.CancelTimer(seq))
+        match operation.command:
+            case history.ScheduleActivity():
+                self._commands.append(history.CancelActivity(seq))
+            case history.CreateTimer():
+                self._commands.append(history.CancelTimer(seq))
+            case history.WaitForSignal(name=name):
+                self._mailbox.give_up(name, seq)
+                self._commands.append(history.CancelWait(seq))
+            case history.ScheduleSubOrchestration():
+                self._commands.append(history.CancelSubOrchestration(seq))
 
     def trace(self, level: str, message: str) -> None:
         """Keep a line for the log, unless this line was logged in an earlier life."""
@@ -176,45 +218,83 @@ class Execution:
         if self.outcome is not None:
             return
         self.now = at
+        ending: history.Outcome | None = None
         for event in events:
-            self._deliver(event)
-        if self.outcome is None:
-            self.scheduler.run()
-            if self.scheduler.fault is not None or self._has_ended():
-                self._end(self._outcome())
+            if ending is not None:
+                self._leave(event)
+                continue
+            ending = self._deliver(event)
+            if ending is None and not isinstance(event, history.OrchestrationStarted):
+                # The first step waits for what comes with the start: a cancel then finds nothing done.
+                ending = self._run()
+        ending = ending or self._run()
+        if ending is not None:
+            self._end(ending)
 
-    def _deliver(self, event: history.Event) -> None:
+    def _run(self) -> history.Outcome | None:
+        self.scheduler.run()
+        ending = self._outcome_or_none()
+        if ending is not None:
+            self._mailbox.close()
+        return ending
+
+    def _deliver(self, event: history.Event) -> history.Outcome | None:
+        """Let an event end what waits for it; give the outcome when it leaves the code nothing to say."""
         match event:
             case history.OrchestrationStarted():
-                self._start(bytes(event.input))
+                return self._start(bytes(event.input))
+            case history.CancelRequested():
+                if self._cancel_reason is None:
+                    self._cancel_reason, self.cancelled_at = event.reason, self.now
+                    self.scheduler.cancel_all(event.reason)
+            case history.GraceEnded():
+                self._mailbox.close()
+                return history.CancelOrchestration(self._cancel_reason or "", _grace_failure())
+            case history.SignalReceived():
+                if waiting := self._mailbox.put(event):
+                    del self.pending[waiting.command.seq]
+                    waiting.complete(bytes(event.payload))
+            case _:
+                self._deliver_result(event)
+        return None
+
+    def _deliver_result(self, event: Result) -> None:
+        """End the operation that a result belongs to; one that is over already is left alone (late, duplicate)."""
+        match event:
+            case history.TimerFired():
+                if operation := self._take(event.seq, history.CreateTimer):
+                    operation.complete(b"null")
             case history.ActivityCompleted():
                 if operation := self._take(event.seq, history.ScheduleActivity):
                     operation.complete(bytes(event.result))
             case history.ActivityFailed():
                 if operation := self._take(event.seq, history.ScheduleActivity):
                     operation.fail(failure.to_exception(event.failure))
-            case history.TimerFired():
-                if operation := self._take(event.seq, history.CreateTimer):
-                    operation.complete(b"null")
-            case history.CancelRequested():
-                if self._cancel_reason is None:
-                    self._cancel_reason, self.cancelled_at = event.reason, self.now
-                    self.scheduler.cancel_all(event.reason)
-            case history.GraceEnded():
-                self._end(history.CancelOrchestration(self._cancel_reason or "", _grace_failure()))
+            case history.ChildCompleted():
+                if operation := self._take(event.seq, history.ScheduleSubOrchestration):
+                    operation.complete(bytes(event.result))
+            case history.ChildFailed():
+                if operation := self._take(event.seq, history.ScheduleSubOrchestration):
+                    child = cast("history.ScheduleSubOrchestration", operation.command)
+                    operation.fail(failure.to_child_exception(event.failure, child.name, child.instance_id))
             case _:
                 assert_never(event)
 
-    def _start(self, data: bytes) -> None:
+    def _leave(self, event: history.Event) -> None:
+        """What comes in the turn of the end changes nothing; a signal is kept for the next execution."""
+        if isinstance(event, history.SignalReceived):
+            self._mailbox.put(event)
+
+    def _start(self, data: bytes) -> history.Outcome | None:
         signature = self.definition.signature
         context = OrchestrationContext(self)
         try:
             arguments = [payload.decoder(signature.input_type)(data)] if signature.takes_input else []
         except errors.PayloadError as error:
-            self._end(history.FailOrchestration(failure.of(error)))
-            return
+            return history.FailOrchestration(failure.of(error))
         coroutine = cast("Coroutine[object, object, object]", self.definition.function(context, *arguments))
         self._main = self.scheduler.spawn(coroutine)
+        return None
 
     def _take(self, seq: int, kind: type[Asked]) -> Operation | None:
         """Give the open operation an event belongs to; None for one that is over already (late, duplicate)."""
@@ -224,88 +304,41 @@ class Execution:
                 raise errors.NondeterminismError(f"a result of operation {seq}", "nothing of that number")
             return None
         if not isinstance(operation.command, kind):
-            raise errors.NondeterminismError(f"a result of {kind.__name__} {seq}", _describe(operation.command))
+            raise errors.NondeterminismError(
+                f"a result of {kind.__name__} {seq}", comparison.describe(operation.command)
+            )
         del self.pending[seq]
         return operation
 
-    def _has_ended(self) -> bool:
-        """Whether the main coroutine is over and no cancelled one still cleans up behind it."""
-        return self._main is not None and self._main.done and not self.scheduler.is_cleaning_up
-
-    def _outcome(self) -> history.Outcome:
-        main = cast("futures.Task[object]", self._main)
-        error = self.scheduler.fault or main.error_or_none
+    def _outcome_or_none(self) -> history.Outcome | None:
+        """Say how it ended, once the main coroutine is over and no cancelled one still cleans up behind it."""
+        main = self._main
+        if self.scheduler.fault is None and (main is None or not main.done or self.scheduler.is_cleaning_up):
+            return None
+        error = self.scheduler.fault or cast("futures.Task[object]", main).error_or_none
         if self._cancel_reason is not None:
             failed = failure.of(error) if isinstance(error, Exception) else None
             return history.CancelOrchestration(self._cancel_reason, failed)
+        if isinstance(error, errors.OrchestrationContinued):
+            return cast("history.ContinueAsNew", self._continues)
         if error is not None:
             return history.FailOrchestration(failure.of(error))
         try:
-            output = payload.encode(main.result(), f"output of {self.definition.name}")
+            output = payload.encode(cast("futures.Task[object]", main).result(), f"output of {self.definition.name}")
         except errors.PayloadError as unfit:
             return history.FailOrchestration(failure.of(unfit))
         return history.CompleteOrchestration(msgspec.Raw(output))
 
     def _end(self, outcome: history.Outcome) -> None:
+        """Give up the children that nobody will hear of, keep the signals for who comes after, and be over."""
+        for seq, operation in self.pending.items():
+            if isinstance(operation.command, history.ScheduleSubOrchestration):
+                self._commands.append(history.CancelSubOrchestration(seq))
+        if isinstance(outcome, history.ContinueAsNew):
+            outcome = msgspec.structs.replace(outcome, carried=self._mailbox.leftover())
         self.outcome = outcome
         self._commands.append(outcome)
 
 
 def _grace_failure() -> failure.Failure:
     return failure.of(errors.CancelGraceEndedError())
-
-
-_SHOWN_ONLY = (history.SetCustomStatus, history.SetProgress)
-
-
-def _compare(recorded: Sequence[history.Command], actual: Sequence[history.Command]) -> None:
-    """Raise at the first command that is not what was recorded; what is only shown to people may differ."""
-    wanted = [command for command in recorded if not isinstance(command, _SHOWN_ONLY)]
-    got = [command for command in actual if not isinstance(command, _SHOWN_ONLY)]
-    for old, new in itertools.zip_longest(wanted, got):
-        if old is None or new is None or not _is_same(old, new):
-            raise errors.NondeterminismError(_describe(old), _describe(new))
-
-
-def _is_same(old: history.Command, new: history.Command) -> bool:
-    match old, new:
-        case history.ScheduleActivity(), history.ScheduleActivity():
-            return (old.seq, old.name, bytes(old.input)) == (new.seq, new.name, bytes(new.input))
-        case (history.CreateTimer(), history.CreateTimer()):
-            return old.seq == new.seq
-        case (history.CompleteOrchestration(), history.CompleteOrchestration()):
-            return bytes(old.output) == bytes(new.output)
-        case (history.FailOrchestration(), history.FailOrchestration()):
-            return old.failure.type == new.failure.type
-        case (history.CancelOrchestration(), history.CancelOrchestration()):
-            return old.reason == new.reason
-        case _:
-            return old == new
-
-
-def _describe(command: history.Command | None) -> str:
-    """Say a command in a few words: kind, number, name and the head of its input."""
-    match command:
-        case None:
-            return "nothing more in this turn"
-        case history.ScheduleActivity():
-            return f"activity {command.seq} {command.name}({_head(bytes(command.input))})"
-        case history.CreateTimer():
-            return f"timer {command.seq}"
-        case history.CancelActivity() | history.CancelTimer():
-            return f"cancelling of {type(command).__name__.removeprefix('Cancel').lower()} {command.seq}"
-        case history.CompleteOrchestration():
-            return f"completion with {_head(bytes(command.output))}"
-        case history.FailOrchestration():
-            return f"failure with {command.failure.type}: {command.failure.message}"
-        case history.CancelOrchestration():
-            return "the end by cancellation"
-        case history.SetCustomStatus() | history.SetProgress():
-            return type(command).__name__
-        case _:
-            assert_never(command)
-
-
-def _head(data: bytes) -> str:
-    text = data.decode()
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."

@@ -50,6 +50,7 @@ from perdure.errors.process import (
 )
 from perdure.errors.runs import (
     CancelGraceEndedError,
+    ChildOrchestrationError,
     DefinitionError,
     ForeignAwaitError,
     InputInvalidError,
@@ -59,6 +60,7 @@ from perdure.errors.runs import (
     InstancePoisonError,
     NondeterminismError,
     OrchestrationCancelled,
+    OrchestrationContinued,
     OrchestrationEvicted,
     OrchestrationFailedError,
     PayloadError,
@@ -82,6 +84,7 @@ __all__ = [
     "ActivityPoisonError",
     "ActivityTimeoutError",
     "CancelGraceEndedError",
+    "ChildOrchestrationError",
     "CommandError",
     "CredentialsError",
     "DataFolderInUseError",
@@ -117,6 +120,7 @@ __all__ = [
     "ObjectNotReadyError",
     "ObjectTerminatingError",
     "OrchestrationCancelled",
+    "OrchestrationContinued",
     "OrchestrationEvicted",
     "OrchestrationFailedError",
     "PayloadError",

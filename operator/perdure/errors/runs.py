@@ -6,6 +6,7 @@ from perdure.errors.base import PerdureError
 
 __all__ = [
     "CancelGraceEndedError",
+    "ChildOrchestrationError",
     "DefinitionError",
     "ForeignAwaitError",
     "InputInvalidError",
@@ -15,6 +16,7 @@ __all__ = [
     "InstancePoisonError",
     "NondeterminismError",
     "OrchestrationCancelled",
+    "OrchestrationContinued",
     "OrchestrationEvicted",
     "OrchestrationFailedError",
     "PayloadError",
@@ -116,6 +118,43 @@ class InstancePoisonError(PerdureError):
         )
 
 
+class ChildOrchestrationError(PerdureError):
+    """A sub-orchestration failed, was cancelled, or could not be started.
+
+    Fields: `type` (the class name of the error that it ended with), `message`, `name` and `instance_id` of the child,
+    `cause_code` (the stable code of that error), `retryable`.
+    """
+
+    code = "PERDURE-1209"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        type: str = "",
+        name: str = "",
+        instance_id: str = "",
+        cause_code: str = "",
+        retryable: bool = True,
+    ) -> None:
+        """Rebuild the error from what history keeps of it."""
+        self.type = type
+        self.name = name
+        self.instance_id = instance_id
+        self.cause_code = cause_code
+        self.retryable = retryable
+        super().__init__(message)
+
+    @property
+    def described(self) -> str:
+        """Which child failed, and why."""
+        return f"sub-orchestration {self.name} ({self.instance_id}) failed: {self.type}: {self.message}"
+
+    def __str__(self) -> str:
+        """Show which child failed, and why."""
+        return f"{self.code}: {self.described}"
+
+
 class OrchestrationCancelled(BaseException):
     """The instance is being cancelled; raised at the awaits of its code.
 
@@ -127,6 +166,10 @@ class OrchestrationCancelled(BaseException):
         """Keep why the instance is cancelled."""
         self.reason = reason
         super().__init__(reason)
+
+
+class OrchestrationContinued(BaseException):
+    """The code asked to continue as new: its way out, raised by `ctx.continue_as_new`. Let it pass."""
 
 
 class OrchestrationEvicted(BaseException):
