@@ -52,6 +52,7 @@ __all__ = [
     "decode_event",
     "decode_turn",
     "encode_carried",
+    "encode_command",
     "encode_event",
     "encode_turn",
 ]
@@ -124,7 +125,9 @@ class CancelRequested(_Record, frozen=True):
 
 
 class GraceEnded(_Record, frozen=True):
-    """The compensation after a cancel took too long; the instance is ended by force."""
+    """The instance is ended by force: compensation after a cancel took too long, or somebody terminated it."""
+
+    is_termination: bool = False
 
 
 Event = (
@@ -205,6 +208,7 @@ class CancelSubOrchestration(_Record, frozen=True):
     """Nobody waits for this child any more: it is asked to end."""
 
     seq: int
+    instance_id: str
 
 
 class StartOrchestration(_Record, frozen=True):
@@ -334,6 +338,11 @@ def decode_turn(at: datetime, body: bytes) -> Turn:
 def encode_event(event: Event) -> bytes:
     """Give the JSON bytes of an event on its way through an inbox."""
     return _encoder.encode(event)
+
+
+def encode_command(command: Command) -> bytes:
+    """Give the JSON bytes of a command on its way to whoever carries it out."""
+    return _encoder.encode(command)
 
 
 def decode_event(data: bytes) -> Event:

@@ -28,6 +28,7 @@ __all__ = [
     "decode_failure",
     "encode_failure",
     "error_of",
+    "failure_of",
     "output_of",
     "phase_after",
 ]
@@ -56,15 +57,22 @@ def output_of(outcome: history.Outcome | None) -> bytes | None:
     return bytes(outcome.output) if isinstance(outcome, history.CompleteOrchestration) else None
 
 
-def error_of(outcome: history.Outcome | None) -> bytes | None:
-    """Give the failure as JSON; a cancelled instance has one that tells why it was cancelled."""
+def failure_of(outcome: history.Outcome | None) -> failure.Failure:
+    """Give why an instance did not complete; a cancelled one says why it was cancelled."""
     match outcome:
         case history.FailOrchestration():
-            return encode_failure(outcome.failure)
+            return outcome.failure
         case history.CancelOrchestration():
-            return encode_failure(outcome.failure or failure.of(errors.InstanceCancelledError(outcome.reason)))
+            return outcome.failure or failure.of(errors.InstanceCancelledError(outcome.reason))
         case _:
-            return None
+            message = f"{outcome!r} is no failure"
+            raise ValueError(message)
+
+
+def error_of(outcome: history.Outcome | None) -> bytes | None:
+    """Give the failure as JSON, when there is one."""
+    is_failure = isinstance(outcome, history.FailOrchestration | history.CancelOrchestration)
+    return encode_failure(failure_of(outcome)) if is_failure else None
 
 
 def custom_status_of(commands: Sequence[history.Command]) -> bytes | None:

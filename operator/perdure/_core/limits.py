@@ -16,6 +16,7 @@ __all__ = [
     "FINISHED_NOTIFY_SECONDS",
     "HOLD_RETRY_SECONDS",
     "INSTANCE_ID_CHARACTERS",
+    "KEPT_EXECUTIONS",
     "NAME_CHARACTERS",
     "PAYLOAD_BYTES",
     "PRIORITY",
@@ -42,6 +43,9 @@ FINISHED_NOTIFY_SECONDS: Final = 0.05
 
 INSTANCE_ID_CHARACTERS: Final = 512
 """`{namespace}/{name}:{run}` needs at most 63 + 253 + 12; children append to their parent's id."""
+
+KEPT_EXECUTIONS: Final = 10
+"""How many executions of an instance that continues as new keep their history, the current one among them."""
 
 NAME_CHARACTERS: Final = 200
 """Names of orchestrations and activities; they stand in every index entry and log line."""

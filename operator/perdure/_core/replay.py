@@ -126,6 +126,8 @@ class Execution:
         actual, self._commands = self._commands, []
         self._traces.clear()
         self.is_replaying = False
+        if any(isinstance(event, history.GraceEnded) for event in turn.events):
+            return  # it was ended without its code, which may have been another or have had more to say
         comparison.compare(turn.commands, actual)
         for command in turn.commands:
             # What was recorded stands: the fire time of a timer, the retry policy of an activity.
@@ -204,8 +206,8 @@ class Execution:
             case history.WaitForSignal(name=name):
                 self._mailbox.give_up(name, seq)
                 self._commands.append(history.CancelWait(seq))
-            case history.ScheduleSubOrchestration():
-                self._commands.append(history.CancelSubOrchestration(seq))
+            case history.ScheduleSubOrchestration(instance_id=child):
+                self._commands.append(history.CancelSubOrchestration(seq, child))
 
     def trace(self, level: str, message: str) -> None:
         """Keep a line for the log, unless this line was logged in an earlier life."""
@@ -232,6 +234,8 @@ class Execution:
             self._end(ending)
 
     def _run(self) -> history.Outcome | None:
+        if self._main is None:
+            return None  # it is ended without its code
         self.scheduler.run()
         ending = self._outcome_or_none()
         if ending is not None:
@@ -247,9 +251,10 @@ class Execution:
                 if self._cancel_reason is None:
                     self._cancel_reason, self.cancelled_at = event.reason, self.now
                     self.scheduler.cancel_all(event.reason)
-            case history.GraceEnded():
+            case history.GraceEnded(is_termination=is_termination):
                 self._mailbox.close()
-                return history.CancelOrchestration(self._cancel_reason or "", _grace_failure())
+                error = errors.InstanceTerminatedError() if is_termination else errors.CancelGraceEndedError()
+                return history.CancelOrchestration(self._cancel_reason or "", failure.of(error))
             case history.SignalReceived():
                 if waiting := self._mailbox.put(event):
                     del self.pending[waiting.command.seq]
@@ -333,12 +338,8 @@ class Execution:
         """Give up the children that nobody will hear of, keep the signals for who comes after, and be over."""
         for seq, operation in self.pending.items():
             if isinstance(operation.command, history.ScheduleSubOrchestration):
-                self._commands.append(history.CancelSubOrchestration(seq))
+                self._commands.append(history.CancelSubOrchestration(seq, operation.command.instance_id))
         if isinstance(outcome, history.ContinueAsNew):
             outcome = msgspec.structs.replace(outcome, carried=self._mailbox.leftover())
         self.outcome = outcome
         self._commands.append(outcome)
-
-
-def _grace_failure() -> failure.Failure:
-    return failure.of(errors.CancelGraceEndedError())

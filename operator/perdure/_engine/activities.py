@@ -32,7 +32,16 @@ from perdure._core.replay import Operation
 from perdure._engine.clock import Clock
 from perdure._engine.resident import Resident
 
-__all__ = ["THREAD_NAME_PREFIX", "ActivityRunner", "Capacity", "FailedAttempt", "Job", "Known", "failure_columns"]
+__all__ = [
+    "THREAD_NAME_PREFIX",
+    "ActivityRunner",
+    "Capacity",
+    "FailedAttempt",
+    "Job",
+    "Known",
+    "failure_columns",
+    "out_of_time",
+]
 
 _log = structlog.get_logger(__name__)
 THREAD_NAME_PREFIX = "perdure-activity"
@@ -352,6 +361,20 @@ def _poison(command: history.ScheduleActivity, known: Known) -> failure.Failure:
         message=message,
         retryable=False,
         attempts=known.losses,
+        activity=command.name,
+    )
+
+
+def out_of_time(command: history.ScheduleActivity) -> failure.Failure:
+    """Say that an activity of a queue had no result within its total timeout, whoever was to run it."""
+    message = (
+        f"No result within the total timeout of {command.total_timeout:g} s from queue {command.queue!r}. Look whether "
+        "a worker serves that queue and has the activity, and how much waits there."
+    )
+    return failure.Failure(
+        code=errors.ActivityTimeoutError.code,
+        type=errors.ActivityTimeoutError.__name__,
+        message=message,
         activity=command.name,
     )
 

@@ -25,9 +25,11 @@ import structlog
 from perdure import errors
 from perdure._core import history, limits, replay
 from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
+from perdure._engine import inbox
 from perdure._engine.activities import Known
+from perdure._engine.children import child_taken, lost_children
 from perdure._engine.guard import outside_tasks
-from perdure._engine.resident import Resident
+from perdure._engine.resident import Parent, Resident
 from perdure._store.store import Record, Store, is_transient
 
 __all__ = ["Claimer", "Loaded", "offered"]
@@ -45,15 +47,6 @@ class Loaded(msgspec.Struct, frozen=True):
     resident: Resident
     known: dict[int, Known]
     is_recovered: bool
-
-
-class _Message(msgspec.Struct):
-    """The payload of a cancel."""
-
-    reason: str = ""
-
-
-_decode_message = msgspec.json.Decoder(_Message).decode
 
 
 class Claimer:
@@ -80,6 +73,7 @@ class Claimer:
         self._nudged = asyncio.Event()
         self.on_loaded: Callable[[list[Loaded]], Awaitable[None]]
         self.on_news: Callable[[Resident], None]
+        self.on_paused: Callable[[Resident], None]
         self.hold: Callable[[Resident, Exception], Awaitable[None]]
         self.release: Callable[[Sequence[Resident]], Awaitable[None]]
 
@@ -108,7 +102,7 @@ class Claimer:
             claimed = [row for row in rows if row["is_claimed"]]
             for portion in _portions(claimed, _LOAD_SIZE):
                 await self._load(portion)
-            await self._bring_news([row["instance_id"] for row in rows if not row["is_claimed"]])
+            await self._take_news([row for row in rows if not row["is_claimed"]])
             if len(claimed) < _CLAIM_SIZE or room <= len(claimed):
                 await self._wait()
 
@@ -134,6 +128,18 @@ class Claimer:
         if strays:
             now = (await self._store.fetch_patiently("now"))[0]["now"]
             await self._store.fetch_patiently("release", self._owner_id, strays, [now] * len(strays))
+
+    async def _take_news(self, rows: Sequence[Record]) -> None:
+        """Notice who was suspended or resumed meanwhile, and bring the messages."""
+        for row in rows:
+            resident = self._residents.get(row["instance_id"])
+            if resident is not None and row["is_suspended"] and not resident.is_suspended:
+                resident.is_suspended = True
+                self.on_paused(resident)
+            elif resident is not None and resident.is_suspended and not row["is_suspended"]:
+                resident.is_suspended = False
+                self.on_news(resident)
+        await self._bring_news([row["instance_id"] for row in rows])
 
     async def _bring_news(self, instance_ids: Sequence[str]) -> None:
         """Let residents take the turns that their messages ask for."""
@@ -161,40 +167,65 @@ class Claimer:
                 self._residents[instance_id] = resident
                 loaded.append(Loaded(resident, known.get(instance_id, {}), row["recoveries"] > 0))
             await asyncio.sleep(0)
-        await self._read_inbox(ids)  # before the first turn: a cancel that came before it must find nothing done
-        await self.on_loaded(loaded)
+        await self._read_inbox(ids, is_cold=True)  # before the first turn: an earlier cancel must find nothing done
+        await self._find_lost_children([item.resident for item in loaded])
+        await self.on_loaded([item for item in loaded if not item.resident.is_gone])
+
+    async def _find_lost_children(self, residents: Sequence[Resident]) -> None:
+        """Tell parents whose children are not there, which nobody may have told them before their last owner went."""
+        waiting = {
+            (resident.instance_id, seq): (resident, operation.command)
+            for resident in residents
+            for seq, operation in resident.execution.pending.items()
+            if isinstance(operation.command, history.ScheduleSubOrchestration)
+        }
+        lost = await lost_children(self._store, [resident.child_key(child) for resident, child in waiting.values()])
+        for key in lost:
+            resident, child = waiting[key]
+            resident.events.append(child_taken(child))
 
     async def _rebuild(self, row: Record, turns: Sequence[Record]) -> Resident | None:
         """Replay one instance; one whose history does not fit the code is held, and the others are not touched."""
         definition = self._definition(row["name"], row["version"])
         execution = replay.Execution(definition, replay.Identity(row["instance_id"], row["execution"]))
         resident = Resident(
-            row["instance_id"], row["run_as"], row["resource_uid"], execution, turn=row["turn"], phase=row["phase"]
+            row["instance_id"],
+            row["run_as"],
+            row["resource_uid"],
+            execution,
+            turn=row["turn"],
+            phase=row["phase"],
+            parent=_parent_or_none(row),
+            on_nondeterminism=row["on_nondeterminism"],
         )
         if _is_poison(row):
             return await self._end_or_hold(resident, turns, errors.InstancePoisonError(row["recoveries"]))
         try:
+            if not turns:
+                resident.events += _beginning(row, definition)
             with outside_tasks():
                 for turn in turns:
                     execution.replay(history.decode_turn(turn["at"], turn["body"]))
         except Exception as error:  # noqa: BLE001 - whatever one history does, the others go on
             return await self._end_or_hold(resident, turns, error)
-        if row["turn"] == 0:
-            started = history.OrchestrationStarted(
-                definition.name, definition.version, msgspec.Raw(row["input"]), history.PROTOCOL
-            )
-            resident.events.append(started)
         return resident
 
     async def _end_or_hold(self, resident: Resident, turns: Sequence[Record], error: Exception) -> Resident | None:
-        """Hold an instance that this code cannot run; one that is to be cancelled ends without the code."""
+        """Hold an instance that this code cannot run; one that is to be cancelled or to fail ends without it."""
+        resident.events = []
         for message in await self._store.fetch_patiently("inbox_load", [resident.instance_id]):
-            _take_in(resident, message)
-        cancels = [*_cancels_of(turns), *resident.events]
-        if not cancels:
+            with contextlib.suppress(errors.MessageUnreadableError):
+                inbox.take_in(resident, message)
+        cancels = [*_cancels_of(turns), *(e for e in resident.events if isinstance(e, history.CancelRequested))]
+        if not (cancels or resident.fails_on(error)):
             await self.hold(resident, error)
             return None
-        resident.end_by_force(cancels)
+        children = await self._store.fetch_patiently("children_open", resident.instance_id)
+        resident.orphans = [child["instance_id"] for child in children]
+        if cancels:
+            resident.end_by_force(cancels)
+        else:
+            resident.failure = error
         return resident
 
     def _definition(self, name: str, version: str) -> AnyOrchestration:
@@ -204,25 +235,29 @@ class Claimer:
             raise LookupError(message)
         return found
 
-    async def _read_inbox(self, instance_ids: Sequence[str]) -> list[Resident]:
-        """Bring messages to the residents and name those; each message enters one turn, whose commit deletes it."""
+    async def _read_inbox(self, instance_ids: Sequence[str], *, is_cold: bool = False) -> list[Resident]:
+        """Bring messages to the residents and name those; each message enters one turn, whose commit deletes it.
+
+        To one that was just rebuilt its timers come due in the same order of time as its messages.
+        """
+        readers = [self._residents[item] for item in instance_ids if item in self._residents]
+        forgettable = [(resident, inbox.start_reading(resident)) for resident in readers]
         informed = []
         for row in await self._store.fetch_patiently("inbox_load", list(instance_ids)):
             resident = self._residents.get(row["instance_id"])
             if resident is None or resident.is_gone or row["message_id"] in resident.seen_messages:
                 continue
-            _take_in(resident, row)
-            informed.append(resident)
+            if is_cold:
+                inbox.ring_before(resident, row["created_at"])
+            try:
+                inbox.take_in(resident, row)
+            except errors.MessageUnreadableError as error:
+                await self.hold(resident, error)
+            else:
+                informed.append(resident)
+        for resident, ids in forgettable:
+            resident.seen_messages -= ids
         return informed
-
-
-def _reason_of(row: Record) -> str:
-    """Read why; a message that cannot be read is still a cancel, and must not stop its worker."""
-    try:
-        return _decode_message(row["payload"]).reason
-    except msgspec.DecodeError:
-        _log.warning("message without a readable payload", instance=row["instance_id"], message_id=row["message_id"])
-        return ""
 
 
 def offered(registry: OrchestrationRegistry) -> tuple[list[str], list[str]]:
@@ -232,11 +267,20 @@ def offered(registry: OrchestrationRegistry) -> tuple[list[str], list[str]]:
     return [name for name, _ in pairs], [version for _, version in pairs]
 
 
-def _take_in(resident: Resident, row: Record) -> None:
-    """Make an event of a message; the commit of the turn that it enters deletes it."""
-    resident.seen_messages.add(row["message_id"])
-    resident.messages.append(row["message_id"])
-    resident.events.append(history.CancelRequested(_reason_of(row)))
+def _beginning(row: Record, definition: AnyOrchestration) -> list[history.Event]:
+    """Give what an execution without a turn begins with."""
+    if row["turn"] > 0 and row["execution"] == 1:
+        raise errors.HistoryMissingError(row["instance_id"], row["turn"])
+    started = history.OrchestrationStarted(
+        definition.name, definition.version, msgspec.Raw(row["input"]), history.PROTOCOL
+    )
+    return [started, *history.decode_carried(row["carried"])]
+
+
+def _parent_or_none(row: Record) -> Parent | None:
+    if row["parent_id"] is None:
+        return None
+    return Parent(row["parent_id"], row["parent_execution"], row["parent_seq"])
 
 
 def _cancels_of(turns: Sequence[Record]) -> list[history.Event]:

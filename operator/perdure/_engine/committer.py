@@ -14,8 +14,6 @@ one bad instance stands alone. Only that one fails, when its data is at fault, o
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import datetime
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 
@@ -23,55 +21,25 @@ import structlog
 
 from perdure import errors
 from perdure._core import failure, history, lifecycle, limits, replay
+from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
+from perdure._engine import batch
+from perdure._engine.children import child_taken, lost_children
 from perdure._engine.clock import Clock
 from perdure._engine.guard import outside_tasks
 from perdure._engine.resident import Resident
+from perdure._engine.turn import TakenTurn
 from perdure._store.store import REFUSALS, Record, Store, is_of_data, is_too_much, is_transient, retrying
 
-__all__ = ["Committer", "TakenTurn"]
+__all__ = ["Committer"]
 
 _log = structlog.get_logger(__name__)
 _POISON = "Poison"
 _RETRY_SECONDS = 0.5
+_NOTHING = replay.Turned([], [], None)
 
 
 class _TooMuchError(Exception):
     """The database cannot take so many turns in one statement."""
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class TakenTurn:
-    """A turn that was taken in memory and is to be committed; `body` is its row."""
-
-    resident: Resident
-    at: datetime.datetime
-    events: list[history.Event]
-    turned: replay.Turned
-    messages: list[int]
-    over_tasks: list[int]
-    body: bytes = b""
-
-    def encode(self) -> None:
-        """Write the row; code that asks for too much at once, or for what cannot be written, has failed."""
-        try:
-            self.body = history.encode_turn(self.events, self.turned.commands)
-        except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
-            self.fail(error, [])
-        else:
-            if len(self.body) > limits.TURN_BYTES + limits.PAYLOAD_BYTES:
-                self.fail(_too_large(len(self.body)), self.events)
-
-    def fail(self, error: Exception, events: list[history.Event]) -> None:
-        """End the instance here, without what its code asked for."""
-        outcome = history.FailOrchestration(failure.of(error))
-        self.events, self.turned = events, replay.Turned([outcome], [], outcome)
-        self.resident.execution.outcome = outcome
-        self.body = history.encode_turn(self.events, self.turned.commands)
-
-    @property
-    def phase(self) -> str:
-        """The phase of the instance after this turn."""
-        return lifecycle.phase_after(self.turned.outcome)
 
 
 class Committer:
@@ -83,17 +51,22 @@ class Committer:
         clock: Clock,
         owner_id: uuid.UUID,
         *,
-        on_committed: Callable[[TakenTurn], None],
-        on_lost: Callable[[Resident], None],
-        on_held: Callable[[Resident, failure.Failure], None],
+        registry: OrchestrationRegistry,
+        keep_executions: int,
     ) -> None:
-        """`on_committed` lets effects happen; `on_lost` evicts; `on_held` tells of an instance put on hold."""
+        """Commit for `owner_id`; the callbacks below are set by the life.
+
+        `on_committed` lets effects happen, given which children could not be started; `on_lost` evicts; `on_held` tells
+        of an instance put on hold.
+        """
         self._store = store
         self._clock = clock
         self._owner_id = owner_id
-        self._on_committed = on_committed
-        self._on_lost = on_lost
-        self._on_held = on_held
+        self._registry = registry
+        self._keep_executions = keep_executions
+        self.on_committed: Callable[[TakenTurn], None]
+        self.on_lost: Callable[[Resident], None]
+        self.on_held: Callable[[Resident, failure.Failure], None]
         self._queue: list[Resident] = []
         self._has_work = asyncio.Event()
         self._is_drained = asyncio.Event()
@@ -103,7 +76,7 @@ class Committer:
 
     def mark(self, resident: Resident) -> None:
         """Queue a resident for its next turn."""
-        if not (resident.is_queued or resident.is_in_flight or resident.is_gone):
+        if not (resident.is_queued or resident.is_in_flight or resident.is_gone or resident.is_suspended):
             resident.is_queued = True
             self._queue.append(resident)
             self._has_work.set()
@@ -130,27 +103,51 @@ class Committer:
     async def _take_turn(self, resident: Resident) -> TakenTurn | None:
         """Let the code run to its next awaits; None when it may not or cannot."""
         resident.is_queued = False
-        if resident.is_gone or not resident.events:
+        if resident.is_gone or resident.is_suspended or not (resident.events or resident.failure):
             return None
         resident.is_in_flight = True
         at = max(self._clock.now(), resident.execution.now)
-        events, resident.events = _split(resident.events)
-        messages, resident.messages = resident.messages, []
+        events, resident.events = _split(_ordered(resident.events))
+        if resident.is_terminated and resident.failure is None:
+            resident.end_by_force([event for event in events if isinstance(event, history.CancelRequested)])
+            events, resident.events = resident.events, []
+        messages, resident.messages = _split_messages(resident.messages, resident.events)
         over_tasks, resident.over_tasks = _split_tasks(resident.over_tasks, resident.events)
+        over_tasks += [event.seq for event in events if isinstance(event, history.ActivityFailed)]
+        turn = TakenTurn(resident, at, events, _NOTHING, messages, over_tasks)
+        if resident.failure is not None:
+            turn.fail(resident.failure, [])
+            return turn
         try:
             with outside_tasks():
-                turned = resident.execution.advance(at, events)
+                turn.turned = resident.execution.advance(at, events)
         except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
-            cancels = [event for event in events if isinstance(event, history.CancelRequested)]
-            if not (cancels or resident.execution.is_cancelling):
-                await self.hold(resident, error, is_tried_again=False)
-                return None
-            resident.end_by_force([*cancels])
-            events, resident.events = resident.events, []
-            turned = resident.execution.advance(at, events)
-        turn = TakenTurn(resident, at, events, turned, messages, over_tasks)
+            return await self._end_or_hold(turn, error)
+        if turn.continues is not None:
+            turn.next_definition = self._definition_or_none(resident, turn.continues.version)
         turn.encode()
         return turn
+
+    async def _end_or_hold(self, turn: TakenTurn, error: Exception) -> TakenTurn | None:
+        """Deal with code that breaks, or does not fit its history: end what is to end anyway, hold the rest."""
+        resident = turn.resident
+        cancels = [event for event in turn.events if isinstance(event, history.CancelRequested)]
+        if cancels or resident.execution.is_cancelling:
+            resident.end_by_force([*cancels])
+            turn.events, resident.events = resident.events, []
+            turn.turned = resident.execution.advance(turn.at, turn.events)
+            turn.encode()
+            return turn
+        if resident.fails_on(error):
+            turn.fail(error, [])
+            return turn
+        await self.hold(resident, error, is_tried_again=False)
+        return None
+
+    def _definition_or_none(self, resident: Resident, version: str) -> AnyOrchestration | None:
+        """Give what the next execution runs: the version asked for, or the highest offered here."""
+        name = resident.execution.definition.name
+        return self._registry.find_or_none(name, version) if version else self._registry.latest_or_none(name)
 
     async def hold(
         self, resident: Resident, error: Exception, *, reason: str = "", is_tried_again: bool = True
@@ -171,27 +168,28 @@ class Committer:
             lifecycle.encode_failure(failed),
             limits.HOLD_RETRY_SECONDS if is_tried_again and reason != _POISON else None,
         )
-        self._on_held(resident, failed)
+        self.on_held(resident, failed)
 
     async def _commit(self, turns: list[TakenTurn]) -> None:
         accepted = await self._send(turns)
+        await self._find_lost_children([turn for turn in turns if turn.resident.instance_id in accepted])
         self.commits += 1
         for turn in turns:
             turn.resident.is_in_flight = False
             if turn.resident.instance_id in accepted:
                 self.turns += 1
                 turn.resident.turn += 1
-                self._on_committed(turn)
+                self.on_committed(turn)
             else:
                 _log.warning("instance lost to another owner", instance=turn.resident.instance_id)
-                self._on_lost(turn.resident)
+                self.on_lost(turn.resident)
 
     async def _send(self, turns: list[TakenTurn], *, is_unsure: bool = False, is_retried: bool = False) -> set[str]:
         """Write turns; give the ids of those that stand in the database as ours.
 
         `is_unsure` says that an earlier try may have written some of them, `is_retried` that it was refused.
         """
-        arguments = _columns(turns)
+        arguments = batch.columns(turns, keep_executions=self._keep_executions)
 
         async def send() -> list[Record]:
             nonlocal is_unsure
@@ -215,10 +213,24 @@ class Committer:
             if len(turns) > 1:
                 return await self._send_halves(turns, is_unsure=is_unsure, is_retried=is_retried)
             return await self._refused(turns[0], error, is_unsure=is_unsure)
-        accepted = {row["instance_id"] for row in rows}
+        accepted = {row["instance_id"] for row in rows if row["is_turn"]}
+        started = {row["instance_id"] for row in rows if not row["is_turn"]}
+        for turn in turns:
+            turn.note_started(started)
         if is_unsure and len(accepted) < len(turns):
             accepted |= await self._landed_before([t for t in turns if t.resident.instance_id not in accepted])
         return accepted
+
+    async def _find_lost_children(self, turns: Sequence[TakenTurn]) -> None:
+        """Tell parents of children that could not be started: their id belongs to somebody else."""
+        doubtful = [(turn, child) for turn in turns for child in turn.unstarted]
+        if not doubtful:
+            return
+        keys = [turn.resident.child_key(child) for turn, child in doubtful]
+        lost = await lost_children(self._store, keys)
+        for turn, child in doubtful:
+            if (turn.resident.instance_id, child.seq) in lost:
+                turn.resident.events.append(child_taken(child))
 
     async def _landed_before(self, turns: Sequence[TakenTurn]) -> set[str]:
         """Find which refused turns an earlier try had written although its answer was lost (I8)."""
@@ -226,7 +238,7 @@ class Committer:
         landed = set()
         for turn in turns:
             owner_id, number, is_finished = where.get(turn.resident.instance_id, (None, -1, False))
-            is_ours = owner_id == self._owner_id or (is_finished and turn.turned.outcome is not None)
+            is_ours = owner_id == self._owner_id or (is_finished and turn.is_last)
             if is_ours and number == turn.resident.turn + 1:
                 landed.add(turn.resident.instance_id)
         return landed
@@ -261,21 +273,47 @@ def _reason_of(error: Exception) -> str:
             return "ReplayFailed"
 
 
-def _split(events: list[history.Event]) -> tuple[list[history.Event], list[history.Event]]:
-    """Take what fits into one turn; results that do not, and nothing else, wait for the next.
+def _ordered(events: list[history.Event]) -> list[history.Event]:
+    """Put a cancel before what came with it, but for the start: whoever is cancelled does not complete in that turn."""
+    cancels = [event for event in events if isinstance(event, history.CancelRequested)]
+    if not cancels or len(cancels) == len(events):
+        return events
+    is_first = isinstance(events[0], history.OrchestrationStarted)
+    rest = [event for event in events[is_first:] if not isinstance(event, history.CancelRequested)]
+    return [*events[:is_first], *cancels, *rest]
 
-    So a cancel enters the first turn, whose commit deletes its message: it can neither come twice nor get lost.
-    """
+
+def _split(events: list[history.Event]) -> tuple[list[history.Event], list[history.Event]]:
+    """Take what fits into one turn; what comes after it waits for the next."""
     if len(events) * limits.PAYLOAD_BYTES <= limits.TURN_BYTES:
         return events, []
-    now = [event for event in events if not isinstance(event, history.ActivityCompleted)]
-    results = [event for event in events if isinstance(event, history.ActivityCompleted)]
     total = 0
-    for index, event in enumerate(results):
-        total += len(event.result)
+    for index, event in enumerate(events):
+        total += _size(event)
         if total > limits.TURN_BYTES:
-            return [*now, *results[:index]], [*results[index:]]
+            return events[:index], events[index:]
     return events, []
+
+
+def _size(event: history.Event) -> int:
+    match event:
+        case history.ActivityCompleted(result=data) | history.ChildCompleted(result=data):
+            return len(data)
+        case history.SignalReceived(payload=data):
+            return len(data)
+        case _:
+            return 0
+
+
+def _split_messages(
+    messages: list[tuple[int, history.Event | None]], waiting: Sequence[history.Event]
+) -> tuple[list[int], list[tuple[int, history.Event | None]]]:
+    """Keep the rows whose events wait for the next turn: they are deleted by the turn that takes them in."""
+    if not waiting:
+        return [message_id for message_id, _ in messages], []
+    kept = [(message_id, event) for message_id, event in messages if any(event is other for other in waiting)]
+    kept_ids = {message_id for message_id, _ in kept}
+    return [message_id for message_id, _ in messages if message_id not in kept_ids], kept
 
 
 def _split_tasks(seqs: list[int], waiting: Sequence[history.Event]) -> tuple[list[int], list[int]]:
@@ -296,37 +334,3 @@ def _parts(turns: Sequence[TakenTurn]) -> Iterator[list[TakenTurn]]:
         part.append(turn)
     if part:
         yield part
-
-
-def _too_large(size: int) -> errors.PayloadTooLargeError:
-    return errors.PayloadTooLargeError(
-        f"The orchestration asks for {size} bytes in one turn, the limit is {limits.TURN_BYTES}. Ask for less at once "
-        "(join in portions), or pass references instead of data."
-    )
-
-
-def _columns(turns: Sequence[TakenTurn]) -> list[list[object]]:
-    """Give the arrays of the commit statement, one element a turn."""
-    rows = [
-        (
-            turn.resident.instance_id,
-            turn.resident.execution.identity.execution,
-            turn.resident.turn,
-            turn.at,
-            turn.body,
-            turn.phase,
-            turn.resident.execution.definition.version,
-            lifecycle.output_of(turn.turned.outcome),
-            lifecycle.error_of(turn.turned.outcome),
-            lifecycle.custom_status_of(turn.turned.commands),
-            _array(turn.messages),
-            _array(turn.over_tasks),
-        )
-        for turn in turns
-    ]
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _array(numbers: Sequence[int]) -> str | None:
-    """Give an array in Postgres' own text form: arrays of arrays of different lengths cannot be sent."""
-    return "{" + ",".join(map(str, numbers)) + "}" if numbers else None

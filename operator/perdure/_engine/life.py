@@ -20,13 +20,22 @@ from typing import TYPE_CHECKING
 import structlog
 
 from perdure._core import definition, failure, history, limits
-from perdure._engine.activities import ActivityRunner, Capacity, FailedAttempt, Known, failure_columns
+from perdure._core.replay import Operation
+from perdure._engine.activities import (
+    ActivityRunner,
+    Capacity,
+    FailedAttempt,
+    Known,
+    failure_columns,
+    out_of_time,
+)
 from perdure._engine.claimer import Claimer, Loaded, offered
 from perdure._engine.clock import Clock
-from perdure._engine.committer import Committer, TakenTurn
+from perdure._engine.committer import Committer
 from perdure._engine.lease import WAKE_CHANNEL, Lease
-from perdure._engine.resident import Committed, Resident
+from perdure._engine.resident import Committed, Resident, due_or_none
 from perdure._engine.timers import Timers
+from perdure._engine.turn import TakenTurn
 from perdure._store.batching import Batcher
 
 if TYPE_CHECKING:
@@ -54,10 +63,12 @@ class Life:
             store,
             self.clock,
             self.worker_id,
-            on_committed=self._committed,
-            on_lost=self._evict,
-            on_held=self._held,
+            registry=worker.orchestrations,
+            keep_executions=settings.keep_executions,
         )
+        self.committer.on_committed = self._committed
+        self.committer.on_lost = self._evict
+        self.committer.on_held = self._held
         self.runner = ActivityRunner(
             worker.activities,
             self.clock,
@@ -76,6 +87,7 @@ class Life:
         )
         self.claimer.on_loaded = self._take_up
         self.claimer.on_news = self.committer.mark
+        self.claimer.on_paused = self._paused
         self.claimer.hold = self.committer.hold
         self.claimer.release = self._release
         self.lease = Lease(
@@ -88,6 +100,9 @@ class Life:
         )
         self._failures: Batcher[FailedAttempt, bool] = Batcher(self._write_failures)
         self._finished_news = asyncio.Event()
+        self._others_news = asyncio.Event()
+        self._leaving: dict[str, Resident] = {}
+        self._has_leaving = asyncio.Event()
         self._shown: list[Committed] = []
         self._claiming: asyncio.Task[object] | None = None
         self._is_stopping = False
@@ -128,7 +143,7 @@ class Life:
             return
         async with asyncio.TaskGroup() as group:
             self._claiming = group.create_task(self.claimer.run())
-            for loop in (self.committer.run(), self._announce_finished()):
+            for loop in (self.committer.run(), self._announce_finished(), self._announce_news(), self._let_leave()):
                 group.create_task(loop)
 
     async def _give_back(self, leasing: asyncio.Task[object]) -> None:
@@ -204,6 +219,7 @@ class Life:
         if not resident.is_gone:
             resident.events.append(event)
             self.committer.mark(resident)
+            self._leave_if_suspended(resident)
 
     async def _take_up(self, loaded: list[Loaded]) -> None:
         """Go on where the last owner stopped: timers, activities without a result, first turns."""
@@ -212,9 +228,8 @@ class Life:
         for resident, known in ((item.resident, item.known) for item in loaded):
             execution = resident.execution
             for seq, operation in list(execution.pending.items()):
-                if isinstance(operation.command, history.CreateTimer):
-                    self.timers.add(operation.command.fire_at, resident, event=history.TimerFired(seq))
-                else:
+                self._set_timer(resident, operation)
+                if isinstance(operation.command, history.ScheduleActivity) and not operation.command.queue:
                     row = known.get(seq)
                     counted = losses.get((resident.instance_id, seq))
                     if counted is not None:
@@ -223,8 +238,18 @@ class Life:
                     self.runner.start(resident, operation, known=row)
             if execution.cancelled_at is not None:
                 self._set_grace(resident)
-            if resident.events:
+            if resident.events or resident.failure:
                 self.committer.mark(resident)
+
+    def _set_timer(self, resident: Resident, operation: Operation) -> None:
+        """Let time end what it can end: a timer, or a queued activity that nobody brings to its end."""
+        due, command = due_or_none(operation), operation.command
+        if due is None:
+            return
+        if isinstance(command, history.ScheduleActivity):
+            self.timers.add(due, resident, event=history.ActivityFailed(command.seq, out_of_time(command)))
+        else:
+            self.timers.add(due, resident, event=history.TimerFired(command.seq))
 
     async def _resume_held(self, residents: Sequence[Resident]) -> None:
         """Take instances off hold whose replay went through: the code fits their history again."""
@@ -242,7 +267,7 @@ class Life:
             (item.resident.instance_id, item.resident.execution.identity.execution, seq)
             for item in recovered
             for seq, operation in item.resident.execution.pending.items()
-            if isinstance(operation.command, history.ScheduleActivity)
+            if isinstance(operation.command, history.ScheduleActivity) and not operation.command.queue
         ]
         if not keys:
             return {}
@@ -261,35 +286,96 @@ class Life:
             getattr(_log, trace.level)(
                 trace.message, instance=resident.instance_id, orchestration=resident.execution.definition.name
             )
-        phase, resident.phase = resident.phase, turn.phase
+        resident.forgettable.update(turn.messages)
+        phase, resident.phase = resident.phase, "Suspended" if resident.is_suspended else turn.phase
         self._show(resident, phase_changed=phase != resident.phase)
-        if turn.turned.outcome is not None:
+        if turn.starts or turn.sent or turn.queued:
+            self._others_news.set()
+        if turn.is_last:
             if len(self.residents) >= worker.settings.max_instances:
                 self.claimer.nudge()  # there is room again
             self._evict(resident)
             worker.tell_finished(resident.instance_id)
             self._finished_news.set()
             return
-        if not self._is_stopping:  # else the next owner finds it pending
+        if turn.continues is not None:
+            self._continue_as_new(turn, turn.continues)
+        elif not self._is_stopping:  # else the next owner finds it pending
             for command in turn.turned.commands:
                 self._carry_out(resident, command)
             if any(isinstance(event, history.CancelRequested) for event in turn.events):
                 self._set_grace(resident)
         if resident.events:
             self.committer.mark(resident)
+        self._leave_if_suspended(resident)
 
     def _carry_out(self, resident: Resident, command: history.Command) -> None:
         match command:
-            case history.ScheduleActivity(seq=seq):
+            case history.ScheduleActivity(seq=seq, queue=queue):
                 if operation := resident.execution.pending.get(seq):
-                    self.runner.start(resident, operation)
-            case history.CreateTimer(seq=seq, fire_at=fire_at):
-                if seq in resident.execution.pending:
-                    self.timers.add(fire_at, resident, event=history.TimerFired(seq))
+                    if queue:
+                        self._set_timer(resident, operation)
+                    else:
+                        self.runner.start(resident, operation)
+            case history.CreateTimer(seq=seq):
+                if operation := resident.execution.pending.get(seq):
+                    self._set_timer(resident, operation)
             case history.CancelActivity(seq=seq):
                 self.runner.cancel(resident, seq)
             case _:
                 return
+
+    def _continue_as_new(self, turn: TakenTurn, continues: history.ContinueAsNew) -> None:
+        """Begin the next execution, here or, when its version is not offered here, wherever it is."""
+        resident, chosen = turn.resident, turn.next_definition
+        self.runner.cancel_all(resident)
+        if chosen is None:
+            self._leave(resident)
+            return
+        started = history.OrchestrationStarted(chosen.name, chosen.version, continues.input, history.PROTOCOL)
+        execution = resident.execution.identity.execution + 1
+        resident.begin_execution(chosen, execution, [started, *continues.carried])
+
+    # Who leaves although its lease stands: what is suspended, and what another worker has to go on with.
+
+    def _paused(self, resident: Resident) -> None:
+        resident.phase = "Suspended"
+        self._show(resident, phase_changed=True)
+        self._leave_if_suspended(resident)
+
+    def _leave_if_suspended(self, resident: Resident) -> None:
+        """Let a suspended instance go once nothing of it runs here; what its activities brought is kept."""
+        if resident.is_suspended and not (resident.is_in_flight or resident.is_working or resident.is_gone):
+            self._leave(resident)
+
+    def _leave(self, resident: Resident) -> None:
+        self._leaving[resident.instance_id] = resident
+        self._has_leaving.set()
+
+    async def _let_leave(self) -> None:
+        while True:
+            await self._has_leaving.wait()
+            self._has_leaving.clear()
+            residents, self._leaving = list(self._leaving.values()), {}
+            leaving = [r for r in residents if not r.is_gone and (r.is_suspended or r.execution.outcome is not None)]
+            rows = [
+                (r.instance_id, r.execution.identity.execution, history.encode_event(event))
+                for r in leaving
+                for event in r.unwritten
+            ]
+            if rows:
+                columns = [list(column) for column in zip(*rows, strict=True)]
+                await self.worker.store.fetch_patiently("inbox_keep", self.worker_id, *columns)
+            await self._release(leaving)
+            self._others_news.set()
+
+    async def _announce_news(self) -> None:
+        """Tell whoever may have got an instance, a message or an activity; at most once a batch of commits."""
+        while True:
+            await self._others_news.wait()
+            self._others_news.clear()
+            self.claimer.nudge()
+            await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
 
     def _set_grace(self, resident: Resident) -> None:
         cancelled_at = resident.execution.cancelled_at

@@ -12,14 +12,32 @@ import datetime
 import heapq
 import itertools
 from collections.abc import Callable
+from typing import NamedTuple
 
-from perdure._core import history
+from perdure._core import history, replay
 from perdure._engine.clock import Clock
 from perdure._engine.resident import Resident
 
 __all__ = ["Timers"]
 
 _SWEEP_ABOVE = 1_000
+
+
+class _Entry(NamedTuple):
+    """What is to be delivered, and to which execution: the next one has timers of the same numbers."""
+
+    fire_at: datetime.datetime
+    order: int
+    resident: Resident
+    execution: replay.Execution
+    event: history.Event
+
+    @property
+    def is_wanted(self) -> bool:
+        if self.resident.is_gone or self.resident.execution is not self.execution:
+            return False
+        seq = getattr(self.event, "seq", None)
+        return seq is None or seq in self.execution.pending
 
 
 class Timers:
@@ -29,7 +47,7 @@ class Timers:
         """Call `deliver` for each event that comes due."""
         self._clock = clock
         self._deliver = deliver
-        self._heap: list[tuple[datetime.datetime, int, Resident, history.Event]] = []
+        self._heap: list[_Entry] = []
         self._order = itertools.count()
         self._alarm: asyncio.TimerHandle | None = None
         self._sweep_above = _SWEEP_ABOVE
@@ -42,8 +60,8 @@ class Timers:
         """Deliver `event` to `resident` at `fire_at`."""
         if len(self._heap) >= self._sweep_above:
             self._sweep()
-        heapq.heappush(self._heap, (fire_at, next(self._order), resident, event))
-        if self._heap[0][2] is resident:
+        heapq.heappush(self._heap, _Entry(fire_at, next(self._order), resident, resident.execution, event))
+        if self._heap[0].resident is resident:
             self._set_alarm()
 
     def close(self) -> None:
@@ -64,19 +82,13 @@ class Timers:
         self._alarm = None
         now = self._clock.now()
         while self._heap and self._heap[0][0] <= now:
-            _, _, resident, event = heapq.heappop(self._heap)
-            if self._is_wanted(resident, event):
-                self._deliver(resident, event)
+            entry = heapq.heappop(self._heap)
+            if entry.is_wanted:
+                self._deliver(entry.resident, entry.event)
         self._set_alarm()
 
     def _sweep(self) -> None:
         """Drop what was given up: timeouts of an hour that are not needed after a second must not pile up."""
-        self._heap = [entry for entry in self._heap if self._is_wanted(entry[2], entry[3])]
+        self._heap = [entry for entry in self._heap if entry.is_wanted]
         heapq.heapify(self._heap)
         self._sweep_above = max(_SWEEP_ABOVE, 2 * len(self._heap))
-
-    @staticmethod
-    def _is_wanted(resident: Resident, event: history.Event) -> bool:
-        return not resident.is_gone and (
-            not isinstance(event, history.TimerFired) or event.seq in resident.execution.pending
-        )

@@ -37,6 +37,7 @@ class WorkerSettings:
     activity_threads: int = 8
     shutdown_grace_seconds: float = 2.0
     cancel_grace_seconds: float = limits.CANCEL_GRACE_SECONDS
+    keep_executions: int = limits.KEPT_EXECUTIONS
 
 
 class Worker:

@@ -9,11 +9,14 @@ __all__ = [
     "ChildOrchestrationError",
     "DefinitionError",
     "ForeignAwaitError",
+    "HistoryMissingError",
     "InputInvalidError",
     "InstanceCancelledError",
     "InstanceConflictError",
     "InstanceNotFoundError",
     "InstancePoisonError",
+    "InstanceTerminatedError",
+    "MessageUnreadableError",
     "NondeterminismError",
     "OrchestrationCancelled",
     "OrchestrationContinued",
@@ -116,6 +119,38 @@ class InstancePoisonError(PerdureError):
             "and run no more. Look at what its code does to memory and to the process. It is tried once more by each "
             "worker that starts; a cancel ends it."
         )
+
+
+class HistoryMissingError(PerdureError):
+    """Turns that were committed are not in the database any more."""
+
+    code = "PERDURE-1210"
+
+    def __init__(self, instance_id: str, turn: int) -> None:
+        """Say whose, and what to do."""
+        super().__init__(
+            f"Instance {instance_id} has taken {turn} turns, and its history holds none. Somebody removed rows of "
+            "`history`, or restored a part of a backup. Restore them; the instance is tried again. A cancel ends it."
+        )
+
+
+class MessageUnreadableError(PerdureError):
+    """A message in an inbox cannot be read."""
+
+    code = "PERDURE-1211"
+
+    def __init__(self, instance_id: str, message_id: int, reason: str) -> None:
+        """Say which, and what to do."""
+        super().__init__(
+            f"Message {message_id} in the inbox of {instance_id} cannot be read: {reason}. Somebody wrote into `inbox` "
+            "directly, or a newer release did. Upgrade this worker, or remove that row; the instance is tried again."
+        )
+
+
+class InstanceTerminatedError(PerdureError):
+    """The instance was terminated: it ended at once, without a word of its code."""
+
+    code = "PERDURE-1208"
 
 
 class ChildOrchestrationError(PerdureError):

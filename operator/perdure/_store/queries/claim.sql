@@ -1,21 +1,33 @@
 -- Purpose: in one round trip, take ownerless instances that are due and that this worker can run, and collect which of
---     its own instances have news in their inbox (their wake_at is cleared; the inbox is read by a later statement,
---     whose newer snapshot sees every message that set it).
+--     its own instances have news (their wake_at is cleared; the inbox is read by a later statement, whose newer
+--     snapshot sees every message that set it). What nobody here can run costs nothing: the index leads with the name.
 -- Parameters: $1 worker_id uuid, $2 names text[], $3 versions text[] ('' stands for the latest), $4 how many.
 -- Locks: own worker row (key share), then instances, skipping locked ones.
 with me as materialized (
     select worker_id from workers where worker_id = $1::uuid for key share
 ),
+candidates as materialized (
+    select c.instance_id, c.wake_at
+    from unnest($2::text[], $3::text[]) as o (name, version)
+    cross join lateral (
+        select i.instance_id, i.wake_at
+        from instances i
+        where i.name = o.name
+            and i.version = o.version
+            and i.owner_id is null
+            and i.wake_at <= now()
+            and not i.is_suspended
+        order by i.wake_at
+        limit $4::integer
+    ) c
+    order by c.wake_at
+    limit $4::integer
+),
 due as materialized (
     select i.instance_id
-    from instances i
-    where i.owner_id is null
-        and not i.is_suspended
-        and i.wake_at <= now()
-        and (i.name, i.version) in (select o.name, o.version from unnest($2::text[], $3::text[]) as o (name, version))
-        and exists (select from me)
-    order by i.wake_at
-    limit $4::integer
+    from candidates c
+    join instances i on i.instance_id = c.instance_id
+    where i.owner_id is null and i.wake_at <= now() and not i.is_suspended and exists (select from me)
     for update of i skip locked
 ),
 claimed as (
@@ -24,7 +36,8 @@ claimed as (
     from due d
     where i.instance_id = d.instance_id
     returning
-        i.instance_id, i.name, i.version, i.phase, i.execution, i.turn, i.recoveries, i.run_as, i.resource_uid, i.input
+        i.instance_id, i.name, i.version, i.phase, i.execution, i.turn, i.recoveries, i.run_as, i.resource_uid, i.input,
+        i.carried, i.is_suspended, i.on_nondeterminism, i.parent_id, i.parent_execution, i.parent_seq
 ),
 noted as materialized (
     select i.instance_id
@@ -37,8 +50,11 @@ news as (
     set wake_at = null
     from noted n
     where i.instance_id = n.instance_id
-    returning i.instance_id
+    returning i.instance_id, i.is_suspended
 )
 select true as is_claimed, c.* from claimed c
 union all
-select false, n.instance_id, '', '', '', 0, 0, 0, '', null::uuid, ''::bytea from news n
+select
+    false, n.instance_id, '', '', '', 0, 0, 0, '', null::uuid, ''::bytea,
+    null::bytea, n.is_suspended, '', null::text, null::integer, null::integer
+from news n

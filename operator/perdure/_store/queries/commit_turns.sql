@@ -1,22 +1,34 @@
--- Purpose: commit the turns of many instances, each all or nothing (I3), only for their owner and only the next turn (I4).
+-- Purpose: commit the turns of many instances, each all or nothing (I3), only for their owner and only the next turn (I4),
+--     with all that they ask of others: instances to start, messages, activities for a queue.
 --     The instance row is the fence: every other write comes from the rows that the update returned. Values are passed
---     through from step to step, since joining one CTE to another would be planned as a nested loop over guesses.
+--     through from step to step, since joining one CTE to another would be planned as a nested loop over guesses; what a
+--     turn asks for is a slice of arrays of its own (from, to; null for none).
 -- Parameters: $1 owner uuid; then one array element a turn: $2 instance_id, $3 execution, $4 turn, $5 at, $6 body,
 --     $7 phase, $8 version, $9 output, $10 error, $11 custom_status (null keeps it), $12 messages taken in
---     ('{1,2}' as text, null for none), $13 seqs of tasks that are over ('{1,2}' as text, null for none). A last turn
---     takes all messages and tasks of its instance with it.
--- Locks: instances in instance_id order, then inbox and tasks rows of those instances.
+--     ('{1,2}' as text, null for none), $13 seqs of tasks that are over ('{1,2}' as text, null for none),
+--     $14 next execution and $15 its input and $16 the signals it begins with (null: it goes on), $17 buffered signals,
+--     $18 whether another turn of the batch sends it a message, $19-$20 slice of starts, $21-$22 of messages to send,
+--     $23-$24 of activities to queue. A row whose turn is null is somebody outside of the batch who gets a message.
+--     Starts: $25 instance_id, $26 name, $27 version, $28 input, $29 seq of the asking (null: detached).
+--     Messages: $30 instance_id, $31 kind, $32 payload, $33 execution (null: any).
+--     Activities: $34 seq, $35 queue, $36 priority, $37 command. Last $38 how many executions keep their history.
+--     A last turn takes all messages and tasks of its instance with it, the last of an execution all tasks.
+-- Locks: instances in instance_id order, then new instances in that order, then inbox and tasks rows of those instances.
 with locked as materialized (
     select t.*
     from unnest(
         $2::text[], $3::integer[], $4::integer[], $5::timestamptz[], $6::bytea[],
-        $7::text[], $8::text[], $9::bytea[], $10::bytea[], $11::bytea[], $12::text[], $13::text[]
+        $7::text[], $8::text[], $9::bytea[], $10::bytea[], $11::bytea[], $12::text[], $13::text[],
+        $14::integer[], $15::bytea[], $16::bytea[], $17::integer[], $18::boolean[],
+        $19::integer[], $20::integer[], $21::integer[], $22::integer[], $23::integer[], $24::integer[]
     ) as t (
         instance_id, execution, turn, at, body,
-        phase, version, output, error, custom_status, messages, tasks
+        phase, version, output, error, custom_status, messages, tasks,
+        next_execution, next_input, carried, buffered, is_poked,
+        starts_from, starts_to, sent_from, sent_to, queued_from, queued_to
     )
     join instances i on i.instance_id = t.instance_id
-    where i.owner_id is not distinct from $1::uuid and i.turn = t.turn
+    where t.turn is null or (i.owner_id is not distinct from $1::uuid and i.turn = t.turn)
     order by t.instance_id
     for update of i
 ),
@@ -24,20 +36,32 @@ updated as (
     update instances i
     set
         turn = l.turn + 1,
-        phase = l.phase,
+        phase = case when i.is_suspended and l.phase = 'Running' then 'Suspended' else l.phase end,
         version = l.version,
         output = l.output,
         error = l.error,
         custom_status = coalesce(l.custom_status, i.custom_status),
+        execution = coalesce(l.next_execution, i.execution),
+        input = coalesce(l.next_input, i.input),
+        carried = case when l.next_execution is null then i.carried else l.carried end,
+        buffered_signals = l.buffered,
         recoveries = 0,
-        hold_reason = '',
+        hold_reason = case when i.is_suspended then i.hold_reason else '' end,
         started_at = coalesce(i.started_at, l.at),
         finished_at = case when l.phase in ('Completed', 'Failed', 'Cancelled') then l.at end,
+        is_suspended = i.is_suspended and l.phase = 'Running',
         owner_id = case when l.phase in ('Completed', 'Failed', 'Cancelled') then null else i.owner_id end,
-        wake_at = case when l.phase in ('Completed', 'Failed', 'Cancelled') then null else i.wake_at end
+        wake_at = case
+            when l.phase in ('Completed', 'Failed', 'Cancelled') then null
+            when l.is_poked then now()
+            else i.wake_at
+        end
     from locked l
-    where i.instance_id = l.instance_id
-    returning l.instance_id, l.execution, l.turn, l.at, l.body, l.messages, l.tasks, i.finished_at
+    where i.instance_id = l.instance_id and l.turn is not null
+    returning
+        l.instance_id, l.execution, l.turn, l.at, l.body, l.messages, l.tasks, l.next_execution,
+        l.starts_from, l.starts_to, l.sent_from, l.sent_to, l.queued_from, l.queued_to,
+        i.name, i.run_as, i.on_nondeterminism, i.finished_at
 ),
 recorded as (
     insert into history (instance_id, execution, turn, at, body)
@@ -53,8 +77,67 @@ consumed as (
 over as (
     delete from tasks t
     using updated u
-    where (u.tasks is not null or u.finished_at is not null)
+    where (u.tasks is not null or u.finished_at is not null or u.next_execution is not null)
         and t.instance_id = u.instance_id
-        and ((t.execution = u.execution and t.seq = any(u.tasks::integer[])) or u.finished_at is not null)
+        and (
+            (t.execution = u.execution and t.seq = any(u.tasks::integer[]))
+            or u.finished_at is not null
+            or u.next_execution is not null
+        )
+),
+pruned as (
+    delete from history h
+    using updated u
+    where u.next_execution > $38::integer
+        and h.instance_id = u.instance_id
+        and h.execution <= u.next_execution - $38::integer
+),
+started as (
+    insert into instances (
+        instance_id, name, version, input, run_as, on_nondeterminism,
+        parent_id, parent_execution, parent_seq, created_at, wake_at
+    )
+    select
+        s.instance_id, s.name, s.version, s.input, u.run_as, u.on_nondeterminism,
+        case when s.seq is not null then u.instance_id end,
+        case when s.seq is not null then u.execution end,
+        s.seq, u.at, now()
+    from updated u
+    cross join lateral unnest(
+        ($25::text[])[u.starts_from:u.starts_to], ($26::text[])[u.starts_from:u.starts_to],
+        ($27::text[])[u.starts_from:u.starts_to], ($28::bytea[])[u.starts_from:u.starts_to],
+        ($29::integer[])[u.starts_from:u.starts_to]
+    ) as s (instance_id, name, version, input, seq)
+    order by s.instance_id
+    on conflict (instance_id) do nothing
+    returning instance_id
+),
+sent as (
+    insert into inbox (instance_id, kind, payload, execution)
+    select m.instance_id, m.kind, m.payload, m.execution
+    from updated u
+    cross join lateral unnest(
+        ($30::text[])[u.sent_from:u.sent_to], ($31::text[])[u.sent_from:u.sent_to],
+        ($32::bytea[])[u.sent_from:u.sent_to], ($33::integer[])[u.sent_from:u.sent_to]
+    ) as m (instance_id, kind, payload, execution)
+    where m.instance_id = any($25::text[])
+        or exists (select from instances i where i.instance_id = m.instance_id and i.finished_at is null)
+),
+poked as (
+    update instances i
+    set wake_at = now()
+    from locked l
+    where l.turn is null and i.instance_id = l.instance_id and i.finished_at is null
+),
+queued as (
+    insert into tasks (instance_id, execution, seq, queue, priority, command, orchestration, run_as, asked_at)
+    select u.instance_id, u.execution, q.seq, q.queue, q.priority, q.command, u.name, u.run_as, u.at
+    from updated u
+    cross join lateral unnest(
+        ($34::integer[])[u.queued_from:u.queued_to], ($35::text[])[u.queued_from:u.queued_to],
+        ($36::integer[])[u.queued_from:u.queued_to], ($37::bytea[])[u.queued_from:u.queued_to]
+    ) as q (seq, queue, priority, command)
 )
-select instance_id from updated
+select instance_id, true as is_turn from updated
+union all
+select instance_id, false from started

@@ -1,11 +1,12 @@
 -- Purpose: the checker of I5: instances that nobody will ever look at again. Must be empty.
 --     Owned by nobody alive, or ownerless without waking now although their inbox has news. What is held may sleep: it
---     waits for a worker that can run it.
+--     waits for a worker that can run it; what is suspended sleeps until it is resumed.
 -- Parameters: none.
 -- Locks: none.
 select i.instance_id, i.phase, i.owner_id
 from instances i
 where i.finished_at is null
+    and not (i.is_suspended and i.owner_id is null)
     and (
         (i.owner_id is not null and not exists (select from workers w where w.worker_id = i.owner_id))
         or (i.owner_id is null and (i.wake_at is null or i.wake_at > now())
