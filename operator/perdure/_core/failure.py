@@ -1,22 +1,39 @@
 """What history keeps of an error, and the error made of it again.
 
 An exception object does not survive a process; `Failure` does. `of` takes the facts from an exception, `to_exception`
-gives the exception that an orchestration sees. Tracebacks stay out: they differ between Python versions and belong in
-logs.
+gives the exception that an orchestration sees. Where it came from is kept for people, and out of replay's way: code
+never sees it, and nothing compares it.
+
+Whether another try could help is decided here, once for all:
+
+| raised | another try |
+|---|---|
+| `NonRetryableError`, or a subclass | no |
+| any other `PerdureError` | as its class says (`retryable`) |
+| a group of errors | no, when one of its errors says no: the next try would meet it too |
+| anything else, `SystemExit` among it | yes: most faults pass |
+
+What ends a process (`KeyboardInterrupt`) or cancels a task never comes here: the borders let it pass.
 """
 
 from __future__ import annotations
 
+from typing import cast
+
 import msgspec
 
 from perdure import errors
-from perdure._core import limits, text
+from perdure._core import frames, limits, payload, text
 
 __all__ = ["Failure", "of", "to_child_exception", "to_exception"]
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """An error as a fact: stable `code`, class name, sentence, whether another try could help, tries made."""
+    """An error as a fact: stable `code`, class name, sentence, whether another try could help, tries made.
+
+    `details` is what the author's error carried in an attribute of that name, as a JSON value; `traceback` leads to the
+    author's lines.
+    """
 
     code: str
     type: str
@@ -24,13 +41,15 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     retryable: bool = True
     attempts: int = 1
     activity: str = ""
+    details: object = None
+    traceback: str = ""
 
 
 def of(error: BaseException, *, activity: str = "", attempts: int = 1) -> Failure:
-    """Take from an exception what is worth keeping. Non-Perdure errors are retryable: most faults pass."""
-    code, retryable = errors.ActivityError.code if activity else errors.OrchestrationFailedError.code, True
+    """Take from an exception what is worth keeping, each part bounded."""
+    code = errors.ActivityError.code if activity else errors.OrchestrationFailedError.code
     if isinstance(error, errors.PerdureError):
-        code, retryable = error.code, error.retryable
+        code = error.code
     kind = type(error).__name__
     if isinstance(error, errors.ActivityError):
         activity, attempts = activity or error.activity, max(attempts, error.attempts)
@@ -39,9 +58,11 @@ def of(error: BaseException, *, activity: str = "", attempts: int = 1) -> Failur
         code=code,
         type=kind,
         message=text.bounded(_message_of(error) or kind, limits.ERROR_MESSAGE_CHARACTERS),
-        retryable=retryable,
+        retryable=_is_retryable(error),
         attempts=attempts,
         activity=activity,
+        details=_details_of(error),
+        traceback=frames.of(error),
     )
 
 
@@ -52,18 +73,20 @@ def to_exception(failure: Failure) -> errors.ActivityError:
         errors.UnknownActivityError.code: errors.UnknownActivityError,
         errors.ActivityPoisonError.code: errors.ActivityPoisonError,
     }
-    return kinds.get(failure.code, errors.ActivityError)(
+    error = kinds.get(failure.code, errors.ActivityError)(
         failure.message,
         type=failure.type,
         attempts=failure.attempts,
         retryable=failure.retryable,
         activity=failure.activity,
     )
+    error.details = cast("payload.JsonValue", failure.details)
+    return error
 
 
 def to_child_exception(failure: Failure, name: str, instance_id: str) -> errors.ChildOrchestrationError:
     """Give the error that an orchestration sees at its await of a child that did not complete."""
-    return errors.ChildOrchestrationError(
+    error = errors.ChildOrchestrationError(
         failure.message,
         type=failure.type,
         name=name,
@@ -71,13 +94,39 @@ def to_child_exception(failure: Failure, name: str, instance_id: str) -> errors.
         cause_code=failure.code,
         retryable=failure.retryable,
     )
+    error.details = cast("payload.JsonValue", failure.details)
+    return error
+
+
+def _is_retryable(error: BaseException) -> bool:
+    """Say whether another try could help."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_retryable(member) for member in error.exceptions)
+    return error.retryable if isinstance(error, errors.PerdureError) else True
+
+
+def _details_of(error: BaseException) -> object:
+    """Give what an error carries in `details`; what is no JSON value is no details, what is too much says so."""
+    try:
+        found = getattr(error, "details", None)
+        if found is None or callable(found):
+            return None
+        data = payload.encode(found, "details", limit_bytes=limits.ERROR_DETAILS_BYTES)
+        return payload.decoder(object)(data)
+    except errors.PayloadTooLargeError:
+        return f"(left out: more than {limits.ERROR_DETAILS_BYTES} bytes)"
+    except Exception:  # noqa: BLE001 - whatever an attribute of somebody's does must not hide that there was an error
+        return None
 
 
 def _message_of(error: BaseException) -> str:
-    """Give the sentence of an error, whatever its author did to it; that of a child names the child."""
+    """Give the sentence of an error, whatever its author did to it. A child's names it, a group's its members."""
     try:
         if isinstance(error, errors.ChildOrchestrationError):
             return error.described
-        return str(getattr(error, "message", None) or error)
+        said = str(getattr(error, "message", None) or error)
     except Exception:  # noqa: BLE001 - a __str__ of somebody's that raises must not hide that there was an error
         return f"(the message of this {type(error).__name__} cannot be read: its __str__ raises)"
+    if isinstance(error, BaseExceptionGroup):
+        return f"{said}: {'; '.join(frames.sentence_of(member) for member in error.exceptions)}"
+    return said

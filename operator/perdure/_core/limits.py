@@ -12,7 +12,10 @@ __all__ = [
     "ACTIVITY_LOSSES",
     "CANCEL_GRACE_SECONDS",
     "CUSTOM_STATUS_BYTES",
+    "ERROR_DETAILS_BYTES",
     "ERROR_MESSAGE_CHARACTERS",
+    "ERROR_TRACEBACK_CHARACTERS",
+    "ERROR_TRACEBACK_FRAMES",
     "FINISHED_NOTIFY_SECONDS",
     "HOLD_RETRY_SECONDS",
     "INSTANCE_ID_CHARACTERS",
@@ -35,8 +38,17 @@ PAYLOAD_BYTES: Final = 2 * 1024 * 1024
 CUSTOM_STATUS_BYTES: Final = 4 * 1024
 """A custom status is shown in the resource; a resource is no place for data."""
 
+ERROR_DETAILS_BYTES: Final = 4 * 1024
+"""What an author's error carries beside its sentence, for code that decides by it: an id, a few numbers, no data."""
+
 ERROR_MESSAGE_CHARACTERS: Final = 4_000
-"""An error message in history. Longer ones are cut with a mark; tracebacks go to the log."""
+"""An error message in history. Longer ones are cut with a mark."""
+
+ERROR_TRACEBACK_CHARACTERS: Final = 4_000
+"""Where an error came from. Every failed attempt may carry one; the last places win, they are where it happened."""
+
+ERROR_TRACEBACK_FRAMES: Final = 20
+"""Places kept of one error; a recursion that went too deep has a thousand equal ones."""
 
 FINISHED_NOTIFY_SECONDS: Final = 0.05
 """How often clients in other processes are told at most that something has ended: NOTIFY serialises commits."""

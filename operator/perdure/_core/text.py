@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["bounded"]
+__all__ = ["bounded", "bounded_end"]
 
 _MARK = " ... (cut)"
+_MARK_BEFORE = "(cut) ... "
 
 
 def bounded(text: str, characters: int) -> str:
@@ -12,5 +13,15 @@ def bounded(text: str, characters: int) -> str:
 
     NUL bytes are no text anywhere, and lone surrogates (file names that are not UTF-8) no JSON: both are replaced.
     """
-    text = text.replace("\x00", "\\0").encode("utf-8", "replace").decode()
+    text = _writable(text)
     return text if len(text) <= characters else text[: characters - len(_MARK)] + _MARK
+
+
+def bounded_end(text: str, characters: int) -> str:
+    """Give the end of `text` in at most `characters`, with a mark where it was cut."""
+    text = _writable(text)
+    return text if len(text) <= characters else _MARK_BEFORE + text[len(_MARK_BEFORE) - characters :]
+
+
+def _writable(text: str) -> str:
+    return text.replace("\x00", "\\0").encode("utf-8", "replace").decode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import JsonValue
+
 from perdure.errors.base import PerdureError
 
 __all__ = [
@@ -23,10 +25,13 @@ class ActivityError(PerdureError):
     """An activity failed for good.
 
     Fields: `type` (the class name of the original error), `message`, `attempts` (how many were made), `retryable`
-    (False when the activity said that trying again is of no use), `activity` (its name).
+    (False when the activity said that trying again is of no use), `activity` (its name), `details` (what the original
+    error carried in an attribute of that name, when it is a JSON value of at most 4 KiB).
     """
 
     code = "PERDURE-1301"
+
+    details: JsonValue = None
 
     def __init__(
         self, message: str, *, type: str = "", attempts: int = 1, retryable: bool = True, activity: str = ""
@@ -51,9 +56,17 @@ class ActivityTimeoutError(ActivityError):
 
 
 class NonRetryableError(PerdureError):
-    """Raised by an activity to say: trying again is of no use."""
+    """Raised by an activity to say: trying again is of no use.
+
+    `details`, a small JSON value, reaches the orchestration as `ActivityError.details`.
+    """
 
     code = "PERDURE-1303"
+
+    def __init__(self, message: str | None = None, *, details: JsonValue = None) -> None:
+        """Keep the sentence for people, and the details for code."""
+        self.details = details
+        super().__init__(message)
 
 
 class UnknownActivityError(ActivityError):

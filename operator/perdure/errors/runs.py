@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import JsonValue
+
 from perdure.errors.base import PerdureError
 
 __all__ = [
@@ -157,10 +159,11 @@ class ChildOrchestrationError(PerdureError):
     """A sub-orchestration failed, was cancelled, or could not be started.
 
     Fields: `type` (the class name of the error that it ended with), `message`, `name` and `instance_id` of the child,
-    `cause_code` (the stable code of that error), `retryable`.
+    `cause_code` (the stable code of that error), `retryable`, `details` (of the error that it ended with, if any).
     """
 
     code = "PERDURE-1209"
+    details: JsonValue = None
 
     def __init__(
         self,
