@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -21,6 +21,7 @@ import pydantic_settings
 from pydantic import Field
 
 from perdure import errors
+from perdure._core.codec import Codec, PlainCodec
 
 __all__ = ["Role", "Settings", "masked"]
 
@@ -89,6 +90,10 @@ class Settings(pydantic_settings.BaseSettings):
     max_activities: int = Field(default=200, ge=1, description="activities at once")
     sweep_seconds: float = Field(default=300.0, ge=1, description="full comparison of cluster and database")
     status_writes_per_second: float = Field(default=50.0, gt=0, description="budget of the API server")
+    encryption_keys: pydantic.SecretStr | None = Field(
+        default=None, description="id:base64,... ; payloads are encrypted under the first, the others open older ones"
+    )
+    encryption_keys_file: Path | None = Field(default=None, description="a file with such keys, one a line")
 
     @pydantic.field_validator("database_url")
     @classmethod
@@ -97,6 +102,29 @@ class Settings(pydantic_settings.BaseSettings):
             message = "expected postgresql://user:password@host:port/database"
             raise ValueError(message)
         return value
+
+    @pydantic.field_validator("encryption_keys")
+    @classmethod
+    def _are_keys(cls, value: pydantic.SecretStr | None) -> pydantic.SecretStr | None:
+        if value is not None:
+            _encryption(value.get_secret_value())
+        return value
+
+    @pydantic.field_validator("encryption_keys_file")
+    @classmethod
+    def _has_keys(cls, value: Path | None, others: pydantic.ValidationInfo) -> Path | None:
+        if value is not None:
+            if others.data.get("encryption_keys") is not None:
+                message = "the keys are in PERDURE_ENCRYPTION_KEYS already; set one of the two"
+                raise ValueError(message)
+            _encryption(_read(value))
+        return value
+
+    def codec(self) -> Codec:
+        """Give what payloads go through on their way to the database: without keys nothing."""
+        if self.encryption_keys_file is not None:
+            return _encryption(_read(self.encryption_keys_file))
+        return PlainCodec() if self.encryption_keys is None else _encryption(self.encryption_keys.get_secret_value())
 
     @classmethod
     def load(cls, **overrides: object) -> Self:
@@ -116,6 +144,24 @@ class Settings(pydantic_settings.BaseSettings):
         return settings
 
 
+def _encryption(keys: str) -> Codec:
+    """Make a codec of keys. Raises `ValueError` that shows none of them."""
+    from perdure.encryption import EncryptionCodec  # noqa: PLC0415 - a library that most processes can do without
+
+    try:
+        return EncryptionCodec.of(keys)
+    except errors.EncryptionKeyError as error:
+        raise ValueError(error.message) from None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"it cannot be read: {type(error).__name__}"
+        raise ValueError(message) from None
+
+
 def masked(url: str) -> str:
     """Show a database address without its password; of one that is no address, nothing."""
     try:
@@ -128,6 +174,10 @@ def masked(url: str) -> str:
     _, _, host = parts.netloc.rpartition("@")
     netloc = parts.netloc if password is None else f"{user}:***@{host}"
     return urlunsplit(parts._replace(netloc=netloc, query=_SECRET_OPTION.sub(r"\1***", parts.query)))
+
+
+_SHOWN_AS: Mapping[str, Callable[[str], str]] = {"database_url": masked, "encryption_keys": lambda _: "***"}
+"""What of a secret setting may be shown when it is wrong."""
 
 
 def _variable(field: str) -> str:
@@ -153,6 +203,6 @@ def _explained(problem: pydantic_core.ErrorDetails, chosen: Mapping[str, object]
     """Say which variable, its value (a secret masked), and what was expected."""
     field = str(problem["loc"][0])
     value = str(chosen.get(field, os.environ.get(_variable(field), "")))
-    shown = masked(value) if field == "database_url" else value
-    said = problem["msg"].removeprefix("Value error, ")
+    shown = _SHOWN_AS.get(field, str)(value)
+    said = problem["msg"].removeprefix("Value error, ").rstrip(".")
     return f"{_variable(field)} is {shown!r}: {said} ({Settings.model_fields[field].description})."

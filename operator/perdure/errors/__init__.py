@@ -7,8 +7,9 @@ imports nothing else of Perdure: every room may raise from it.
 Users know two words: *retryable* and *non-retryable*. Whose fault it is, is the type.
 
 Code ranges: 10xx authoring and registration, 11xx payloads and limits, 12xx runs and replay, 13xx activities,
-14xx store and database, 15xx Kubernetes and identity, 16xx settings and process, 17xx test cluster and tools.
-Every name of the modules below is offered here.
+14xx store and database, 15xx Kubernetes and identity, 16xx settings and process, 17xx test cluster and tools,
+18xx secrets and encryption; `docs/errors.md` has them all, with what to do. Every name of the modules below is offered
+here.
 """
 
 from __future__ import annotations
@@ -69,6 +70,16 @@ from perdure.errors.runs import (
     PayloadError,
     PayloadTooLargeError,
 )
+from perdure.errors.secrecy import (
+    EncryptionKeyError,
+    EncryptionKeyMissingError,
+    PayloadDamagedError,
+    PayloadSealedError,
+    SecretLeakError,
+    SecretMissingError,
+    SecretNotTextError,
+    SecretsUnavailableError,
+)
 from perdure.errors.store import (
     DatabaseUnavailableError,
     DataFolderInUseError,
@@ -96,6 +107,8 @@ __all__ = [
     "DefinitionError",
     "EmbeddedInPodError",
     "EmbeddedPostgresError",
+    "EncryptionKeyError",
+    "EncryptionKeyMissingError",
     "ForeignAwaitError",
     "HistoryMissingError",
     "InputInvalidError",
@@ -129,13 +142,19 @@ __all__ = [
     "OrchestrationContinued",
     "OrchestrationEvicted",
     "OrchestrationFailedError",
+    "PayloadDamagedError",
     "PayloadError",
+    "PayloadSealedError",
     "PayloadTooLargeError",
     "PerdureError",
     "PostgresNotFoundError",
     "PostgresUnreachableError",
     "SchemaNewerError",
     "SchemaOlderError",
+    "SecretLeakError",
+    "SecretMissingError",
+    "SecretNotTextError",
+    "SecretsUnavailableError",
     "ServiceAccountMissingError",
     "SettingsError",
     "UnknownActivityError",

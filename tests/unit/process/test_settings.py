@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from perdure import errors
+from perdure._core import codec
 from perdure.settings import Settings, masked
 
 
@@ -139,3 +141,60 @@ def test_what_kubernetes_puts_into_every_pod_is_no_setting(
 def test_no_form_of_an_address_shows_its_password(address: str) -> None:
     """Whatever stands in the variable, a log line can be shown to anybody."""
     assert "s3cret" not in masked(address)
+
+
+KEY = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I="
+
+
+def test_without_keys_payloads_are_plain() -> None:
+    """Encryption is asked for, never assumed."""
+    assert Settings.load().codec().encode(b"1") == b"1"
+
+
+def test_the_first_key_encrypts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys come in a variable, with their ids."""
+    settings = load(monkeypatch, {"PERDURE_ENCRYPTION_KEYS": f"new:{KEY},old:{KEY}"})
+
+    assert codec.key_id_of(settings.codec().encode(b"1")) == "new"
+
+
+def test_keys_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As a mounted Secret has them: one a line."""
+    file = tmp_path / "keys"
+    file.write_text(f"new:{KEY}\nold:{KEY}\n")
+
+    settings = load(monkeypatch, {"PERDURE_ENCRYPTION_KEYS_FILE": str(file)})
+
+    assert codec.key_id_of(settings.codec().encode(b"1")) == "new"
+
+
+def test_wrong_keys_are_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in a refusal nor in what is printed of the settings."""
+    [problem] = refused(monkeypatch, {"PERDURE_ENCRYPTION_KEYS": f"new:{KEY[:20]}"})
+    settings = load(monkeypatch, {"PERDURE_ENCRYPTION_KEYS": f"new:{KEY}"})
+
+    assert problem.startswith("PERDURE_ENCRYPTION_KEYS is '***': The key 'new' has 15 bytes, expected 32")
+    assert KEY[:10] not in problem + repr(settings) + repr(settings.codec())
+
+
+def test_a_file_of_keys_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file that is not there, or not of keys, is found at the start."""
+    (tmp_path / "prose").write_text("no keys here")
+
+    missing = refused(monkeypatch, {"PERDURE_ENCRYPTION_KEYS_FILE": str(tmp_path / "none")})
+    prose = refused(monkeypatch, {"PERDURE_ENCRYPTION_KEYS_FILE": str(tmp_path / "prose")})
+
+    assert "cannot be read: FileNotFoundError" in missing[0]
+    assert "Entry 1 is no key" in prose[0]
+
+
+def test_keys_come_from_one_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Which of two is meant, nobody should have to guess."""
+    (tmp_path / "keys").write_text(f"old:{KEY}")
+
+    [problem] = refused(
+        monkeypatch,
+        {"PERDURE_ENCRYPTION_KEYS": f"new:{KEY}", "PERDURE_ENCRYPTION_KEYS_FILE": str(tmp_path / "keys")},
+    )
+
+    assert "set one of the two" in problem
