@@ -117,6 +117,7 @@ class KubernetesUnavailableError(KubernetesApiError):
     """
 
     code = "PERDURE-1506"
+    retryable = True
 
     def __init__(
         self, call: KubernetesCall, message: str, *, status: int = 0, reason: str = "", retry_after_seconds: float = 0.0
