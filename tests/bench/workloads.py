@@ -7,25 +7,31 @@ several times gives the median, and shows all runs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import json
 import resource
 import statistics
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import cast
 
 from perdure._core import history
 from perdure._core.replay import Execution, Identity
-from perdure.client import InstanceFilter
-from tests.bench import code
-from tests.bench.stage import Stage
+from perdure._store.store import Store
+from perdure.client import Client, InstanceFilter
+from tests.bench import code, filling
+from tests.bench.stage import Stage, fresh_database
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What came out: one value, and what else is worth knowing."""
+    """What came out: one value, what else is worth knowing, and the value of each peer that played the same."""
 
     value: float
     more: dict[str, object] = dataclasses.field(default_factory=dict)
+    peers: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +43,17 @@ class Workload:
     goal: float
     is_rate: bool
     play: Callable[[Stage], Awaitable[Result]]
+    bounds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """What else that comes out must stay at or below."""
 
-    def is_reached(self, value: float) -> bool:
-        """Say whether a value reaches the goal."""
-        return value >= self.goal if self.is_rate else value <= self.goal
+    def is_reached(self, result: Result) -> bool:
+        """Say whether a result reaches the goal and keeps the bounds."""
+        is_good = result.value >= self.goal if self.is_rate else result.value <= self.goal
+        return is_good and all(cast("float", result.more[name]) <= bound for name, bound in self.bounds.items())
+
+    def times_as_fast(self, ours: float, theirs: float) -> float:
+        """Give how many times as fast as theirs our number is."""
+        return round(ours / theirs if self.is_rate else theirs / ours, 1)
 
 
 async def throughput(stage: Stage, orchestration: code.Named, *, count: int, in_flight: int = 1_000) -> Result:
@@ -48,11 +61,13 @@ async def throughput(stage: Stage, orchestration: code.Named, *, count: int, in_
     await stage.run_many("warm", orchestration, count=in_flight, in_flight=in_flight)
     rates = []
     commits, turns, cpu, began = stage.worker.commits, stage.worker.turns_committed, _cpu_seconds(), time.perf_counter()
+    postgres_cpu = stage.postgres_cpu_seconds()
     for run in range(3):
         run_began = time.perf_counter()
         await stage.run_many(f"run{run}", orchestration, count=count, in_flight=in_flight)
         rates.append(count / (time.perf_counter() - run_began))
     commits, turns, cpu = stage.worker.commits - commits, stage.worker.turns_committed - turns, _cpu_seconds() - cpu
+    postgres_cpu, took = stage.postgres_cpu_seconds() - postgres_cpu, time.perf_counter() - began
     return Result(
         statistics.median(rates),
         {
@@ -61,7 +76,8 @@ async def throughput(stage: Stage, orchestration: code.Named, *, count: int, in_
             "in_flight": in_flight,
             "turns_per_commit": round(turns / commits, 1),
             "worker_cpu_ms_per_instance": round(1000 * cpu / (3 * count), 3),
-            "worker_cpu_share": round(cpu / (time.perf_counter() - began), 2),
+            "postgres_cpu_ms_per_instance": round(1000 * postgres_cpu / (3 * count), 3),
+            "worker_cpu_share": round(cpu / took, 2),
         },
     )
 
@@ -183,6 +199,75 @@ async def many_steps(stage: Stage) -> Result:
     )
 
 
+async def beside_finished(stage: Stage) -> Result:
+    """W8: chains beside 10 thousand and beside a million finished instances, against chains beside none."""
+    return await _beside(
+        stage,
+        {
+            "10_thousand": lambda other: filling.finished(other, 10_000),
+            "1_million": lambda other: filling.finished(other, 1_000_000),
+        },
+    )
+
+
+async def beside_others(stage: Stage) -> Result:
+    """W8B: chains beside 20,000 instances that this worker cannot run, half of them due, against chains alone."""
+    return await _beside(stage, {"20_thousand": lambda other: filling.of_others(other, 10_000)})
+
+
+async def _beside(stage: Stage, fills: dict[str, Callable[[Stage], Awaitable[None]]]) -> Result:
+    """Run chains in full databases and in an empty one, in turn, so that a slow minute slows all of them.
+
+    The value is the worst of the ratios to the empty one, each the median of the rounds.
+    """
+    async with contextlib.AsyncExitStack() as stages:
+        others = {}
+        for name, fill in fills.items():
+            others[name] = await stages.enter_async_context(Stage.set_up(stage.server))
+            await fill(others[name])
+        rates: dict[str, list[float]] = {"empty": [], **{name: [] for name in others}}
+        for number in range(6):
+            for name, place in {"empty": stage, **others}.items():
+                began = time.perf_counter()
+                await place.run_many(f"run{number}", code.chain, count=1_500, in_flight=1_000)
+                rates[name].append(1_500 / (time.perf_counter() - began))
+    ratios = {
+        name: round(
+            statistics.median(there / empty for there, empty in zip(rates[name], rates["empty"], strict=True)), 2
+        )
+        for name in others
+    }
+    shown = {f"{name}_per_s": [round(rate) for rate in found] for name, found in rates.items()}
+    return Result(min(ratios.values()), {**ratios, **shown})
+
+
+async def memory(stage: Stage) -> Result:
+    """M1: what a worker holds in memory with 10,000 waiting instances resident, in a process of its own."""
+    seen = await _lone_worker(stage, waiting=10_000, residents=10_000)
+    return Result(seen["rss_mb"], dict(seen))
+
+
+async def beginning(stage: Stage) -> Result:
+    """M2: how soon a new process has run its first instance while 100,000 others wait for timers."""
+    seen = await _lone_worker(stage, waiting=100_000, residents=0)
+    return Result(seen["first_end_s"], dict(seen))
+
+
+async def _lone_worker(stage: Stage, *, waiting: int, residents: int) -> dict[str, float]:
+    """Start a worker beside instances that wait; these are due at once when it is to take them into memory."""
+    async with fresh_database(stage.server) as database:
+        dsn = stage.server.dsn_of(database)
+        store = await Store.open(dsn, application_name="perdure-bench")
+        await filling.asleep(Client(store), dsn, count=waiting, due_seconds=-3_600.0 if residents else 86_400.0)
+        await store.close()
+        words = [sys.executable, "-m", "tests.bench.lone", dsn, str(residents)]
+        process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+        printed, _ = await process.communicate()
+    _check(process.returncode == 0, f"the lone worker ended with {process.returncode}")
+    seen: dict[str, float] = json.loads(printed)
+    return seen
+
+
 def _cpu_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
@@ -197,8 +282,14 @@ WORKLOADS: dict[str, Workload] = {
     "W1": Workload("chain of 5 activities, 1,000 in flight", "instances/s", 2_500, True, chains),
     "W1L": Workload("the same, one at a time, p50", "ms", 5, False, one_chain),
     "W2": Workload("fan-out and join of 1,000 activities", "s", 0.1, False, one_fan_out),
-    "W3": Workload("1,000 timers of 1 s in a burst, all done", "s", 1.3, False, timers),
+    "W3": Workload("1,000 timers of 1 s in a burst, all done", "s", 1.3, False, timers, {"lateness_p99_ms": 50}),
     "W5": Workload("trivial start to completion", "instances/s", 4_000, True, trivials),
     "W6": Workload("idle worker, 1,000 waiting instances", "transactions/s", 1, False, idle),
-    "W7": Workload("2,000 steps in one instance", "s", 2, False, many_steps),
+    "W7": Workload("2,000 steps in one instance", "s", 2, False, many_steps, {"replay_ms": 10}),
+    "W8": Workload(
+        "W1 beside 10 thousand, 1 million finished ones, to W1 beside none", "ratio", 0.8, True, beside_finished
+    ),
+    "W8B": Workload("W1 beside 20,000 that only others can run, to W1 beside none", "ratio", 0.9, True, beside_others),
+    "M1": Workload("memory of a worker with 10,000 waiting residents", "MB", 250, False, memory),
+    "M2": Workload("start to first end of a worker beside 100,000 waiting ones", "s", 2, False, beginning),
 }
