@@ -6,6 +6,7 @@ Exits with 2 when it is asked for something that is not there, with 1 when a wor
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 import sys
@@ -18,15 +19,16 @@ import uvloop
 
 from perdure._store.embedded import EmbeddedPostgres
 from tests.bench import report
+from tests.bench.peers import setting
 from tests.bench.stage import Stage
 from tests.bench.workloads import WORKLOADS, Result
 
+_PAGE_WIDTH = 130
+"""Columns of the table when it goes into a file."""
 
-def chosen(only: str, peers: str) -> list[str]:
-    """Give the names of the workloads to run. Raises `ValueError` for what cannot be done."""
-    if peers not in {"", "0"}:
-        message = "PEERS: the comparison with other engines is not part of this tree yet; run without PEERS."
-        raise ValueError(message)
+
+def chosen(only: str) -> list[str]:
+    """Give the names of the workloads to run. Raises `ValueError` for what there is not."""
     names = [name for part in only.split(",") if (name := part.strip().upper())] or list(WORKLOADS)
     if unknown := [name for name in names if name not in WORKLOADS]:
         message = f"ONLY names {', '.join(unknown)}; expected one or more of {', '.join(WORKLOADS)}, as in ONLY=W1,W6."
@@ -34,8 +36,8 @@ def chosen(only: str, peers: str) -> list[str]:
     return names
 
 
-async def play(names: list[str], console: rich.console.Console) -> dict[str, Result]:
-    """Run the workloads one after the other, each in a database of its own."""
+async def play(names: list[str], peers: Path | None, console: rich.console.Console) -> dict[str, Result]:
+    """Run the workloads one after the other, each in a database of its own; after each the peers, if they are there."""
     results = {}
     with tempfile.TemporaryDirectory(prefix="perdure-bench-") as folder:
         Path(folder).chmod(0o755)  # as root the server runs as another user
@@ -43,24 +45,27 @@ async def play(names: list[str], console: rich.console.Console) -> dict[str, Res
             for name in names:
                 console.print(f"{name}: {WORKLOADS[name].what} ...")
                 async with Stage.set_up(server) as stage:
-                    results[name] = await WORKLOADS[name].play(stage)
+                    result = await WORKLOADS[name].play(stage)
+                theirs = await setting.play_all(server, peers, name) if peers else {}
+                results[name] = dataclasses.replace(result, peers=theirs)
     return results
 
 
 def main() -> None:
     """Read what is asked for, run it, print it."""
     try:
-        names = chosen(os.environ.get("ONLY", ""), os.environ.get("PEERS", ""))
+        names = chosen(os.environ.get("ONLY", ""))
     except ValueError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    peers = setting.install() if os.environ.get("PEERS", "0") not in {"", "0"} else None
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    console = rich.console.Console()
+    console = rich.console.Console(width=None if sys.stdout.isatty() else _PAGE_WIDTH)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        results = runner.run(play(names, console))
+        results = runner.run(play(names, peers, console))
     console.print(report.table(results))
     print(report.as_json(results))
 
