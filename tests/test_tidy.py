@@ -27,7 +27,8 @@ PROSE_CHARACTERS = {"operator": 60, "activities": 60, "workflows": 60, "tests": 
 """Shorter than this a module's docstring cannot say what the module is; what a test module proves, its tests say."""
 
 API = (
-    "operator/perdure/client.py",
+    "operator/perdure/client/signalling.py",
+    "operator/perdure/client/starting.py",
     "operator/perdure/_core/activity.py",
     "operator/perdure/_core/context.py",
     "operator/perdure/_core/relations.py",

@@ -22,7 +22,7 @@ import typer
 
 from perdure import errors
 from perdure._core import history
-from perdure.client import PHASES, Client, InstanceFilter, InstanceInfo
+from perdure.client import PHASES, Client, InstanceFilter, InstanceInfo, Page
 from perdure.settings import Settings, masked
 
 __all__ = ["application", "main"]
@@ -173,7 +173,7 @@ def list_(
 ) -> None:
     """List instances by id."""
     wanted = InstanceFilter(_phase(phase), name, prefix)
-    page = _with_client(database_url, lambda client: client.list_instances(wanted, size=limit))
+    page = _with_client(database_url, lambda client: client.list_instances(wanted, Page(size=limit)))
     if output == "json":
         _print_json(page.items)
         return

@@ -20,7 +20,7 @@ from typing import cast
 from perdure._core import history
 from perdure._core.replay import Execution, Identity
 from perdure._store.store import Store
-from perdure.client import Client, InstanceFilter
+from perdure.client import Client, InstanceFilter, Page
 from tests.bench import code, filling
 from tests.bench.stage import Stage, fresh_database
 
@@ -159,7 +159,7 @@ async def idle(stage: Stage) -> Result:
     """
     for number in range(1_000):
         await stage.client.start_orchestration(f"idle-{number}", code.sleep, {"seconds": 3_600.0})
-    while (await stage.client.list_instances(InstanceFilter(phase="Pending"), size=1)).items:  # noqa: ASYNC110 - no event
+    while (await stage.client.list_instances(InstanceFilter(phase="Pending"), Page(size=1))).items:  # noqa: ASYNC110 - no event
         await asyncio.sleep(0.1)
     await stage.outside.execute("alter system set autovacuum = off")
     await stage.outside.execute("select pg_reload_conf()")

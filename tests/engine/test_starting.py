@@ -9,7 +9,7 @@ import pytest
 
 from perdure import ActivityContext, JsonValue, OrchestrationContext, activity, errors, orchestration
 from perdure._core import history, limits
-from perdure.client import Client, InstanceFilter
+from perdure.client import Client, InstanceFilter, Page
 from tests.engine.world import ALONE, World
 
 
@@ -237,8 +237,8 @@ async def test_instances_are_listed_in_pages(world: World) -> None:
         await world.end(f"list-{number}")
     await world.client.start_orchestration("list-x", "test::orchestration::unknown")
 
-    first = await world.client.list_instances(InstanceFilter(phase="Completed"), size=3)
-    second = await world.client.list_instances(InstanceFilter(phase="Completed"), after=first.after or "", size=3)
+    first = await world.client.list_instances(InstanceFilter(phase="Completed"), Page(size=3))
+    second = await world.client.list_instances(InstanceFilter(phase="Completed"), Page(first.after or "", 3))
 
     assert [info.instance_id for info in first.items + second.items] == [f"list-{number}" for number in range(5)]
     assert (first.after, second.after) == ("list-2", None)

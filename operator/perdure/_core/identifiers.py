@@ -1,13 +1,18 @@
-"""What an instance and a signal may be called, checked where a name enters."""
+"""What an instance, a signal and a dedupe key may be called, checked where a name enters."""
 
 from __future__ import annotations
 
 from perdure import errors
 from perdure._core import limits
 
-__all__ = ["check_instance_id", "check_signal_name"]
+__all__ = ["check_dedupe_key", "check_instance_id", "check_signal_name"]
 
 _SHOWN_CHARACTERS = 80
+
+
+def check_dedupe_key(key: object) -> str:
+    """Give the key back. Raises `DefinitionError` when it can be none."""
+    return _check(key, "dedupe key", limits.DEDUPE_KEY_CHARACTERS)
 
 
 def check_instance_id(instance_id: object) -> str:

@@ -13,6 +13,7 @@ __all__ = [
     "CANCEL_GRACE_SECONDS",
     "CUSTOM_STATUS_BYTES",
     "ERROR_DETAILS_BYTES",
+    "DEDUPE_KEY_CHARACTERS",
     "ERROR_MESSAGE_CHARACTERS",
     "ERROR_TRACEBACK_CHARACTERS",
     "ERROR_TRACEBACK_FRAMES",
@@ -30,6 +31,7 @@ __all__ = [
     "STATUS_STEPS",
     "TURNS_PER_COMMIT",
     "TURN_BYTES",
+    "UNCONSUMED_SIGNALS",
 ]
 
 PAYLOAD_BYTES: Final = 2 * 1024 * 1024
@@ -40,6 +42,9 @@ CUSTOM_STATUS_BYTES: Final = 4 * 1024
 
 ERROR_DETAILS_BYTES: Final = 4 * 1024
 """What an author's error carries beside its sentence, for code that decides by it: an id, a few numbers, no data."""
+
+DEDUPE_KEY_CHARACTERS: Final = 200
+"""A key is kept as long as its instance, and stands in an index."""
 
 ERROR_MESSAGE_CHARACTERS: Final = 4_000
 """An error message in history. Longer ones are cut with a mark."""
@@ -95,3 +100,7 @@ CANCEL_GRACE_SECONDS: Final = 60.0
 
 HOLD_RETRY_SECONDS: Final = 60.0
 """How often a held (nondeterministic) instance is tried again, besides at the start of every worker."""
+
+UNCONSUMED_SIGNALS: Final = 10_000
+"""Signals of one instance that its code has not waited for. They are in memory at its owner, and carried along when it
+continues as new; beyond this the sender is faster than the code, and only the sender can do something about it."""

@@ -24,7 +24,7 @@ from perdure import errors
 from perdure._kube.health import Health
 from perdure._kube.metrics import Registry
 from perdure._store.store import is_transient
-from perdure.client import Client, InstanceFilter
+from perdure.client import Client, InstanceFilter, Page
 
 __all__ = ["ClientOrNone", "Server"]
 
@@ -90,7 +90,7 @@ class Server:
         query = request.query
         wanted = InstanceFilter(query.get("phase"), query.get("name"), query.get("prefix"))
         size = _number(request, "limit", default=_PAGE, largest=_LARGEST_PAGE)
-        page = await self._connected().list_instances(wanted, after=query.get("after", ""), size=size or _PAGE)
+        page = await self._connected().list_instances(wanted, Page(query.get("after", ""), size or _PAGE))
         return _json({"items": page.items, "after": page.after})
 
     async def _instance(self, request: web.Request) -> web.Response:

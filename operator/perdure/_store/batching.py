@@ -21,10 +21,22 @@ R = TypeVar("R")
 class Batcher(Generic[T, R]):
     """Collects items and flushes them in the order in which they came, one flush at a time."""
 
-    def __init__(self, flush: Callable[[list[T]], Awaitable[Sequence[R]]], *, max_items: int = 1_000) -> None:
-        """Use `flush` for up to `max_items` at once. It writes all or nothing, or may write the same again."""
+    def __init__(
+        self,
+        flush: Callable[[list[T]], Awaitable[Sequence[R]]],
+        *,
+        max_items: int = 1_000,
+        max_weight: int = 0,
+        weigh: Callable[[T], int] | None = None,
+    ) -> None:
+        """Use `flush` for up to `max_items` at once, and what `weigh` says together up to `max_weight`.
+
+        It writes all or nothing, or may write the same again.
+        """
         self._flush = flush
         self._max_items = max_items
+        self._max_weight = max_weight
+        self._weigh = weigh
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._draining: asyncio.Task[None] | None = None
 
@@ -39,9 +51,21 @@ class Batcher(Generic[T, R]):
     async def _drain(self) -> None:
         await asyncio.sleep(0)  # let everybody who is ready in this round of the loop join
         while self._waiting:
-            batch, self._waiting = self._waiting[: self._max_items], self._waiting[self._max_items :]
+            count = self._fitting()
+            batch, self._waiting = self._waiting[:count], self._waiting[count:]
             await self._write(batch)
         self._draining = None
+
+    def _fitting(self) -> int:
+        """Say how many of those that wait go into one flush: always one, whatever it weighs."""
+        if self._weigh is None:
+            return self._max_items
+        total = 0
+        for index, (item, _) in enumerate(self._waiting[: self._max_items]):
+            total += self._weigh(item)
+            if index and total > self._max_weight:
+                return index
+        return self._max_items
 
     async def _write(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:

@@ -65,6 +65,7 @@ CREATE TABLE instances (
     on_nondeterminism text DEFAULT 'Hold'::text NOT NULL,
     buffered_signals integer DEFAULT 0 NOT NULL,
     carried bytea,
+    suspend_reason text DEFAULT ''::text NOT NULL,
     CONSTRAINT instances_count_from_one CHECK (((execution >= 1) AND (turn >= 0))),
     CONSTRAINT instances_finished_are_not_suspended CHECK (((finished_at IS NULL) OR (NOT is_suspended))),
     CONSTRAINT instances_finished_at_is_terminal CHECK (((finished_at IS NOT NULL) = (phase = ANY (ARRAY['Completed'::text, 'Failed'::text, 'Cancelled'::text])))),
@@ -96,6 +97,8 @@ COMMENT ON COLUMN instances.on_nondeterminism IS 'What becomes of code that does
 COMMENT ON COLUMN instances.buffered_signals IS 'Signals that came in and that its code has not waited for yet.';
 
 COMMENT ON COLUMN instances.carried IS 'JSON: the signals that the last execution left over; they come first in the first turn of this one.';
+
+COMMENT ON COLUMN instances.suspend_reason IS 'Why somebody asked for the pause; empty when nobody did.';
 
 CREATE TABLE perdure_migrations (
     number integer NOT NULL,
@@ -168,6 +171,13 @@ COMMENT ON COLUMN resources.status IS 'The status last written, as JSON; what fo
 COMMENT ON COLUMN resources.status_resource_version IS 'The resource version that the write got. Of two writers the higher one tells what the API server holds.';
 
 COMMENT ON COLUMN resources.settled IS 'The written status is final for this generation; nothing looks at the row again.';
+
+CREATE TABLE signal_keys (
+    instance_id text NOT NULL,
+    dedupe_key text NOT NULL
+);
+
+COMMENT ON TABLE signal_keys IS 'The keys under which signals were sent. A message is deleted when it is taken in; its key stays as long as its instance.';
 
 CREATE TABLE tasks (
     instance_id text NOT NULL,
@@ -242,6 +252,9 @@ ALTER TABLE ONLY resource_runs
 
 ALTER TABLE ONLY resources
     ADD CONSTRAINT resources_pkey PRIMARY KEY (uid);
+
+ALTER TABLE ONLY signal_keys
+    ADD CONSTRAINT signal_keys_pkey PRIMARY KEY (instance_id, dedupe_key);
 
 ALTER TABLE ONLY tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (instance_id, execution, seq);

@@ -43,6 +43,11 @@ from perdure.errors.kubernetes import (
     NoIdentityError,
     ServiceAccountMissingError,
 )
+from perdure.errors.management import (
+    InstanceFinishedError,
+    InstanceTerminatedError,
+    SignalsFullError,
+)
 from perdure.errors.process import (
     CommandError,
     DatabaseRefusedError,
@@ -114,6 +119,7 @@ __all__ = [
     "InputInvalidError",
     "InstanceCancelledError",
     "InstanceConflictError",
+    "InstanceFinishedError",
     "InstanceNotFoundError",
     "InstancePoisonError",
     "InstanceTerminatedError",
@@ -157,5 +163,6 @@ __all__ = [
     "SecretsUnavailableError",
     "ServiceAccountMissingError",
     "SettingsError",
+    "SignalsFullError",
     "UnknownActivityError",
 ]

@@ -3,6 +3,6 @@
 -- Locks: none.
 select
     instance_id, name, version, phase, execution, hold_reason, input, output, error, custom_status,
-    created_at, started_at, finished_at
+    created_at, started_at, finished_at, parent_id, is_suspended, suspend_reason, buffered_signals
 from instances
 where instance_id = any($1::text[])

@@ -6,7 +6,7 @@ select
     case when octet_length(input) <= 4096 then input end as input,
     case when octet_length(output) <= 4096 then output end as output,
     error, custom_status,
-    created_at, started_at, finished_at
+    created_at, started_at, finished_at, parent_id, is_suspended, suspend_reason, buffered_signals
 from instances
 where ($1::text is null or phase = $1::text)
     and ($2::text is null or name = $2::text)

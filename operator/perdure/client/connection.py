@@ -1,0 +1,68 @@
+"""The way of a client to its database, and to a worker of the same process when there is one.
+
+It knows the store by its name and must not know what is asked of it: each of the other modules of this package adds the
+calls of one kind (starting, signalling, steering, deleting, looking, waiting), and the client is all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, Self
+
+from perdure._store import migrate as migration
+from perdure._store.store import Record, Store, translated
+
+__all__ = ["Connected", "LocalWorker"]
+
+
+class LocalWorker(Protocol):
+    """What a client needs of a worker in the same process."""
+
+    def nudge(self) -> None:
+        """There may be work."""
+
+    def finished(self, instance_id: str) -> asyncio.Future[None]:
+        """Give a future that is done when the instance has ended here."""
+
+
+class Connected:
+    """Use `async with await Client.connect(dsn) as client`, or close it yourself. Bound to one event loop."""
+
+    def __init__(self, store: Store, worker: LocalWorker | None = None, *, owns_store: bool = False) -> None:
+        """Speak over `store`; `worker` is one of the same process, if there is one."""
+        self._store = store
+        self._worker = worker
+        self._owns_store = owns_store
+
+    @classmethod
+    async def connect(cls, dsn: str, migrate: bool = False) -> Self:  # noqa: FBT001, FBT002 - fixed by the public interface
+        """Connect to the database of an installation; with `migrate` bring its schema up first.
+
+        Raises `DatabaseUnavailableError` when it cannot be reached now.
+        """
+        if migrate:
+            await migration.migrate(dsn)
+        return cls(await Store.open(dsn, application_name="perdure-client"), owns_store=True)
+
+    async def __aenter__(self) -> Self:
+        """Be closed at the end of the block."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections that `connect` made."""
+        if self._owns_store:
+            await self._store.close()
+
+    async def _fetch(self, name: str, *arguments: object) -> list[Record]:
+        """Run a statement; a database that is away is `DatabaseUnavailableError`, and the call may be made again."""
+        with translated():
+            return await self._store.fetch(name, *arguments)
+
+    def _nudge(self) -> None:
+        """Tell the worker of this process, which need not wait for the NOTIFY, that there is work."""
+        if self._worker is not None:
+            self._worker.nudge()

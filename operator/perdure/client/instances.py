@@ -1,0 +1,122 @@
+"""What a client is told about instances, and what it asks for: plain values, and how a row becomes one.
+
+It knows columns and JSON; it must not know how or when anything is read. The fields of `InstanceInfo` are a promise to
+programs: `perdure get --output json` prints them by these names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import cast
+
+import msgspec
+
+from perdure._core import lifecycle, payload
+from perdure._core.failure import Failure
+from perdure._store.store import Record
+
+__all__ = [
+    "InstanceFilter",
+    "InstanceHandle",
+    "InstanceInfo",
+    "InstancePage",
+    "Page",
+    "info_of",
+]
+
+_PAGE_SIZE = 100
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstanceHandle:
+    """An instance that is there; `created` tells whether this call made it."""
+
+    instance_id: str
+    created: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstanceInfo:
+    """An instance as people see it. `phase`: Pending, Running, Suspended, Completed, Failed, Cancelled.
+
+    `input`, `output` and `custom_status` are decoded JSON values; `error` is set on Failed, Cancelled and held ones,
+    with the kind of hold in `hold_reason`. `is_suspended` says that somebody asked for a pause (`suspend_reason`).
+    `parent_id` is who waits for its end; `buffered_signals` came in and its code has not waited for them.
+    """
+
+    instance_id: str
+    name: str
+    version: str
+    phase: str
+    execution: int
+    hold_reason: str
+    input: payload.JsonValue
+    output: payload.JsonValue
+    error: Failure | None
+    custom_status: payload.JsonValue
+    created_at: datetime.datetime
+    started_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
+    parent_id: str | None = None
+    is_suspended: bool = False
+    suspend_reason: str = ""
+    buffered_signals: int = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the phase is terminal."""
+        return self.phase in lifecycle.TERMINAL
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstanceFilter:
+    """Which instances: those that fit all that is given; None, or nothing in a list, means all."""
+
+    phase: str | None = None
+    name: str | None = None
+    id_prefix: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list: up to `size` of those whose id comes after `after`."""
+
+    after: str = ""
+    size: int = _PAGE_SIZE
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstancePage:
+    """Some instances in the order of their ids; `after` asks for the next page, None when this is the last."""
+
+    items: list[InstanceInfo]
+    after: str | None
+
+
+def info_of(row: Record) -> InstanceInfo:
+    """Read a row of `instance_get` or one of its sisters."""
+
+    def decoded(data: bytes | None) -> payload.JsonValue:
+        return None if data is None else cast("payload.JsonValue", _decode(data))
+
+    return InstanceInfo(
+        instance_id=row["instance_id"],
+        name=row["name"],
+        version=row["version"],
+        phase=row["phase"],
+        execution=row["execution"],
+        hold_reason=row["hold_reason"],
+        input=decoded(row["input"]),
+        output=decoded(row["output"]),
+        error=None if row["error"] is None else lifecycle.decode_failure(row["error"]),
+        custom_status=decoded(row["custom_status"]),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        parent_id=row["parent_id"],
+        is_suspended=row["is_suspended"],
+        suspend_reason=row["suspend_reason"],
+        buffered_signals=row["buffered_signals"],
+    )
