@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import assert_never
 
 from perdure._core import history
 from perdure._core.projection import short_name
@@ -54,7 +53,7 @@ def _event(event: history.Event) -> str:
         case history.GraceEnded():
             return "grace ended"
         case _:
-            assert_never(event)
+            return type(event).__name__  # nothing that the demo's journey meets
 
 
 def _command(command: history.Command) -> str:
@@ -76,4 +75,4 @@ def _command(command: history.Command) -> str:
         case history.CancelOrchestration():
             return "end as cancelled"
         case _:
-            assert_never(command)
+            return type(command).__name__  # nothing that the demo's journey asks for

@@ -163,7 +163,7 @@ async def test_an_instance_that_nobody_owns_ends_at_once(desk: Desk) -> None:
     assert (info.phase, info.is_finished, await desk.messages("a")) == ("Cancelled", True, [])
     assert info.error is not None
     assert (info.error.code, info.error.message) == ("PERDURE-1208", "the cluster is gone")
-    assert turn.events == [history.CancelRequested("the cluster is gone"), history.GraceEnded()]
+    assert turn.events == [history.CancelRequested("the cluster is gone"), history.GraceEnded(is_termination=True)]
     assert [type(command) for command in turn.commands] == [history.CancelOrchestration]
 
 

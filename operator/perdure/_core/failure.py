@@ -84,7 +84,7 @@ def to_exception(failure: Failure) -> errors.ActivityError:
     return error
 
 
-def to_child_exception(failure: Failure, name: str, instance_id: str) -> errors.ChildOrchestrationError:
+def to_child_exception(failure: Failure, *, name: str, instance_id: str) -> errors.ChildOrchestrationError:
     """Give the error that an orchestration sees at its await of a child that did not complete."""
     error = errors.ChildOrchestrationError(
         failure.message,

@@ -45,7 +45,7 @@ class Mailbox(Generic[W]):
         kept = self._signals.get(name)
         return kept.popleft()[1] if kept else None
 
-    def wait(self, name: str, seq: int, wait: W) -> None:
+    def wait(self, wait: W, *, name: str, seq: int) -> None:
         """Let a wait stand in line for a name; only when `take` gave none."""
         self._waits.setdefault(name, {})[seq] = wait
 

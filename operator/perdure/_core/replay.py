@@ -180,7 +180,7 @@ class Execution:
         operation = self.ask(command, decode)
         signal = self._mailbox.take(command.name)
         if signal is None:
-            self._mailbox.wait(command.name, command.seq, operation)
+            self._mailbox.wait(operation, name=command.name, seq=command.seq)
         else:
             del self.pending[command.seq]
             operation.complete(bytes(signal.payload))
@@ -253,8 +253,9 @@ class Execution:
                     self.scheduler.cancel_all(event.reason)
             case history.GraceEnded(is_termination=is_termination):
                 self._mailbox.close()
-                error = errors.InstanceTerminatedError() if is_termination else errors.CancelGraceEndedError()
-                return history.CancelOrchestration(self._cancel_reason or "", failure.of(error))
+                reason = self._cancel_reason or ""
+                error = errors.InstanceTerminatedError(reason) if is_termination else errors.CancelGraceEndedError()
+                return history.CancelOrchestration(reason, failure.of(error))
             case history.SignalReceived():
                 if waiting := self._mailbox.put(event):
                     del self.pending[waiting.command.seq]
@@ -281,7 +282,9 @@ class Execution:
             case history.ChildFailed():
                 if operation := self._take(event.seq, history.ScheduleSubOrchestration):
                     child = cast("history.ScheduleSubOrchestration", operation.command)
-                    operation.fail(failure.to_child_exception(event.failure, child.name, child.instance_id))
+                    operation.fail(
+                        failure.to_child_exception(event.failure, name=child.name, instance_id=child.instance_id)
+                    )
             case _:
                 assert_never(event)
 

@@ -6,12 +6,12 @@ of its own, and the turn's row says which slice of them is its.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from perdure._core import history, lifecycle
 from perdure._engine.turn import Message, Start, TakenTurn
 
-__all__ = ["columns", "outsiders"]
+__all__ = ["columns"]
 
 _TURN_COLUMNS = 23
 _encode = history.encode_command
@@ -19,28 +19,30 @@ _encode = history.encode_command
 
 def columns(turns: Sequence[TakenTurn], *, keep_executions: int) -> list[object]:
     """Give the arguments of the commit statement that follow the owner."""
-    others = outsiders(turns)
-    rows = [*_rows(turns), *((instance_id, *((None,) * (_TURN_COLUMNS - 1))) for instance_id in others)]
     starts = [row for turn in turns for row in map(_start, turn.starts)]
     sent = [row for turn in turns for row in turn.sent]
     queued = [row for turn in turns for row in map(_queued, turn.queued)]
+    endings: dict[str, bool] = {}
+    for message in sent:
+        endings[message.instance_id] = endings.get(message.instance_id, False) or message.kind == "Cancel"
+    rows = _rows(turns, endings)
+    outsiders = sorted(endings.keys() - {turn.resident.instance_id for turn in turns}) if endings else []
+    rows += [_outsider(instance_id, is_ending=endings[instance_id]) for instance_id in outsiders]
     return [
         *_columns(rows, _TURN_COLUMNS),
         *_columns(starts, 5),
         *_columns(sent, len(Message._fields)),
-        *_columns(queued, 4),
+        *_columns(queued, 5),
         keep_executions,
     ]
 
 
-def outsiders(turns: Sequence[TakenTurn]) -> list[str]:
-    """Give who gets a message without having a turn in this batch."""
-    targets = {message.instance_id for turn in turns for message in turn.sent}
-    return sorted(targets.difference(turn.resident.instance_id for turn in turns)) if targets else []
+def _outsider(instance_id: str, *, is_ending: bool) -> tuple[object, ...]:
+    """Give the row of somebody who gets a message without having a turn in this batch."""
+    return (instance_id, *(None,) * 15, is_ending, *(None,) * 6)
 
 
-def _rows(turns: Sequence[TakenTurn]) -> list[tuple[object, ...]]:
-    targets = {message.instance_id for turn in turns for message in turn.sent}
+def _rows(turns: Sequence[TakenTurn], endings: Mapping[str, bool]) -> list[tuple[object, ...]]:
     starts_from = sent_from = queued_from = 1
     rows: list[tuple[object, ...]] = []
     for turn in turns:
@@ -63,7 +65,7 @@ def _rows(turns: Sequence[TakenTurn]) -> list[tuple[object, ...]]:
                 None if continues is None else bytes(continues.input),
                 None if continues is None else history.encode_carried(continues.carried),
                 resident.execution.buffered_signals,
-                resident.instance_id in targets,
+                endings.get(resident.instance_id),
                 *_slice(starts_from, len(turn.starts)),
                 *_slice(sent_from, len(turn.sent)),
                 *_slice(queued_from, len(turn.queued)),
@@ -85,7 +87,7 @@ def _start(command: Start) -> tuple[object, ...]:
 
 
 def _queued(command: history.ScheduleActivity) -> tuple[object, ...]:
-    return command.seq, command.queue, command.priority, _encode(command)
+    return command.seq, command.queue, command.priority, command.name, _encode(command)
 
 
 def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[list[object]]:

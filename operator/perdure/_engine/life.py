@@ -334,7 +334,7 @@ class Life:
             return
         started = history.OrchestrationStarted(chosen.name, chosen.version, continues.input, history.PROTOCOL)
         execution = resident.execution.identity.execution + 1
-        resident.begin_execution(chosen, execution, [started, *continues.carried])
+        resident.begin_execution(chosen, execution, events=[started, *continues.carried])
 
     # Who leaves although its lease stands: what is suspended, and what another worker has to go on with.
 

@@ -111,12 +111,12 @@ class Resident:
         self.execution = replay.Execution(definition, identity)
         self.events = [*cancels, history.GraceEnded(is_termination=self.is_terminated)]
 
-    def begin_execution(self, definition: AnyOrchestration, execution: int, started: list[history.Event]) -> None:
+    def begin_execution(self, definition: AnyOrchestration, execution: int, *, events: list[history.Event]) -> None:
         """Take the place of the execution that has ended; what came in for the instance, not for that one, stays."""
         meant_for_any = (history.SignalReceived, history.CancelRequested)
         self.execution.close()
         self.execution = replay.Execution(definition, replay.Identity(self.instance_id, execution))
-        self.events = [*started, *(event for event in self.events if isinstance(event, meant_for_any))]
+        self.events = [*events, *(event for event in self.events if isinstance(event, meant_for_any))]
         self.over_tasks = []
 
     def next_timer_or_none(self) -> datetime.datetime | None:

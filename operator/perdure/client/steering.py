@@ -83,7 +83,7 @@ def _termination(row: Record, reason: str) -> tuple[object, ...]:
     """Give what the statement writes: the last turn of the instance, and what others hear of it."""
     failed = failure.of(errors.InstanceTerminatedError(reason))
     outcome = history.CancelOrchestration(reason, failed)
-    events: list[history.Event] = [history.CancelRequested(reason), history.GraceEnded()]
+    events: list[history.Event] = [history.CancelRequested(reason), history.GraceEnded(is_termination=True)]
     parent_id, parent_seq = row["parent_id"], row["parent_seq"]
     to_children = f"The parent {row['instance_id']} was terminated" + (f": {reason}" if reason else ".")
     return (

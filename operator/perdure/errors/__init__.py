@@ -65,7 +65,6 @@ from perdure.errors.runs import (
     InstanceConflictError,
     InstanceNotFoundError,
     InstancePoisonError,
-    InstanceTerminatedError,
     MessageUnreadableError,
     NondeterminismError,
     OrchestrationCancelled,

@@ -17,7 +17,6 @@ __all__ = [
     "InstanceConflictError",
     "InstanceNotFoundError",
     "InstancePoisonError",
-    "InstanceTerminatedError",
     "MessageUnreadableError",
     "NondeterminismError",
     "OrchestrationCancelled",
@@ -126,7 +125,7 @@ class InstancePoisonError(PerdureError):
 class HistoryMissingError(PerdureError):
     """Turns that were committed are not in the database any more."""
 
-    code = "PERDURE-1210"
+    code = "PERDURE-1220"
 
     def __init__(self, instance_id: str, turn: int) -> None:
         """Say whose, and what to do."""
@@ -139,7 +138,7 @@ class HistoryMissingError(PerdureError):
 class MessageUnreadableError(PerdureError):
     """A message in an inbox cannot be read."""
 
-    code = "PERDURE-1211"
+    code = "PERDURE-1221"
 
     def __init__(self, instance_id: str, message_id: int, reason: str) -> None:
         """Say which, and what to do."""
@@ -147,12 +146,6 @@ class MessageUnreadableError(PerdureError):
             f"Message {message_id} in the inbox of {instance_id} cannot be read: {reason}. Somebody wrote into `inbox` "
             "directly, or a newer release did. Upgrade this worker, or remove that row; the instance is tried again."
         )
-
-
-class InstanceTerminatedError(PerdureError):
-    """The instance was terminated: it ended at once, without a word of its code."""
-
-    code = "PERDURE-1208"
 
 
 class ChildOrchestrationError(PerdureError):

@@ -7,7 +7,6 @@ come, and after every turn the whole history is replayed cold (`runs.Run`). Exam
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,4 +104,4 @@ def result(run: Run, seq: int, *, is_fine: bool) -> history.Event:
         case history.CreateTimer():
             return fired(seq)
         case _:
-            assert_never(command)
+            raise AssertionError(command)

@@ -7,11 +7,11 @@
 --     $7 phase, $8 version, $9 output, $10 error, $11 custom_status (null keeps it), $12 messages taken in
 --     ('{1,2}' as text, null for none), $13 seqs of tasks that are over ('{1,2}' as text, null for none),
 --     $14 next execution and $15 its input and $16 the signals it begins with (null: it goes on), $17 buffered signals,
---     $18 whether another turn of the batch sends it a message, $19-$20 slice of starts, $21-$22 of messages to send,
+--     $18 whether what is sent to it by this batch asks it to end (null: nothing is sent to it), $19-$20 slice of starts, $21-$22 of messages to send,
 --     $23-$24 of activities to queue. A row whose turn is null is somebody outside of the batch who gets a message.
 --     Starts: $25 instance_id, $26 name, $27 version, $28 input, $29 seq of the asking (null: detached).
 --     Messages: $30 instance_id, $31 kind, $32 payload, $33 execution (null: any).
---     Activities: $34 seq, $35 queue, $36 priority, $37 command. Last $38 how many executions keep their history.
+--     Activities: $34 seq, $35 queue, $36 priority, $37 name, $38 command. Last $39 how many executions keep their history.
 --     A last turn takes all messages and tasks of its instance with it, the last of an execution all tasks.
 -- Locks: instances in instance_id order, then new instances in that order, then inbox and tasks rows of those instances.
 with locked as materialized (
@@ -24,7 +24,7 @@ with locked as materialized (
     ) as t (
         instance_id, execution, turn, at, body,
         phase, version, output, error, custom_status, messages, tasks,
-        next_execution, next_input, carried, buffered, is_poked,
+        next_execution, next_input, carried, buffered, is_ending,
         starts_from, starts_to, sent_from, sent_to, queued_from, queued_to
     )
     join instances i on i.instance_id = t.instance_id
@@ -36,7 +36,9 @@ updated as (
     update instances i
     set
         turn = l.turn + 1,
-        phase = case when i.is_suspended and l.phase = 'Running' then 'Suspended' else l.phase end,
+        phase = case
+            when i.is_suspended and l.is_ending is not true and l.phase = 'Running' then 'Suspended' else l.phase
+        end,
         version = l.version,
         output = l.output,
         error = l.error,
@@ -49,11 +51,12 @@ updated as (
         hold_reason = case when i.is_suspended then i.hold_reason else '' end,
         started_at = coalesce(i.started_at, l.at),
         finished_at = case when l.phase in ('Completed', 'Failed', 'Cancelled') then l.at end,
-        is_suspended = i.is_suspended and l.phase = 'Running',
+        is_suspended = i.is_suspended and l.is_ending is not true and l.phase = 'Running',
+        suspend_reason = case when l.is_ending is true or l.phase <> 'Running' then '' else i.suspend_reason end,
         owner_id = case when l.phase in ('Completed', 'Failed', 'Cancelled') then null else i.owner_id end,
         wake_at = case
             when l.phase in ('Completed', 'Failed', 'Cancelled') then null
-            when l.is_poked then now()
+            when l.is_ending is not null then now()
             else i.wake_at
         end
     from locked l
@@ -88,9 +91,9 @@ over as (
 pruned as (
     delete from history h
     using updated u
-    where u.next_execution > $38::integer
+    where u.next_execution > $39::integer
         and h.instance_id = u.instance_id
-        and h.execution <= u.next_execution - $38::integer
+        and h.execution <= u.next_execution - $39::integer
 ),
 started as (
     insert into instances (
@@ -125,18 +128,27 @@ sent as (
 ),
 poked as (
     update instances i
-    set wake_at = now()
+    set
+        wake_at = now(),
+        is_suspended = i.is_suspended and not l.is_ending, -- a pause must not keep from ending whoever is told to
+        suspend_reason = case when l.is_ending then '' else i.suspend_reason end,
+        phase = case
+            when not (l.is_ending and i.is_suspended) or i.hold_reason <> '' then i.phase
+            when i.turn = 0 then 'Pending'
+            else 'Running'
+        end
     from locked l
     where l.turn is null and i.instance_id = l.instance_id and i.finished_at is null
 ),
 queued as (
-    insert into tasks (instance_id, execution, seq, queue, priority, command, orchestration, run_as, asked_at)
-    select u.instance_id, u.execution, q.seq, q.queue, q.priority, q.command, u.name, u.run_as, u.at
+    insert into tasks (instance_id, execution, seq, queue, priority, activity, command, orchestration, run_as, asked_at)
+    select u.instance_id, u.execution, q.seq, q.queue, q.priority, q.activity, q.command, u.name, u.run_as, u.at
     from updated u
     cross join lateral unnest(
         ($34::integer[])[u.queued_from:u.queued_to], ($35::text[])[u.queued_from:u.queued_to],
-        ($36::integer[])[u.queued_from:u.queued_to], ($37::bytea[])[u.queued_from:u.queued_to]
-    ) as q (seq, queue, priority, command)
+        ($36::integer[])[u.queued_from:u.queued_to], ($37::text[])[u.queued_from:u.queued_to],
+        ($38::bytea[])[u.queued_from:u.queued_to]
+    ) as q (seq, queue, priority, activity, command)
 )
 select instance_id, true as is_turn from updated
 union all
