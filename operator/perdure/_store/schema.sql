@@ -113,12 +113,16 @@ CREATE TABLE queues (
     per_second double precision,
     tokens double precision DEFAULT 0 NOT NULL,
     refilled_at timestamp with time zone DEFAULT now() NOT NULL,
+    started bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT queues_count_from_zero CHECK (((tokens >= (0)::double precision) AND (started >= 0))),
     CONSTRAINT queues_limits_are_positive CHECK (((max_running > 0) AND (per_second > (0)::double precision)))
 );
 
 COMMENT ON TABLE queues IS 'Limits of queues, over all workers. A queue without a row has none.';
 
 COMMENT ON COLUMN queues.tokens IS 'Starts left of the rate at refilled_at; at most those of one second, at least one.';
+
+COMMENT ON COLUMN queues.started IS 'Attempts ever taken from it. A claim whose snapshot shows another number than the row that it has locked knows that somebody took from the queue in between, and that it must not count on what it sees.';
 
 CREATE TABLE resource_runs (
     namespace text NOT NULL,
@@ -197,8 +201,9 @@ CREATE TABLE tasks (
     claims integer DEFAULT 0 NOT NULL,
     detail bytea,
     on_trial boolean DEFAULT false NOT NULL,
+    activity text DEFAULT ''::text NOT NULL,
     CONSTRAINT tasks_count_from_zero CHECK (((failed_attempts >= 0) AND (losses >= 0))),
-    CONSTRAINT tasks_queued_are_whole CHECK (((queue IS NULL) OR ((command IS NOT NULL) AND (asked_at IS NOT NULL))))
+    CONSTRAINT tasks_queued_are_whole CHECK (((queue IS NULL) OR ((command IS NOT NULL) AND (asked_at IS NOT NULL) AND (activity <> ''::text))))
 );
 
 COMMENT ON TABLE tasks IS 'What of an activity must outlive its owner: attempts after the first, and everything found pending at a recovery (I10).';
@@ -216,6 +221,8 @@ COMMENT ON COLUMN tasks.claims IS 'Times it was taken; with worker_id the fence 
 COMMENT ON COLUMN tasks.detail IS 'JSON: what the last heartbeat said; the next attempt is given it.';
 
 COMMENT ON COLUMN tasks.on_trial IS 'It was running when a worker died, and is being watched: another death is its own.';
+
+COMMENT ON COLUMN tasks.activity IS 'The name of a queued one: a worker takes only what it has registered.';
 
 CREATE TABLE workers (
     worker_id uuid NOT NULL,
