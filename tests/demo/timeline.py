@@ -66,8 +66,6 @@ def _command(command: history.Command) -> str:
             return f"give up #{seq}"
         case history.SetProgress(done=done, total=total, message=message):
             return f"{done}/{total} {message}"
-        case history.SetCustomStatus():
-            return "custom status"
         case history.CompleteOrchestration():
             return "complete"
         case history.FailOrchestration(failure=failure):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from perdure import errors
+from perdure._core import limits, payload
 from perdure._core.payload import JsonValue
 
-__all__ = ["ActivityContext", "ActivityInfo", "ActivityLogger", "KubernetesApi", "Manifest"]
+__all__ = ["ActivityContext", "ActivityInfo", "ActivityLogger", "KubernetesApi", "Lifeline", "Manifest"]
 
 Manifest = dict[str, JsonValue]
 """A Kubernetes object as JSON."""
@@ -69,6 +70,24 @@ class KubernetesApi(Protocol):
         """Give the object now, and again after every change; None while it does not exist. Never ends by itself."""
 
 
+class Lifeline(Protocol):
+    """What ties a running attempt to the engine: signs of life go one way, the end of interest comes the other.
+
+    Both may be used from any thread.
+    """
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether nobody waits for this attempt any more."""
+
+    @property
+    def detail(self) -> bytes | None:
+        """What an earlier attempt said last, as JSON; None when none said anything."""
+
+    def beat(self, detail: bytes | None) -> None:
+        """Note that the attempt lives, and how far it is (JSON; None: nothing new)."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class ActivityInfo:
     """Who this attempt works for. `attempt` counts from 1; `run_as` is the Kubernetes user of the run, or empty."""
@@ -86,13 +105,14 @@ class ActivityInfo:
 class ActivityContext:
     """Given to every activity as its first argument.
 
-    Cancellation arrives as `asyncio.CancelledError` at an await of an async activity; a sync activity runs to its end
-    in its thread and its result is dropped.
+    Cancellation arrives as `asyncio.CancelledError` at an await of an async activity. A thread cannot be interrupted:
+    a sync activity that takes long looks at `is_cancelled` now and then, and returns; its result is dropped.
     """
 
     info: ActivityInfo
     logger: ActivityLogger
     _kubernetes: Callable[[str], KubernetesApi] | None = None
+    _lifeline: Lifeline | None = None
 
     @property
     def instance_id(self) -> str:
@@ -108,6 +128,30 @@ class ActivityContext:
     def idempotency_key(self) -> str:
         """A text that is the same for every attempt of this activity, and for no other: for APIs that dedupe."""
         return f"{self.info.instance_id}/{self.info.execution}/{self.info.seq}"
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether nobody waits for this attempt any more: cancelled, timed out, or its worker is to stop."""
+        return self._lifeline is not None and self._lifeline.is_cancelled
+
+    @property
+    def heartbeat_detail(self) -> JsonValue:
+        """What the last heartbeat of an earlier attempt said, also when its worker died; None when none said any."""
+        detail = self._lifeline.detail if self._lifeline else None
+        return None if detail is None else cast("JsonValue", payload.decoder(object)(detail))
+
+    def heartbeat(self, detail: object = None) -> None:
+        """Say that the work goes on, and how far it is; costs next to nothing and may be called from any thread.
+
+        Each call begins the `heartbeat_timeout` anew. `detail` (JSON, a model; None: as before) is given to the next
+        attempt as `heartbeat_detail`; it is written down about once a second, so the next attempt may find one that is
+        a second old. Raises `PayloadTooLargeError` above the limit: a detail says where to go on, it is no data.
+        """
+        data = None
+        if detail is not None:
+            data = payload.encode(detail, "heartbeat detail", limit_bytes=limits.HEARTBEAT_DETAIL_BYTES)
+        if self._lifeline is not None:
+            self._lifeline.beat(data)
 
     @property
     def kubernetes(self) -> KubernetesApi:

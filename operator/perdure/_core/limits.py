@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "ACTIVITY_GRACE_SECONDS",
     "ACTIVITY_LOSSES",
     "CANCEL_GRACE_SECONDS",
     "CUSTOM_STATUS_BYTES",
@@ -18,6 +19,8 @@ __all__ = [
     "ERROR_TRACEBACK_CHARACTERS",
     "ERROR_TRACEBACK_FRAMES",
     "FINISHED_NOTIFY_SECONDS",
+    "HEARTBEAT_DETAIL_BYTES",
+    "HEARTBEAT_WRITE_SECONDS",
     "HOLD_RETRY_SECONDS",
     "INSTANCE_ID_CHARACTERS",
     "KEPT_EXECUTIONS",
@@ -97,6 +100,15 @@ ACTIVITY_LOSSES: Final = 20
 
 CANCEL_GRACE_SECONDS: Final = 60.0
 """How long compensation may run after a cancel before the instance is ended by force."""
+
+ACTIVITY_GRACE_SECONDS: Final = 30.0
+"""How long an activity may clean up after it was cancelled, before it is cancelled once more, and so on."""
+
+HEARTBEAT_DETAIL_BYTES: Final = 16 * 1024
+"""What a heartbeat may say: a place to go on from. Each is written to the database, up to one a second an activity."""
+
+HEARTBEAT_WRITE_SECONDS: Final = 1.0
+"""How often heartbeats are written at most, and how often running tasks of queues are looked after."""
 
 HOLD_RETRY_SECONDS: Final = 60.0
 """How often a held (nondeterministic) instance is tried again, besides at the start of every worker."""

@@ -303,4 +303,4 @@ def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def _known(row: Record) -> Known:
-    return Known(row["failed_attempts"], row["losses"], row["visible_at"])
+    return Known(row["failed_attempts"], row["losses"], row["visible_at"], row["detail"])

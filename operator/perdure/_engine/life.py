@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import os
 import socket
@@ -23,12 +24,13 @@ from perdure._core import definition, failure, history, limits
 from perdure._core.replay import Operation
 from perdure._engine.activities import (
     ActivityRunner,
-    Capacity,
     FailedAttempt,
     Known,
+    LocalJob,
+    detail_columns,
     failure_columns,
-    out_of_time,
 )
+from perdure._engine.attempts import Attempts, Capacity, out_of_time
 from perdure._engine.claimer import Claimer, Loaded, offered
 from perdure._engine.clock import Clock
 from perdure._engine.committer import Committer
@@ -69,13 +71,14 @@ class Life:
         self.committer.on_committed = self._committed
         self.committer.on_lost = self._evict
         self.committer.on_held = self._held
-        self.runner = ActivityRunner(
+        self.attempts = Attempts(
             worker.activities,
             self.clock,
             capacity=Capacity(settings.max_activities, settings.activity_threads),
             kubernetes=worker.kubernetes,
-            record=self._record,
-            deliver=self._deliver,
+        )
+        self.runner = ActivityRunner(
+            self.attempts, self.clock, record=self._record, note=self._write_details, deliver=self._deliver
         )
         self.claimer = Claimer(
             store,
@@ -122,6 +125,7 @@ class Life:
             if not stop.is_set():
                 await self.runner.settle(self.worker.settings.shutdown_grace_seconds)
             self.runner.close()
+            self.attempts.close()
             for resident in list(self.residents.values()):
                 self._evict(resident)
 
@@ -162,11 +166,13 @@ class Life:
         try:
             async with asyncio.timeout(self.worker.settings.lease_seconds):
                 await self.runner.settle(_MOMENT_SECONDS)
+                await self.runner.flush()
                 await self._drain()
                 await self._release_owned(but=[item for item in self.residents.values() if item.is_working])
                 if self.residents:
                     await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
                     await self.runner.settle(self.worker.settings.shutdown_grace_seconds)
+                    await self.runner.flush()
                     await self._drain()
                     await self._release_owned(but=())
                 await _end([leasing])
@@ -233,8 +239,7 @@ class Life:
                     row = known.get(seq)
                     counted = losses.get((resident.instance_id, seq))
                     if counted is not None:
-                        failed, due = (row.failed_attempts, row.visible_at) if row else (0, self.clock.now())
-                        row = Known(failed, counted, due)
+                        row = dataclasses.replace(row or Known(0, 0, self.clock.now()), losses=counted)
                     self.runner.start(resident, operation, known=row)
             if execution.cancelled_at is not None:
                 self._set_grace(resident)
@@ -423,6 +428,9 @@ class Life:
         )
         written = {(row["instance_id"], row["seq"]) for row in rows}
         return [(a.job.resident.instance_id, a.job.command.seq) in written for a in attempts]
+
+    async def _write_details(self, jobs: list[LocalJob]) -> None:
+        await self.worker.store.fetch_patiently("tasks_note", self.worker_id, *detail_columns(jobs))
 
 
 async def _end(tasks: Sequence[asyncio.Task[object]]) -> None:

@@ -17,7 +17,7 @@ from perdure._core import history, replay
 from perdure._core.definition import AnyOrchestration
 
 if TYPE_CHECKING:
-    from perdure._engine.activities import Job
+    from perdure._engine.activities import LocalJob
 
 __all__ = ["Committed", "Parent", "Resident", "due_or_none"]
 
@@ -66,7 +66,7 @@ class Resident:
     seen_messages: set[int] = dataclasses.field(default_factory=set)
     forgettable: set[int] = dataclasses.field(default_factory=set)
     over_tasks: list[int] = dataclasses.field(default_factory=list)
-    jobs: dict[int, Job] = dataclasses.field(default_factory=dict)
+    jobs: dict[int, LocalJob] = dataclasses.field(default_factory=dict)
     is_queued: bool = False
     is_in_flight: bool = False
     is_gone: bool = False

@@ -25,7 +25,7 @@ import structlog
 from perdure import errors, logs
 from perdure import settings as configuration
 from perdure._core.definition import ActivityRegistry, OrchestrationRegistry
-from perdure._engine.activities import THREAD_NAME_PREFIX
+from perdure._engine.attempts import THREAD_NAME_PREFIX
 from perdure._kube import http, metrics, modules, roles
 from perdure._kube.client import Api
 from perdure._kube.health import Health, Need

@@ -76,7 +76,7 @@ def test_details_of_an_error_reach_the_orchestration() -> None:
     error = failure.to_exception(stored)
 
     assert error.details == {"zone": "b", "free": [1, 2]}
-    assert failure.to_child_exception(failure.of(error), "move", "move-1").details == error.details
+    assert failure.to_child_exception(failure.of(error), name="move", instance_id="move-1").details == error.details
 
 
 class CarryingError(Exception):

@@ -1,14 +1,21 @@
--- Purpose: remember failed attempts before the next ones are made, so that no crash forgets them (I10).
+-- Purpose: remember failed attempts before the next ones are made, so that no crash forgets them (I10), and what their
+--     heartbeats said last, if anything.
 -- Parameters: $1 owner uuid; then one array element an attempt: $2 instance_id, $3 execution, $4 seq, $5 failed_attempts,
---     $6 delay until the next attempt in seconds, $7 last_error.
+--     $6 delay until the next attempt in seconds, $7 last_error, $8 detail.
 -- Locks: tasks in (instance_id, execution, seq) order.
-insert into tasks (instance_id, execution, seq, failed_attempts, visible_at, last_error)
-select t.instance_id, t.execution, t.seq, t.failed_attempts, now() + make_interval(secs => t.delay_seconds), t.last_error
-from unnest($2::text[], $3::integer[], $4::integer[], $5::integer[], $6::float8[], $7::bytea[])
-    as t (instance_id, execution, seq, failed_attempts, delay_seconds, last_error)
+insert into tasks (instance_id, execution, seq, failed_attempts, visible_at, last_error, detail)
+select
+    t.instance_id, t.execution, t.seq, t.failed_attempts, now() + make_interval(secs => t.delay_seconds), t.last_error,
+    t.detail
+from unnest($2::text[], $3::integer[], $4::integer[], $5::integer[], $6::float8[], $7::bytea[], $8::bytea[])
+    as t (instance_id, execution, seq, failed_attempts, delay_seconds, last_error, detail)
 join instances i on i.instance_id = t.instance_id
 where i.owner_id is not distinct from $1::uuid
 order by t.instance_id, t.execution, t.seq
 on conflict (instance_id, execution, seq) do update
-set failed_attempts = excluded.failed_attempts, visible_at = excluded.visible_at, last_error = excluded.last_error
+set
+    failed_attempts = excluded.failed_attempts,
+    visible_at = excluded.visible_at,
+    last_error = excluded.last_error,
+    detail = coalesce(excluded.detail, tasks.detail)
 returning instance_id, seq

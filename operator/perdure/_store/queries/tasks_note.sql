@@ -1,0 +1,11 @@
+-- Purpose: remember what the heartbeats of running activities said last: the next attempt is given it, also after a crash.
+-- Parameters: $1 owner uuid; then one array element an activity: $2 instance_id, $3 execution, $4 seq, $5 detail.
+-- Locks: tasks in (instance_id, execution, seq) order.
+insert into tasks (instance_id, execution, seq, detail)
+select t.instance_id, t.execution, t.seq, t.detail
+from unnest($2::text[], $3::integer[], $4::integer[], $5::bytea[]) as t (instance_id, execution, seq, detail)
+join instances i on i.instance_id = t.instance_id
+where i.owner_id is not distinct from $1::uuid
+order by t.instance_id, t.execution, t.seq
+on conflict (instance_id, execution, seq) do update set detail = excluded.detail
+returning instance_id, seq
