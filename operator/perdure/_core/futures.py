@@ -123,6 +123,9 @@ class Task(DurableFuture[T]):
             awaited = self._coroutine.send(None) if throw is None else self._coroutine.throw(throw)
         except StopIteration as stop:
             self._resolve(stop.value)
+        except errors.OrchestrationContinued as way_out:
+            self._scheduler.is_continuing = True
+            self._reject(way_out)
         except BaseException as error:  # noqa: BLE001 - the border to user code: whatever it raises is its outcome
             self._reject(error)
         else:
@@ -228,7 +231,7 @@ class Select(DurableFuture[tuple[int, object]]):
 class Scheduler:
     """One queue, one order. Owns the tasks of one execution."""
 
-    __slots__ = ("_refusals", "cancel_reason", "fault", "is_closed", "ready", "tasks")
+    __slots__ = ("_refusals", "cancel_reason", "fault", "is_closed", "is_continuing", "ready", "tasks")
 
     def __init__(self) -> None:
         """Hold nothing yet."""
@@ -237,6 +240,7 @@ class Scheduler:
         self.fault: errors.PerdureError | None = None
         self.cancel_reason = ""
         self.is_closed = False
+        self.is_continuing = False  # a task has ended by continuing as new
         self._refusals = 0
 
     def spawn(self, coroutine: Coroutine[object, object, R]) -> Task[R]:

@@ -132,6 +132,7 @@ def fold(projection: Projection, turn: history.Turn) -> None:
         _take_event(projection, event, at=turn.at)
     for command in turn.commands:
         _take_command(projection, command, at=turn.at)
+    _end_waits(projection)
     projection.turns += 1
 
 
@@ -162,7 +163,7 @@ def _take_event(projection: Projection, event: history.Event, *, at: datetime) -
         case history.TimerFired(seq=seq):
             projection.timers.pop(seq, None)
         case history.SignalReceived(name=name):
-            _end_wait_for(projection, name)
+            projection.kept_signals[name] += 1
         case history.ChildCompleted(seq=seq) | history.ChildFailed(seq=seq):
             projection.waits.pop(seq, None)
         case history.CancelRequested(reason=reason):
@@ -188,7 +189,7 @@ def _take_command(projection: Projection, command: history.Command, *, at: datet
         case history.CancelTimer(seq=seq):
             projection.timers.pop(seq, None)
         case history.WaitForSignal(seq=seq, name=name):
-            _wait_for(projection, Wait(seq, "signal", name, at))
+            projection.waits[seq] = Wait(seq, "signal", name, at)
         case history.ScheduleSubOrchestration(seq=seq, instance_id=child):
             projection.waits[seq] = Wait(seq, "child", child, at)
         case history.CancelWait(seq=seq) | history.CancelSubOrchestration(seq=seq):
@@ -223,21 +224,13 @@ def _take_word(projection: Projection, command: Word, *, at: datetime) -> None:
             assert_never(command)
 
 
-def _wait_for(projection: Projection, wait: Wait) -> None:
-    """Show a wait, unless a signal of its name is kept already: then it has ended as it began."""
-    if projection.kept_signals[wait.name]:
-        projection.kept_signals[wait.name] -= 1
-    else:
-        projection.waits[wait.seq] = wait
-
-
-def _end_wait_for(projection: Projection, name: str) -> None:
-    """Give a signal to the first wait of its name, or keep it."""
-    for seq, wait in projection.waits.items():
-        if wait.kind == "signal" and wait.name == name:
+def _end_waits(projection: Projection) -> None:
+    """Give the kept signals to the waits that are left at the end of a turn: one that was given up takes none."""
+    for seq, wait in list(projection.waits.items()) if projection.kept_signals else ():
+        if wait.kind == "signal" and projection.kept_signals[wait.name]:
             del projection.waits[seq]
-            return
-    projection.kept_signals[name] += 1
+            projection.kept_signals[wait.name] -= 1
+    projection.kept_signals = +projection.kept_signals
 
 
 def _begin_execution(projection: Projection) -> None:

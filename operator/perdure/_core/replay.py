@@ -113,6 +113,7 @@ class Execution:
         self._cancel_reason: str | None = None
         self.cancelled_at: datetime.datetime | None = None
         self._continues: history.ContinueAsNew | None = None
+        self._is_led_out = False
         self._mailbox: mailbox.Mailbox[Operation] = mailbox.Mailbox()
         self._commands: list[history.Command] = []
         self._traces: list[Trace] = []
@@ -176,14 +177,9 @@ class Execution:
         return history.CreateTimer(self.next_seq(), self.now + datetime.timedelta(seconds=seconds))
 
     def wait(self, command: history.WaitForSignal, decode: Callable[[bytes], object]) -> Operation:
-        """Record a wait; it ends at once when a signal of that name is there already."""
+        """Record a wait; when a signal of that name is there already, it ends as soon as the code can do no more."""
         operation = self.ask(command, decode)
-        signal = self._mailbox.take(command.name)
-        if signal is None:
-            self._mailbox.wait(operation, name=command.name, seq=command.seq)
-        else:
-            del self.pending[command.seq]
-            operation.complete(bytes(signal.payload))
+        self._mailbox.wait(operation, name=command.name, seq=command.seq)
         return operation
 
     def say(self, command: Said) -> None:
@@ -223,7 +219,7 @@ class Execution:
         ending: history.Outcome | None = None
         for event in events:
             if ending is not None:
-                self._leave(event)
+                ending = self._leave(event, ending)
                 continue
             ending = self._deliver(event)
             if ending is None and not isinstance(event, history.OrchestrationStarted):
@@ -234,13 +230,27 @@ class Execution:
             self._end(ending)
 
     def _run(self) -> history.Outcome | None:
-        if self._main is None:
-            return None  # it is ended without its code
-        self.scheduler.run()
-        ending = self._outcome_or_none()
-        if ending is not None:
-            self._mailbox.close()
-        return ending
+        """Let the code go on until it waits for what is not there; give the outcome when it has ended."""
+        while self._main is not None:
+            self.scheduler.run()
+            if self._lead_out():
+                continue
+            ending = self._outcome_or_none()
+            if ending is not None or (pair := self._mailbox.match()) is None:
+                return ending
+            operation, signal = pair
+            del self.pending[operation.command.seq]
+            operation.complete(bytes(signal.payload))
+        return None  # it is ended without its code
+
+    def _lead_out(self) -> bool:
+        """Ask all code to end once a coroutine beside the main one has continued as new: nobody need wait for that."""
+        main_is_done = self._main is None or self._main.done
+        if not self.scheduler.is_continuing or main_is_done or self._is_led_out or self._cancel_reason is not None:
+            return False
+        self._is_led_out = True
+        self.scheduler.cancel_all("continuing as new")
+        return True
 
     def _deliver(self, event: history.Event) -> history.Outcome | None:
         """Let an event end what waits for it; give the outcome when it leaves the code nothing to say."""
@@ -252,14 +262,11 @@ class Execution:
                     self._cancel_reason, self.cancelled_at = event.reason, self.now
                     self.scheduler.cancel_all(event.reason)
             case history.GraceEnded(is_termination=is_termination):
-                self._mailbox.close()
                 reason = self._cancel_reason or ""
                 error = errors.InstanceTerminatedError(reason) if is_termination else errors.CancelGraceEndedError()
                 return history.CancelOrchestration(reason, failure.of(error))
             case history.SignalReceived():
-                if waiting := self._mailbox.put(event):
-                    del self.pending[waiting.command.seq]
-                    waiting.complete(bytes(event.payload))
+                self._mailbox.put(event)
             case _:
                 self._deliver_result(event)
         return None
@@ -288,10 +295,18 @@ class Execution:
             case _:
                 assert_never(event)
 
-    def _leave(self, event: history.Event) -> None:
-        """What comes in the turn of the end changes nothing; a signal is kept for the next execution."""
-        if isinstance(event, history.SignalReceived):
-            self._mailbox.put(event)
+    def _leave(self, event: history.Event, ending: history.Outcome) -> history.Outcome:
+        """Take what comes with the end: a signal is kept for the next execution, a cancel wins over the end."""
+        match event:
+            case history.SignalReceived():
+                self._mailbox.put(event)
+            case history.CancelRequested() if self._cancel_reason is None:
+                self._cancel_reason = event.reason
+                failed = ending.failure if isinstance(ending, history.FailOrchestration) else None
+                return history.CancelOrchestration(event.reason, failed)
+            case _:
+                pass
+        return ending
 
     def _start(self, data: bytes) -> history.Outcome | None:
         signature = self.definition.signature
@@ -327,7 +342,7 @@ class Execution:
         if self._cancel_reason is not None:
             failed = failure.of(error) if isinstance(error, Exception) else None
             return history.CancelOrchestration(self._cancel_reason, failed)
-        if isinstance(error, errors.OrchestrationContinued):
+        if isinstance(error, errors.OrchestrationContinued) or (self._is_led_out and not isinstance(error, Exception)):
             return cast("history.ContinueAsNew", self._continues)
         if error is not None:
             return history.FailOrchestration(failure.of(error))

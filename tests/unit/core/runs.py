@@ -24,10 +24,13 @@ _executions: list[Execution] = []
 class Run:
     """One execution and its history so far; a second passes with every turn."""
 
-    def __init__(self, definition: AnyOrchestration, input: object = None, *, starts: bool = True) -> None:
-        """Take the first turn, unless told not to."""
+    def __init__(
+        self, definition: AnyOrchestration, input: object = None, *, starts: bool = True, number: int = 1
+    ) -> None:
+        """Take the first turn, unless told not to; `number` is that of the execution."""
         self.definition = definition
-        self.execution = _created(definition)
+        self.number = number
+        self.execution = _created(definition, number)
         self.turns: list[history.Turn] = []
         self.traces: list[Trace] = []
         self.started = history.OrchestrationStarted(
@@ -44,16 +47,28 @@ class Run:
         self.turns.append(history.decode_turn(at, history.encode_turn(list(events), turned.commands)))
         again = self.replayed()
         assert again.pending.keys() == self.execution.pending.keys()
+        assert again.buffered_signals == self.execution.buffered_signals
         assert type(again.outcome) is type(self.execution.outcome)
+        if isinstance(again.outcome, history.ContinueAsNew):
+            assert again.outcome == self.execution.outcome
         again.close()
         return turned.commands
 
     def replayed(self, definition: AnyOrchestration | None = None) -> Execution:
         """Give a fresh execution that has replayed the history, with this or with other code."""
-        execution = _created(definition or self.definition)
+        execution = _created(definition or self.definition, self.number)
         for turn in self.turns:
             execution.replay(turn)
         return execution
+
+    def next(self, definition: AnyOrchestration | None = None) -> Run:
+        """Begin the execution that this one, which has ended so, continues as."""
+        outcome = self.execution.outcome
+        assert isinstance(outcome, history.ContinueAsNew), outcome
+        run = Run(definition or self.definition, starts=False, number=self.number + 1)
+        run.started = msgspec.structs.replace(run.started, input=outcome.input)
+        run.turn(run.started, *outcome.carried)
+        return run
 
     def crash(self) -> None:
         """Lose the coroutine, and rebuild it from history."""
@@ -84,8 +99,8 @@ class Run:
         return self.execution.outcome.failure
 
 
-def _created(definition: AnyOrchestration) -> Execution:
-    execution = Execution(definition, Identity("run", 1))
+def _created(definition: AnyOrchestration, number: int) -> Execution:
+    execution = Execution(definition, Identity("run", number))
     _executions.append(execution)
     return execution
 
@@ -112,3 +127,18 @@ def failed(seq: int, message: str = "broken", *, type: str = "ValueError") -> hi
 def fired(seq: int) -> history.TimerFired:
     """Say that a timer came due."""
     return history.TimerFired(seq)
+
+
+def signal(name: str, payload_: object = None) -> history.SignalReceived:
+    """Say that somebody sent a signal."""
+    return history.SignalReceived(name, msgspec.Raw(payload.encode(payload_, "payload")))
+
+
+def child_completed(seq: int, value: object = None) -> history.ChildCompleted:
+    """Say that a child returned."""
+    return history.ChildCompleted(seq, msgspec.Raw(payload.encode(value, "result")))
+
+
+def child_failed(seq: int, message: str = "broken", *, retryable: bool = True) -> history.ChildFailed:
+    """Say that a child failed."""
+    return history.ChildFailed(seq, failure.Failure("PERDURE-1200", "ValueError", message, retryable=retryable))

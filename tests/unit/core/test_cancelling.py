@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from perdure import ActivityError, OrchestrationCancelled, OrchestrationContext, orchestration
 from perdure._core import history
 from perdure._core.definition import AnyOrchestration
@@ -55,6 +57,24 @@ def test_a_cancel_wins_over_a_result_of_the_same_turn() -> None:
     run.turn(completed(1), CANCEL)
 
     assert outcome(run).reason == "not needed"
+
+
+@pytest.mark.parametrize("result", [completed(1), failed(1, "broken")], ids=["completed", "failed"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_cancel_wins_over_the_end_of_the_same_turn(result: history.Event, *, is_first: bool) -> None:
+    """A cancel that comes with the last result, before it or after it, is not lost; an error of the code is told."""
+
+    @orchestration("unit::orchestration::step")
+    async def step(ctx: OrchestrationContext) -> None:
+        await ctx.schedule_activity("step")
+
+    run = Run(step)
+    run.turn(*((CANCEL, result) if is_first else (result, CANCEL)))
+
+    told = outcome(run).failure
+    assert (told.message if told else "") == (
+        "broken" if isinstance(result, history.ActivityFailed) and not is_first else ""
+    )
 
 
 def test_finally_may_compensate_through_every_crash() -> None:

@@ -172,6 +172,59 @@ def test_a_completed_instance_says_so() -> None:
     assert folded(([STARTED], [history.CompleteOrchestration(msgspec.Raw(b"1"))])).ending == "Completed"
 
 
+def test_an_instance_shows_what_it_waits_for() -> None:
+    """A signal by its name, a child by its id, since when; a wait is over with its signal, its child or its end."""
+    child = history.ScheduleSubOrchestration(2, "w::o::child", msgspec.Raw(b"1"), "demo::sub::1.2")
+    shown = folded(([STARTED], [history.WaitForSignal(1, "go"), child, history.WaitForSignal(3, "stop")]))
+
+    assert list(shown.waits.values()) == [
+        projection.Wait(1, "signal", "go", at(0)),
+        projection.Wait(2, "child", "demo::sub::1.2", at(0)),
+        projection.Wait(3, "signal", "stop", at(0)),
+    ]
+
+    folded(([history.SignalReceived("go", msgspec.Raw(b"1"))], []), into=shown)
+    folded(([history.ChildCompleted(2, msgspec.Raw(b"1"))], [history.CancelWait(3)]), into=shown)
+
+    assert shown.waits == {}
+
+
+def test_a_signal_that_nobody_waits_for_ends_the_next_wait_for_it() -> None:
+    """A wait that finds its signal is no wait; one that is given up in the same turn leaves it for the next."""
+    go = history.SignalReceived("go", msgspec.Raw(b"1"))
+    shown = folded(
+        ([STARTED, go], []),
+        ([], [history.WaitForSignal(1, "go"), history.CancelWait(1), history.WaitForSignal(2, "stop")]),
+    )
+    assert (list(shown.waits), shown.kept_signals) == ([2], {"go": 1})
+
+    folded(([], [history.WaitForSignal(3, "go"), history.WaitForSignal(4, "go")]), into=shown)
+
+    assert (list(shown.waits), shown.kept_signals) == ([2, 4], {})
+
+
+def test_a_later_execution_waits_anew() -> None:
+    """Children and waits are of one execution; signals come along as events of the next."""
+    go = history.SignalReceived("go", msgspec.Raw(b"1"))
+    child = history.ScheduleSubOrchestration(2, "w::o::child", msgspec.Raw(b"1"), "demo::sub::1.2")
+    shown = folded(
+        ([STARTED, go, go], [history.WaitForSignal(1, "stop"), child]),
+        ([STARTED, go], [history.WaitForSignal(1, "go"), history.WaitForSignal(2, "go")]),
+    )
+
+    assert (list(shown.waits), shown.kept_signals) == ([2], {})
+
+
+def test_the_author_says_whether_it_is_ready() -> None:
+    """The last word counts, and stays over executions; before the first there is none."""
+    assert folded(([STARTED], [])).readiness is None
+    shown = folded(
+        ([STARTED], [history.SetReady(False, "starting"), history.SetReady(True, "serving")]), ([STARTED], [])
+    )
+
+    assert shown.readiness == projection.Readiness(True, "serving")
+
+
 def test_a_short_name_is_the_last_part() -> None:
     """Names are shown without the crate and kind they live in; a name of one part is itself."""
     names = ["activities::activity::deploy-postgres", "plain", "a::b"]
