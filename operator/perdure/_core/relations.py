@@ -119,10 +119,10 @@ class Relations:
     ) -> futures.DurableFuture[object]:
         """Run another orchestration as a child; awaiting gives its output, typed by its annotation (or by `returns`).
 
-        Without a version the child takes the highest (of a definition: its own). Without an id it gets one that follows
-        from this instance. Awaiting raises `ChildOrchestrationError` when the child failed, was cancelled, or when its
-        id is taken. Who is cancelled or gives up waiting cancels the child. With a retry policy a child that failed is
-        run again as a new instance (`ID~2`, `ID~3`, ... of a given id); the policy's timeout bounds each of them.
+        Without a version the child takes the highest, also where a definition is given. Without an id it gets one that
+        follows from this instance. Awaiting raises `ChildOrchestrationError` when the child failed, was cancelled, or
+        when its id is taken. Who is cancelled or gives up waiting cancels the child. With a retry policy a child that
+        failed is run again as a new instance (`ID~2`, `ID~3`, ... of a given id); the policy's timeout bounds each.
         """
         execution = self._open()
         name, chosen, output_type = _target(orchestration, version, returns)
@@ -131,7 +131,7 @@ class Relations:
         if instance_id is not None:
             identifiers.check_instance_id(instance_id)
         if retry is None:
-            return self._ask_child(asked, output_type)
+            return self._ask_child(asked, output_type)[1]
         return execution.scheduler.spawn(self._retry_child(asked, output_type, retry))
 
     def schedule_orchestration(
@@ -167,13 +167,15 @@ class Relations:
         execution.continue_as_new(history.ContinueAsNew(msgspec.Raw(data), chosen))
         raise errors.OrchestrationContinued
 
-    def _ask_child(self, asked: history.ScheduleSubOrchestration, output_type: object) -> futures.DurableFuture[object]:
+    def _ask_child(
+        self, asked: history.ScheduleSubOrchestration, output_type: object
+    ) -> tuple[history.ScheduleSubOrchestration, futures.DurableFuture[object]]:
         execution = self._open()
         seq, identity = execution.next_seq(), execution.identity
         instance_id = asked.instance_id or child_id(identity.instance_id, identity.execution, seq)
         identifiers.check_instance_id(instance_id)
         command = msgspec.structs.replace(asked, seq=seq, instance_id=instance_id)
-        return execution.ask(command, payloads.decoder(output_type))
+        return command, execution.ask(command, payloads.decoder(output_type))
 
     async def _retry_child(
         self, asked: history.ScheduleSubOrchestration, output_type: object, policy: retries.RetryPolicy
@@ -181,11 +183,11 @@ class Relations:
         recorded = policy.recorded()
         for attempt in range(1, recorded.max_attempts + 1):
             suffix = f"~{attempt}" if asked.instance_id and attempt > 1 else ""
-            child = self._ask_child(
+            command, child = self._ask_child(
                 msgspec.structs.replace(asked, instance_id=f"{asked.instance_id}{suffix}"), output_type
             )
             try:
-                return await self._within(child, recorded.timeout, asked.name)
+                return await self._within(recorded.timeout, command, child)
             except errors.ChildOrchestrationError as error:
                 if attempt == recorded.max_attempts or not error.retryable:
                     raise
@@ -193,7 +195,12 @@ class Relations:
             await self._timer(retries.delay_seconds(recorded, attempt, draw=draw))
         raise AssertionError  # a policy has one attempt or more
 
-    async def _within(self, child: futures.DurableFuture[object], seconds: float | None, name: str) -> object:
+    async def _within(
+        self,
+        seconds: float | None,
+        command: history.ScheduleSubOrchestration,
+        child: futures.DurableFuture[object],
+    ) -> object:
         if seconds is None:
             return await child
         scheduler = self._open().scheduler
@@ -201,8 +208,9 @@ class Relations:
         index, output = await futures.Select(scheduler, [child, timer])
         if index == 0:
             return output
-        message = f"no end within {seconds:g} s"
-        raise errors.ChildOrchestrationError(message, type="TimeoutError", name=name)
+        raise errors.ChildOrchestrationError(
+            f"no end within {seconds:g} s", type="TimeoutError", name=command.name, instance_id=command.instance_id
+        )
 
     def _timer(self, seconds: float) -> futures.DurableFuture[None]:
         execution = self._open()
