@@ -219,6 +219,8 @@ class OrchestrationContext(Relations):
 
     def set_ready(self, ready: bool, message: str = "") -> None:  # noqa: FBT001 - the words of the resource
         """Show whether what this instance looks after is ready: for those that run for ever (`readyWhen: Custom`)."""
+        if type(ready) is not bool:
+            raise errors.DefinitionError(f"set_ready({ready!r}): expected True or False.")
         shown = text.bounded(str(message), limits.PROGRESS_MESSAGE_CHARACTERS)
         self._open().say(history.SetReady(ready, shown))
 
