@@ -50,11 +50,53 @@ RECORDED = (
     '"activity":"step"}}]}'
 )
 
+RELATED_EVENTS: list[history.Event] = [
+    history.SignalReceived("go", msgspec.Raw(b'{"a":1}')),
+    history.ChildCompleted(1, msgspec.Raw(b"[1]")),
+    history.ChildFailed(2, BROKEN),
+]
+RELATED_COMMANDS: list[history.Command] = [
+    history.ScheduleActivity(1, "step", msgspec.Raw(b"1"), queue="gpu", priority=-1, heartbeat_timeout=2.5),
+    history.WaitForSignal(2, "go"),
+    history.CancelWait(2),
+    history.ScheduleSubOrchestration(3, "flow", msgspec.Raw(b"1"), "run::sub::1.3"),
+    history.ScheduleSubOrchestration(4, "flow", msgspec.Raw(b"1"), "mine", "1.0.0"),
+    history.CancelSubOrchestration(4),
+    history.StartOrchestration(5, "flow", msgspec.Raw(b"1"), "own-way", "1.0.0"),
+    history.SendSignal(6, "own-way", "go", msgspec.Raw(b"1")),
+    history.SetReady(True, "serving"),
+    history.SetReady(False),
+    history.ContinueAsNew(msgspec.Raw(b"1")),
+    history.ContinueAsNew(msgspec.Raw(b"1"), "2.0.0", [history.SignalReceived("go", msgspec.Raw(b"1"))]),
+]
+RELATED_RECORDED = (
+    '{"events":[{"type":"SignalReceived","name":"go","payload":{"a":1}},{"type":"ChildCompleted","seq":1,"result":[1]},'
+    '{"type":"ChildFailed","seq":2,"failure":{"code":"PERDURE-1301","type":"ValueError","message":"broken",'
+    '"retryable":false,"attempts":2,"activity":"step"}}],'
+    '"commands":[{"type":"ScheduleActivity","seq":1,"name":"step","input":1,"queue":"gpu","priority":-1,'
+    '"heartbeat_timeout":2.5},{"type":"WaitForSignal","seq":2,"name":"go"},{"type":"CancelWait","seq":2},'
+    '{"type":"ScheduleSubOrchestration","seq":3,"name":"flow","input":1,"instance_id":"run::sub::1.3"},'
+    '{"type":"ScheduleSubOrchestration","seq":4,"name":"flow","input":1,"instance_id":"mine","version":"1.0.0"},'
+    '{"type":"CancelSubOrchestration","seq":4},{"type":"StartOrchestration","seq":5,"name":"flow","input":1,'
+    '"instance_id":"own-way","version":"1.0.0"},{"type":"SendSignal","seq":6,"instance_id":"own-way","name":"go",'
+    '"payload":1},{"type":"SetReady","ready":true,"message":"serving"},{"type":"SetReady","ready":false},'
+    '{"type":"ContinueAsNew","input":1},{"type":"ContinueAsNew","input":1,"version":"2.0.0",'
+    '"carried":[{"type":"SignalReceived","name":"go","payload":1}]}]}'
+)
 
-def test_the_stored_form_is_what_it_always_was() -> None:
-    """Protocol 1, byte by byte: databases hold it, and this line is never edited."""
+
+@pytest.mark.parametrize(
+    ("events", "commands", "recorded"),
+    [(EVENTS, COMMANDS, RECORDED), (RELATED_EVENTS, RELATED_COMMANDS, RELATED_RECORDED)],
+    ids=["alone", "related"],
+)
+def test_the_stored_form_is_what_it_always_was(
+    events: list[history.Event], commands: list[history.Command], recorded: str
+) -> None:
+    """Protocol 1, byte by byte: databases hold it, and these lines are never edited."""
     assert history.PROTOCOL == 1
-    assert history.encode_turn(EVENTS, COMMANDS).decode() == RECORDED
+    assert history.encode_turn(events, commands).decode() == recorded
+    assert history.decode_turn(AT, recorded.encode()) == history.Turn(AT, events, commands)
 
 
 def test_every_event_and_command_is_read_back() -> None:
@@ -88,8 +130,9 @@ def test_bytes_that_are_no_turn_are_told(body: bytes) -> None:
         (history.CompleteOrchestration(msgspec.Raw(b"42")), "Completed", b"42", ""),
         (history.FailOrchestration(BROKEN), "Failed", None, "PERDURE-1301"),
         (history.CancelOrchestration("reason"), "Cancelled", None, "PERDURE-1206"),
+        (history.ContinueAsNew(msgspec.Raw(b"42")), "Running", None, ""),
     ],
-    ids=["none", "complete", "fail", "cancel"],
+    ids=["none", "complete", "fail", "cancel", "continue"],
 )
 def test_the_phase_follows_from_the_outcome(
     outcome: history.Outcome | None, phase: str, output: bytes | None, code: str
