@@ -245,8 +245,8 @@ class Execution:
 
     def _lead_out(self) -> bool:
         """Ask all code to end once a coroutine beside the main one has continued as new: nobody need wait for that."""
-        main_is_done = self._main is None or self._main.done
-        if not self.scheduler.is_continuing or main_is_done or self._is_led_out or self._cancel_reason is not None:
+        main = cast("futures.Task[object]", self._main)
+        if not self.scheduler.is_continuing or main.done or self._is_led_out or self._cancel_reason is not None:
             return False
         self._is_led_out = True
         self.scheduler.cancel_all("continuing as new")

@@ -176,7 +176,7 @@ def test_a_child_that_lost_its_race_is_asked_to_end() -> None:
 
     assert run.output == 1
     assert [command for command in run.commands if isinstance(command, history.CancelSubOrchestration)] == [
-        history.CancelSubOrchestration(1)
+        history.CancelSubOrchestration(1, "run::sub::1.1")
     ]
 
 
@@ -193,8 +193,8 @@ def test_children_are_cancelled_with_their_parent_and_compensation_may_run_other
     run = Run(compensating)
 
     assert list(run.turn(CANCEL)) == [
-        history.CancelSubOrchestration(1),
-        history.CancelSubOrchestration(2),
+        history.CancelSubOrchestration(1, "run::sub::1.1"),
+        history.CancelSubOrchestration(2, "run::sub::1.2"),
         asked(3, "undo"),
     ]
     assert list(run.turn(child_completed(3, {"name": "undone"}))) == [history.CancelOrchestration("not needed")]
@@ -222,7 +222,7 @@ def test_a_child_that_nobody_waits_for_is_asked_to_end_with_its_parent(
     run = Run(forgetful)
     commands = [command for command in run.turn(last) if not isinstance(command, history.CancelActivity)]
 
-    assert commands[0] == history.CancelSubOrchestration(1)
+    assert commands[0] == history.CancelSubOrchestration(1, "run::sub::1.1")
     assert [type(command) for command in commands[1:]] == [end]
 
 
@@ -293,7 +293,7 @@ def test_each_run_of_a_child_has_the_time_of_the_policy() -> None:
     run = Run(retrying(RetryPolicy(2, backoff=Fixed(1), timeout=60)))
     assert run.commands[1] == history.CreateTimer(2, run.turns[0].at + datetime.timedelta(seconds=60))
 
-    assert history.CancelSubOrchestration(1) in run.turn(fired(2))
+    assert history.CancelSubOrchestration(1, "run::sub::1.1") in run.turn(fired(2))
     run.turn(fired(3))
     run.turn(fired(5))
 

@@ -145,8 +145,8 @@ def test_children_that_still_run_are_asked_to_end() -> None:
     run = Run(forgetful)
 
     assert run.commands[-3:] == [
-        history.CancelSubOrchestration(1),
-        history.CancelSubOrchestration(3),
+        history.CancelSubOrchestration(1, "run::sub::1.1"),
+        history.CancelSubOrchestration(3, "run::sub::1.3"),
         continued(run),
     ]
     assert run.turn(child_completed(1)) == []

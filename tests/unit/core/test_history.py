@@ -61,7 +61,7 @@ RELATED_COMMANDS: list[history.Command] = [
     history.CancelWait(2),
     history.ScheduleSubOrchestration(3, "flow", msgspec.Raw(b"1"), "run::sub::1.3"),
     history.ScheduleSubOrchestration(4, "flow", msgspec.Raw(b"1"), "mine", "1.0.0"),
-    history.CancelSubOrchestration(4),
+    history.CancelSubOrchestration(4, "mine"),
     history.StartOrchestration(5, "flow", msgspec.Raw(b"1"), "own-way", "1.0.0"),
     history.SendSignal(6, "own-way", "go", msgspec.Raw(b"1")),
     history.SetReady(True, "serving"),
@@ -77,7 +77,7 @@ RELATED_RECORDED = (
     '"heartbeat_timeout":2.5},{"type":"WaitForSignal","seq":2,"name":"go"},{"type":"CancelWait","seq":2},'
     '{"type":"ScheduleSubOrchestration","seq":3,"name":"flow","input":1,"instance_id":"run::sub::1.3"},'
     '{"type":"ScheduleSubOrchestration","seq":4,"name":"flow","input":1,"instance_id":"mine","version":"1.0.0"},'
-    '{"type":"CancelSubOrchestration","seq":4},{"type":"StartOrchestration","seq":5,"name":"flow","input":1,'
+    '{"type":"CancelSubOrchestration","seq":4,"instance_id":"mine"},{"type":"StartOrchestration","seq":5,"name":"flow","input":1,'
     '"instance_id":"own-way","version":"1.0.0"},{"type":"SendSignal","seq":6,"instance_id":"own-way","name":"go",'
     '"payload":1},{"type":"SetReady","ready":true,"message":"serving"},{"type":"SetReady","ready":false},'
     '{"type":"ContinueAsNew","input":1},{"type":"ContinueAsNew","input":1,"version":"2.0.0",'

@@ -72,7 +72,7 @@ COMMANDS = [
     st.builds(history.WaitForSignal, seqs, texts),
     st.builds(history.CancelWait, seqs),
     st.builds(history.ScheduleSubOrchestration, seqs, texts, raws, texts, texts),
-    st.builds(history.CancelSubOrchestration, seqs),
+    st.builds(history.CancelSubOrchestration, seqs, texts),
     st.builds(history.StartOrchestration, seqs, texts, raws, texts, texts),
     st.builds(history.SendSignal, seqs, texts, texts, raws),
     st.builds(history.SetReady, st.booleans(), texts),
