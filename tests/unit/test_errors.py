@@ -66,7 +66,7 @@ def _code(kind: type[errors.PerdureError]) -> str:
     return kind.code
 
 
-@pytest.mark.parametrize("kind", sorted(set(tree()), key=_code), ids=_code)
+@pytest.mark.parametrize("kind", sorted({*tree()}, key=_code), ids=_code)
 def test_every_error_is_offered_and_in_its_range(kind: type[errors.PerdureError]) -> None:
     """One tree under one name; the first digits of a code say what it is about."""
     assert getattr(errors, kind.__name__) is kind

@@ -29,7 +29,7 @@ def test_each_signal_goes_to_the_first_wait_in_its_line() -> None:
     mailbox.put(signal("b", 4))
 
     for seq, name in ((1, "b"), (2, "a"), (3, "a"), (4, "c")):
-        mailbox.wait(name, f"wait {seq}", seq=seq)
+        mailbox.wait(f"wait {seq}", name=name, seq=seq)
 
     assert drained(mailbox) == [("wait 2", b"1"), ("wait 3", b"2"), ("wait 1", b"4")]
     assert [(one.name, bytes(one.payload)) for one in mailbox.leftover()] == [("a", b"3")]
@@ -38,12 +38,12 @@ def test_each_signal_goes_to_the_first_wait_in_its_line() -> None:
 def test_a_wait_that_is_given_up_takes_none() -> None:
     """The signal stays for who waits next."""
     mailbox: Mailbox[str] = Mailbox()
-    mailbox.wait("a", "first", seq=1)
+    mailbox.wait("first", name="a", seq=1)
     mailbox.put(signal("a"))
     mailbox.give_up("a", 1)
     assert (mailbox.match(), len(mailbox)) == (None, 1)
 
-    mailbox.wait("a", "second", seq=2)
+    mailbox.wait("second", name="a", seq=2)
 
     assert drained(mailbox) == [("second", b"null")]
 
@@ -62,7 +62,7 @@ def test_it_does_what_two_plain_lists_would(taken: list[tuple[str, str]]) -> Non
                 mailbox.put(kept[-1])
             case "wait":
                 lines.append((number, name))
-                mailbox.wait(name, number, seq=number)
+                mailbox.wait(number, name=name, seq=number)
             case "give up":
                 if mine := next((wait for wait in reversed(lines) if wait[1] == name), None):
                     lines.remove(mine)
