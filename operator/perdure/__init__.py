@@ -13,6 +13,7 @@ from perdure._core.definition import (
 from perdure._core.futures import DurableFuture
 from perdure._core.payload import JsonValue
 from perdure._core.retry import Exponential, Fixed, Linear, RetryPolicy
+from perdure._core.secret import SecretRef
 from perdure.errors import (
     ActivityError,
     ActivityTimeoutError,
@@ -44,6 +45,7 @@ __all__ = [
     "OrchestrationRegistry",
     "PerdureError",
     "RetryPolicy",
+    "SecretRef",
     "activity",
     "orchestration",
 ]

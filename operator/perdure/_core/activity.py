@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol, cast
 
 from perdure import errors
-from perdure._core import limits, payload
+from perdure._core import limits, payload, secret
 from perdure._core.payload import JsonValue
 
 __all__ = ["ActivityContext", "ActivityInfo", "ActivityLogger", "KubernetesApi", "Lifeline", "Manifest"]
@@ -113,6 +113,7 @@ class ActivityContext:
     logger: ActivityLogger
     _kubernetes: Callable[[str], KubernetesApi] | None = None
     _lifeline: Lifeline | None = None
+    _secrecy: secret.Secrecy = dataclasses.field(default_factory=secret.Secrecy)
 
     @property
     def instance_id(self) -> str:
@@ -159,6 +160,26 @@ class ActivityContext:
         if self._kubernetes is None or not self.info.run_as:
             raise errors.NoIdentityError(self.info.instance_id)
         return self._kubernetes(self.info.run_as)
+
+    async def resolve_secret(self, reference: secret.SecretRef, *, guard: bool = True) -> str:
+        """Give the value of a secret as it is now, read as the run's ServiceAccount.
+
+        A value of 8 characters or more is guarded: a result that contains it is refused, in an error it is masked. Pass
+        `guard=False` for what is kept in a Secret and is none, like a user name. Raises `SecretMissingError`, which is
+        retryable, `KubernetesForbiddenError` with the verb that is missing, and `SecretsUnavailableError` where there
+        is neither an identity nor another source.
+        """
+        source = self._secrecy.source
+        if source is not None:
+            value = await source.resolve(reference)
+        elif self._kubernetes is None or not self.info.run_as:
+            raise errors.SecretsUnavailableError(str(reference), self.info.instance_id)
+        else:
+            found = await self.kubernetes.get("v1", "Secret", reference.name, namespace=reference.namespace)
+            value = secret.value_of(reference, found)
+        if guard:
+            self._secrecy.remember(reference, value)
+        return value
 
     def trace_info(self, message: str, **fields: object) -> None:
         """Log a line that carries the instance, the activity and the attempt."""

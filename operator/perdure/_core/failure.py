@@ -18,6 +18,7 @@ What ends a process (`KeyboardInterrupt`) or cancels a task never comes here: th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import msgspec
@@ -45,8 +46,11 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     traceback: str = ""
 
 
-def of(error: BaseException, *, activity: str = "", attempts: int = 1) -> Failure:
-    """Take from an exception what is worth keeping, each part bounded."""
+def of(
+    error: BaseException, *, activity: str = "", attempts: int = 1, hide: Callable[[str], str] | None = None
+) -> Failure:
+    """Take from an exception what is worth keeping, each part bounded; `hide` takes out of a text what is secret."""
+    hide = hide or _as_it_is
     code = errors.ActivityError.code if activity else errors.OrchestrationFailedError.code
     if isinstance(error, errors.PerdureError):
         code = error.code
@@ -57,12 +61,12 @@ def of(error: BaseException, *, activity: str = "", attempts: int = 1) -> Failur
     return Failure(
         code=code,
         type=kind,
-        message=text.bounded(_message_of(error) or kind, limits.ERROR_MESSAGE_CHARACTERS),
+        message=text.bounded(hide(_message_of(error)) or kind, limits.ERROR_MESSAGE_CHARACTERS),
         retryable=_is_retryable(error),
         attempts=attempts,
         activity=activity,
-        details=_details_of(error),
-        traceback=frames.of(error),
+        details=_details_of(error, hide),
+        traceback=text.bounded_end(hide(frames.of(error)), limits.ERROR_TRACEBACK_CHARACTERS),
     )
 
 
@@ -105,14 +109,18 @@ def _is_retryable(error: BaseException) -> bool:
     return error.retryable if isinstance(error, errors.PerdureError) else True
 
 
-def _details_of(error: BaseException) -> object:
+def _as_it_is(said: str) -> str:
+    return said
+
+
+def _details_of(error: BaseException, hide: Callable[[str], str]) -> object:
     """Give what an error carries in `details`; what is no JSON value is no details, what is too much says so."""
     try:
         found = getattr(error, "details", None)
         if found is None or callable(found):
             return None
         data = payload.encode(found, "details", limit_bytes=limits.ERROR_DETAILS_BYTES)
-        return payload.decoder(object)(data)
+        return payload.decoder(object)(hide(data.decode()).encode())
     except errors.PayloadTooLargeError:
         return f"(left out: more than {limits.ERROR_DETAILS_BYTES} bytes)"
     except Exception:  # noqa: BLE001 - whatever an attribute of somebody's does must not hide that there was an error

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Final
 
-from perdure._core import limits, text
+from perdure._core import limits
 
 __all__ = ["of", "sentence_of"]
 
@@ -26,7 +26,7 @@ _MEMBERS: Final = 5
 def of(error: BaseException) -> str:
     """Give the places an error went through, the innermost last, then those of the errors behind it.
 
-    Empty for an error that never came through code of the author's, nor has one behind it.
+    Empty for an error that never came through code of the author's, nor has one behind it. Of any length.
     """
     parts: list[str] = []
     current: BaseException | None = error
@@ -39,7 +39,7 @@ def of(error: BaseException) -> str:
         if isinstance(current, BaseExceptionGroup):
             parts += _members(current)
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
-    return text.bounded_end("\n".join(parts), limits.ERROR_TRACEBACK_CHARACTERS)
+    return "\n".join(parts)
 
 
 def sentence_of(error: BaseException) -> str:

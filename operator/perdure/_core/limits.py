@@ -29,6 +29,7 @@ __all__ = [
     "PRIORITY",
     "PROGRESS_MESSAGE_CHARACTERS",
     "RECOVERIES",
+    "SECRET_GUARDED_CHARACTERS",
     "STATUS_BYTES",
     "STATUS_OUTPUT_BYTES",
     "STATUS_STEPS",
@@ -78,6 +79,9 @@ PROGRESS_MESSAGE_CHARACTERS: Final = 200
 
 RECOVERIES: Final = 20
 """How many workers may die in a row while an instance is theirs and takes no turn, before it is held as poison."""
+
+SECRET_GUARDED_CHARACTERS: Final = 8
+"""A resolved secret of at least this length is looked for in what an attempt leaves; shorter ones stand anywhere."""
 
 STATUS_BYTES: Final = 8 * 1024
 """The whole `.status`: 10,000 resources must stay cheap to list and watch."""

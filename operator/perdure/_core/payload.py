@@ -13,9 +13,10 @@ from typing import Final, NewType, cast
 
 import msgspec
 import pydantic
+import pydantic_core
 
 from perdure import errors
-from perdure._core import limits
+from perdure._core import limits, secret
 
 __all__ = ["JsonValue", "Payload", "decoder", "encode"]
 
@@ -28,9 +29,11 @@ _JSON_TYPES: frozenset[object] = frozenset({None, type(None), object, dict, list
 
 
 def _to_builtin(value: object) -> object:
-    """Turn what msgspec does not know into what it does; pydantic models are the one case we promise."""
+    """Turn what msgspec does not know into what it does: pydantic models and references, which are what we promise."""
     if isinstance(value, pydantic.BaseModel):
         return msgspec.Raw(value.model_dump_json().encode())
+    if isinstance(value, secret.SecretRef):
+        return value.to_json()
     message = f"a {type(value).__name__} cannot be written as JSON"
     raise TypeError(message)
 
@@ -95,11 +98,14 @@ def _decode_plain(data: bytes) -> object:
 def _explain(error: pydantic.ValidationError, annotation: object) -> str:
     """Say each wrong field on its own: path, what was expected, what was found."""
     problems = [
-        f"{'.'.join(str(part) for part in problem['loc']) or '(whole value)'}: {problem['msg']}"
-        f" (found {_short(problem['input'])})"
+        f"{'.'.join(str(part) for part in problem['loc']) or '(whole value)'}: {problem['msg']}{_found(problem)}"
         for problem in error.errors(include_url=False, include_context=False)
     ]
     return f"The value does not fit {_name(annotation)}: {'; '.join(problems)}."
+
+
+def _found(problem: pydantic_core.ErrorDetails) -> str:
+    return "" if problem["type"] == secret.NOT_SHOWN else f" (found {_short(problem['input'])})"
 
 
 def _name(annotation: object) -> str:

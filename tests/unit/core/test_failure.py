@@ -153,7 +153,7 @@ def test_a_long_chain_of_long_sentences_is_bounded() -> None:
         outer = RuntimeError(f"{number} " + "x" * 3_000)
         outer.__cause__, error = error, outer
 
-    kept = frames.of(error)
+    kept = failure.of(error).traceback
 
     assert len(kept) <= limits.ERROR_TRACEBACK_CHARACTERS
     assert kept.startswith("(cut)")
