@@ -76,6 +76,8 @@ class _Seen:
         if self.shown is None:
             return projection.Projection()
         for row in self.turns:
+            if row.sealed is not None:
+                raise row.sealed
             projection.fold(self.shown.folded, history.decode_turn(row.at, row.body))
             self.shown.last = (row.execution, row.turn)
         return self.shown.folded

@@ -54,7 +54,7 @@ class Roles:
         self._store = store
         self._reach = reach
         self._namespaces = list(settings.namespaces)
-        resources = Resources(store.pool)
+        resources = Resources(store.pool, store.sealing)
         availability = store.availability
         rate = settings.status_writes_per_second
         self._projector = Projector(

@@ -13,14 +13,16 @@ of the API server cannot revive what was deleted meanwhile.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-import asyncpg
-
+from perdure import errors
 from perdure._store import statements
 from perdure._store.connect import Pool
+from perdure._store.sealing import Record, Sealing
 
 __all__ = ["Fact", "Known", "News", "Resources", "Retry", "Seen", "TurnRow", "Wrote"]
 
@@ -82,7 +84,8 @@ class Retry:
 class Fact:
     """What a status is made of, but for the history. The fields from `orchestration` on are None when there is no run.
 
-    `status` is what was last written, the fields beside it what it was made of.
+    `status` is what was last written, the fields beside it what it was made of. What cannot be opened is None, and
+    `sealed` says why.
     """
 
     uid: UUID
@@ -110,17 +113,19 @@ class Fact:
     started_at: datetime | None
     finished_at: datetime | None
     retries: tuple[Retry, ...]
+    sealed: errors.PayloadSealedError | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TurnRow:
-    """A row of history."""
+    """A row of history; of one that cannot be opened `body` is empty, and `sealed` says why."""
 
     instance_id: str
     execution: int
     turn: int
     at: datetime
     body: bytes
+    sealed: errors.PayloadSealedError | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -141,15 +146,16 @@ class Wrote:
 
 
 _LOWEST = UUID(int=0)
-_FACT_COLUMNS = [field.name for field in dataclasses.fields(Fact) if field.name != "retries"]
 
 
 class Resources:
     """The statements about resources."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, sealing: Sealing | None = None) -> None:
+        """Use `pool`; payloads go through `sealing`, without one they are plain."""
         self._pool = pool
         self._sql = statements.load()
+        self._sealing = sealing or Sealing()
 
     async def ingest(self, batch: Sequence[Seen]) -> list[News]:
         """Take in what was seen and tell what changed; repeating a batch changes nothing.
@@ -166,7 +172,8 @@ class Resources:
         async with self._pool.acquire() as connection:
             async with connection.transaction():
                 await connection.execute(self._sql.resource_lock)
-                rows = await connection.fetch(self._sql.resource_ingest, *columns)
+                sealed = self._sealing.sealed("resource_ingest", columns)
+                rows = await connection.fetch(self._sql.resource_ingest, *sealed)
             news = [News(**row) for row in rows]
             if any(one.starts or one.cancels for one in news):
                 await connection.execute(self._sql.resource_notify)
@@ -175,7 +182,7 @@ class Resources:
     async def facts(self, uids: Sequence[UUID]) -> list[Fact]:
         """Give the facts of those of these resources that live."""
         rows = await self._pool.fetch(self._sql.resource_facts, uids)
-        return [Fact(**{column: row[column] for column in _FACT_COLUMNS}, retries=_retries(row)) for row in rows]
+        return [_fact(row) for row in self._sealing.opened(rows)]
 
     async def turns(self, known: Mapping[str, tuple[int, int]]) -> list[TurnRow]:
         """Give the turns of these instances after the known (execution, turn), in order; (0, -1) for all of them."""
@@ -185,7 +192,7 @@ class Resources:
             [execution for execution, _ in known.values()],
             [turn for _, turn in known.values()],
         )
-        return [TurnRow(**row) for row in rows]
+        return [_turn(row) for row in self._sealing.opened(rows)]
 
     async def offers(self) -> list[list[str]]:
         """Give what each live worker can run, as name@version."""
@@ -195,7 +202,7 @@ class Resources:
     async def remember(self, writes: Sequence[Wrote]) -> set[UUID]:
         """Remember what was written; give those that somebody else wrote later, or that are gone."""
         columns = [[getattr(write, field.name) for write in writes] for field in dataclasses.fields(Wrote)]
-        rows = await self._pool.fetch(self._sql.resource_wrote, *columns)
+        rows = await self._pool.fetch(self._sql.resource_wrote, *self._sealing.sealed("resource_wrote", columns))
         return {write.uid for write in writes} - {row["uid"] for row in rows}
 
     async def stale(self, namespaces: Sequence[str], *, after: UUID = _LOWEST, at_most: int = 1_000) -> list[UUID]:
@@ -213,6 +220,35 @@ class Resources:
         await self._pool.execute(self._sql.resource_forget, older_than_seconds)
 
 
-def _retries(row: asyncpg.Record) -> tuple[Retry, ...]:
+def _fact(row: Record) -> Fact:
+    """Make a fact of a row; what cannot be opened is told with it, and stops none of the others."""
+    values: dict[str, Any] = {column: row[column] for column in _FACT_COLUMNS}
+    values |= {**dict.fromkeys(_FACT_PAYLOADS), "retries": ()}
+    for column, read in _FACT_PAYLOADS.items():
+        try:
+            values[column] = read(row)
+        except errors.PayloadSealedError as sealed:
+            values["sealed"] = sealed
+    return Fact(**values)
+
+
+def _turn(row: Record) -> TurnRow:
+    where = row["instance_id"], row["execution"], row["turn"], row["at"]
+    try:
+        return TurnRow(*where, row["body"])
+    except errors.PayloadSealedError as sealed:
+        return TurnRow(*where, b"", sealed)
+
+
+def _retries(row: Record) -> tuple[Retry, ...]:
     columns = [row[column] or [] for column in ("seqs", "failed_attempts", "visible_at", "last_errors")]
     return tuple(Retry(*values) for values in zip(*columns, strict=True))
+
+
+_FACT_PAYLOADS: Mapping[str, Callable[[Record], object]] = {
+    "status": operator.itemgetter("status"),
+    "output": operator.itemgetter("output"),
+    "error": operator.itemgetter("error"),
+    "retries": _retries,
+}
+_FACT_COLUMNS = {field.name for field in dataclasses.fields(Fact)} - {*_FACT_PAYLOADS, "sealed"}

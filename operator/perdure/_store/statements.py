@@ -5,23 +5,33 @@ connection. SQL lives in files so that it can be read, reviewed, explained and r
 constant: asyncpg and Postgres then prepare each statement once per connection (docs/adr/0006-sql-in-files.md).
 
 The shape: one statement a file, below a head comment of `-- Purpose:`, `-- Parameters:` and `-- Locks:` (in the order
-they are taken). Tests hold it, and prepare every statement on a migrated database.
+they are taken). Tests hold it, and prepare every statement on a migrated database. A parameter of bytes is a payload,
+and may be encrypted on its way (`sealing.py`), unless a line `-- Plain:` names it and says why not.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
 
 __all__ = ["Statements", "load"]
 
+_BYTES = re.compile(r"\$(\d+)::bytea")
+_PARAMETER = re.compile(r"\$(\d+)")
+_PLAIN = re.compile(r"^-- Plain: (.*)$", re.MULTILINE)
+
 
 class Statements(Mapping[str, str]):
-    """The statements by file name without `.sql`, as items and as attributes."""
+    """The statements by file name without `.sql`, as items and as attributes.
 
-    def __init__(self, texts: Mapping[str, str]) -> None:
-        self._texts = dict(texts)
+    `payloads` says for each which of its arguments are payloads, by their positions from 0.
+    """
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._texts = {name: _body(name, text) for name, text in files.items()}
+        self.payloads = {name: _payloads(text) for name, text in files.items()}
 
     def __getitem__(self, name: str) -> str:
         return self._texts[name]
@@ -46,7 +56,13 @@ def load() -> Statements:
     """Return the statements of the store, the same object at every call."""
     folder = resources.files(__package__) / "queries"
     files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
-    return Statements({file.name.removesuffix(".sql"): _body(file.name, file.read_text("utf-8")) for file in files})
+    return Statements({file.name.removesuffix(".sql"): file.read_text("utf-8") for file in files})
+
+
+def _payloads(text: str) -> frozenset[int]:
+    """Find the parameters of bytes, but for those that the head comment calls plain."""
+    plain = {number for line in _PLAIN.findall(text) for number in _PARAMETER.findall(line)}
+    return frozenset(int(number) - 1 for number in _BYTES.findall(text) if number not in plain)
 
 
 def _body(name: str, text: str) -> str:
@@ -54,4 +70,4 @@ def _body(name: str, text: str) -> str:
     lines = text.splitlines()
     while lines and (not lines[0].strip() or lines[0].startswith("--")):
         lines.pop(0)
-    return "\n".join([f"-- {name}", *lines]).rstrip().removesuffix(";")
+    return "\n".join([f"-- {name}.sql", *lines]).rstrip().removesuffix(";")

@@ -13,7 +13,9 @@ from typing import Final, Self
 
 import asyncpg
 
+from perdure._core.codec import Codec
 from perdure._store import connect, statements
+from perdure._store.sealing import Record, Sealing
 
 __all__ = [
     "REFUSALS",
@@ -28,7 +30,6 @@ __all__ = [
     "translated",
 ]
 
-Record = asyncpg.Record
 REFUSALS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, OverflowError)
 """What a statement raises that the database, or asyncpg before it, will not take as it is."""
 Availability = connect.Availability
@@ -88,19 +89,25 @@ class Control:
 class Store:
     """Statements by name. One per event loop."""
 
-    def __init__(self, pool: connect.Pool, dsn: str) -> None:
-        """Use `pool`; `dsn` is for the connections that stand apart from it."""
+    def __init__(self, pool: connect.Pool, dsn: str, codec: Codec | None = None) -> None:
+        """Use `pool`; `dsn` is for the connections that stand apart from it, `codec` for payloads."""
         self._pool = pool
         self._dsn = dsn
         self._statements = statements.load()
+        self.sealing = Sealing(codec)
         self.availability = connect.Availability()
 
     @classmethod
-    async def open(cls, dsn: str, *, application_name: str = "perdure", max_connections: int = 4) -> Self:
-        """Connect. Raises `DatabaseUnavailableError` while the database is away; the schema must be there."""
+    async def open(
+        cls, dsn: str, *, application_name: str = "perdure", max_connections: int = 4, codec: Codec | None = None
+    ) -> Self:
+        """Connect. Raises `DatabaseUnavailableError` while the database is away; the schema must be there.
+
+        Payloads go through `codec`; without one they are stored as they are.
+        """
         with connect.translated():
             pool = await connect.create_pool(dsn, max_size=max_connections, application_name=application_name)
-        return cls(pool, dsn)
+        return cls(pool, dsn, codec)
 
     @property
     def pool(self) -> connect.Pool:
@@ -115,8 +122,13 @@ class Store:
             self._pool.terminate()
 
     async def fetch(self, name: str, *arguments: object) -> list[Record]:
-        """Run the statement `queries/{name}.sql`; give its rows. Raises what asyncpg raises."""
-        return await self._pool.fetch(self._statements[name], *arguments)
+        """Run the statement `queries/{name}.sql`; give its rows. Raises what asyncpg raises.
+
+        Payloads are given and taken as they are; what is stored of them is the codec's. One that cannot be opened
+        raises `PayloadSealedError` where it is taken out of its row.
+        """
+        sealed = self.sealing.sealed(name, arguments)
+        return self.sealing.opened(await self._pool.fetch(self._statements[name], *sealed))
 
     async def fetch_patiently(self, name: str, *arguments: object) -> list[Record]:
         """Run a statement that may be run twice; while the database is away, wait for it (I9)."""

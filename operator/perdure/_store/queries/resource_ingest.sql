@@ -5,6 +5,7 @@
 --   $8 refusal (JSON) or null  $9 reason of spec.cancel or null  $10 orchestration  $11 version or ''  $12 input (JSON)
 --   $13 run_as
 --   Gives one row for each resource that brought news: uid, instance_id, is_gone, starts, cancels.
+-- Plain: $5 and $8 are compared here, and stand in the API server for everybody who may read the resource.
 -- Locks: resources by uid, resource_runs by name, instances by instance_id.
 --
 -- Values are passed on from step to step, and each step meets one table by its key: a join of two steps would be planned
