@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from importlib import resources as files
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from perdure._store import connect, statements
 from perdure._store.resources import Resources, Seen, Wrote
 from perdure._store.sealing import COLUMNS
 from perdure._store.store import Store
+from perdure.client import Client
 from perdure.encryption import EncryptionCodec
 
 OLD = EncryptionCodec({"old": b"o" * 32})
@@ -37,11 +38,9 @@ def store(pool: connect.Pool, codec: Codec | None = None) -> Store:
     return Store(pool, "unused", codec)
 
 
-async def start(store: Store, *inputs: bytes) -> None:
-    """Start an instance for each input, in one statement, under the ids a, b, c, ..."""
-    rows = [(chr(ord("a") + number), "greet", "1.0.0", data, "") for number, data in enumerate(inputs)]
-    columns: Sequence[Sequence[object]] = list(zip(*rows, strict=True))
-    await store.fetch("instance_start", *map(list, columns))
+async def start(store: Store, instance_id: str, input: str) -> None:
+    """Start an instance, as a client does."""
+    await Client(store).start_orchestration(instance_id, "greet", input)
 
 
 async def inputs(store: Store, *instance_ids: str) -> list[bytes]:
@@ -58,7 +57,7 @@ async def stored(pool: connect.Pool) -> bytes:
 
 async def test_a_payload_is_sealed_in_the_table_and_whole_above(pool: connect.Pool) -> None:
     """Whoever reads through the store notices nothing; whoever reads the table reads nothing."""
-    await start(store(pool, OLD), b'"hush"')
+    await start(store(pool, OLD), "a", "hush")
 
     assert await inputs(store(pool, OLD), "a") == [b'"hush"']
     assert b"hush" not in await stored(pool)
@@ -67,16 +66,15 @@ async def test_a_payload_is_sealed_in_the_table_and_whole_above(pool: connect.Po
 async def test_plain_and_sealed_rows_stand_side_by_side(pool: connect.Pool) -> None:
     """Encryption is switched on, and keys are changed, without rewriting what is there."""
     for codec, instance_id in ((None, "a"), (OLD, "b"), (NEW, "c")):
-        row = ([instance_id], ["greet"], ["1.0.0"], [instance_id.encode()], [""])
-        await store(pool, codec).fetch("instance_start", *row)
+        await start(store(pool, codec), instance_id, instance_id)
 
-    assert await inputs(store(pool, NEW), "a", "b", "c") == [b"a", b"b", b"c"]
+    assert await inputs(store(pool, NEW), "a", "b", "c") == [b'"a"', b'"b"', b'"c"']
     assert not is_sealed(await stored(pool))
 
 
 async def test_one_payload_that_cannot_be_opened_is_the_trouble_of_its_row(pool: connect.Pool) -> None:
     """The other rows of the statement are read, and of that one everything but the payload."""
-    await start(store(pool, NEW), b"1")
+    await start(store(pool, NEW), "a", "hush")
     await pool.execute("insert into instances (instance_id, name, input) values ('b', 'greet', '2')")
 
     rows = {row["instance_id"]: row for row in await store(pool, OTHER).fetch("instance_get", ["a", "b"])}
@@ -88,20 +86,31 @@ async def test_one_payload_that_cannot_be_opened_is_the_trouble_of_its_row(pool:
 
 async def test_a_process_without_keys_says_which_one_it_needs(pool: connect.Pool) -> None:
     """What is sealed is never taken for JSON."""
-    await start(store(pool, OLD), b"1")
+    await start(store(pool, OLD), "a", "hush")
 
     with pytest.raises(errors.EncryptionKeyMissingError, match="'old'"):
         await inputs(store(pool), "a")
 
 
+async def test_the_same_request_is_known_again_under_whatever_key(pool: connect.Pool) -> None:
+    """What is compared are payloads, not what stands in the table: that is never the same twice."""
+    await start(store(pool, OLD), "a", "hush")
+
+    again = await Client(store(pool, NEW)).start_orchestration("a", "greet", "hush")
+    with pytest.raises(errors.InstanceConflictError):
+        await start(store(pool, NEW), "a", "loud")
+
+    assert not again.created
+
+
 async def test_an_opened_row_is_used_like_any_other(pool: connect.Pool) -> None:
     """By name, by place, in order, and as keyword arguments."""
-    await start(store(pool, OLD), b"1")
+    await start(store(pool, OLD), "a", "hush")
 
     [row] = await store(pool, OLD).fetch("instance_get", ["a"])
 
-    assert dict(row)["input"] == row["input"] == b"1"
-    assert list(row)[list(row.keys()).index("input")] == b"1"
+    assert dict(row)["input"] == row["input"] == b'"hush"'
+    assert list(row)[list(row.keys()).index("input")] == b'"hush"'
     assert (row[0], len(row)) == ("a", len(list(row.keys())))
 
 
