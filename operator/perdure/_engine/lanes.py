@@ -19,7 +19,7 @@ from typing import Generic, Protocol, TypeVar
 
 __all__ = ["Lanes", "Tasked"]
 
-_WITHOUT_A_BREAK = 100
+_WITHOUT_A_BREAK = 1_000
 """So many jobs in a row, then everybody else of the event loop gets a turn."""
 
 

@@ -291,4 +291,6 @@ CREATE INDEX resources_unsettled ON resources USING btree (uid) WHERE ((NOT sett
 
 CREATE INDEX tasks_claimable ON tasks USING btree (queue, priority DESC, visible_at) WHERE ((queue IS NOT NULL) AND (worker_id IS NULL));
 
+CREATE INDEX tasks_running ON tasks USING btree (queue) WHERE ((queue IS NOT NULL) AND (worker_id IS NOT NULL));
+
 CREATE INDEX tasks_taken ON tasks USING btree (worker_id) WHERE (worker_id IS NOT NULL);

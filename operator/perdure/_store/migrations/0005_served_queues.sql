@@ -13,3 +13,6 @@ alter table queues
 comment on column queues.started is
     'Attempts ever taken from it. A claim whose snapshot shows another number than the row that it has locked knows that'
     ' somebody took from the queue in between, and that it must not count on what it sees.';
+
+-- How many of a queue run now: what its limit is about.
+create index tasks_running on tasks (queue) where queue is not null and worker_id is not null;

@@ -1,0 +1,24 @@
+-- Purpose: put tasks whose attempt failed back into their queue until it is time for the next, which may be made elsewhere.
+-- Parameters: $1 worker_id uuid; then one array element a task: $2 instance_id, $3 execution, $4 seq, $5 claims,
+--     $6 failed_attempts, $7 delay until the next attempt in seconds, $8 last_error, $9 detail.
+-- Locks: tasks in (instance_id, execution, seq) order.
+with locked as materialized (
+    select t.instance_id, t.execution, t.seq, f.failed_attempts, f.delay_seconds, f.last_error, f.detail
+    from unnest(
+        $2::text[], $3::integer[], $4::integer[], $5::integer[], $6::integer[], $7::float8[], $8::bytea[], $9::bytea[]
+    ) as f (instance_id, execution, seq, claims, failed_attempts, delay_seconds, last_error, detail)
+    join tasks t on t.instance_id = f.instance_id and t.execution = f.execution and t.seq = f.seq
+    where t.worker_id = $1::uuid and t.claims = f.claims
+    order by t.instance_id, t.execution, t.seq
+    for update of t
+)
+update tasks t
+set
+    worker_id = null,
+    failed_attempts = l.failed_attempts,
+    visible_at = now() + make_interval(secs => l.delay_seconds),
+    last_error = l.last_error,
+    detail = coalesce(l.detail, t.detail)
+from locked l
+where t.instance_id = l.instance_id and t.execution = l.execution and t.seq = l.seq
+returning t.instance_id, t.execution, t.seq

@@ -1,0 +1,24 @@
+-- Purpose: give tasks back to their queues, all that this worker holds but those that it names; the attempts do not count.
+--     So what was taken by a claim whose answer was lost goes back as well. Wakes the others, once.
+-- Parameters: $1 worker_id uuid; then one array element a task that it keeps: $2 instance_id, $3 execution, $4 seq.
+-- Locks: the tasks, in (instance_id, execution, seq) order.
+with locked as materialized (
+    select t.instance_id, t.execution, t.seq
+    from tasks t
+    where t.worker_id = $1::uuid
+        and t.queue is not null
+        and not exists (
+            select from unnest($2::text[], $3::integer[], $4::integer[]) as k (instance_id, execution, seq)
+            where k.instance_id = t.instance_id and k.execution = t.execution and k.seq = t.seq
+        )
+    order by t.instance_id, t.execution, t.seq
+    for update
+),
+freed as (
+    update tasks t
+    set worker_id = null
+    from locked l
+    where t.instance_id = l.instance_id and t.execution = l.execution and t.seq = l.seq
+    returning t.instance_id
+)
+select pg_notify('perdure_wake', '') from (select count(*) as count from freed) f where f.count > 0
