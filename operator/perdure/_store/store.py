@@ -75,13 +75,14 @@ class Control:
         await self._connection.add_listener(channel, heard)
 
     async def reap(self) -> list[str]:
-        """Free the instances of all workers whose lease has ended; give their ids."""
+        """Free the instances and tasks of all workers whose lease has ended; give the ids of the instances."""
         async with self._connection.transaction():
             dead = await self._connection.fetch(self._statements["reap_lock"])
             if not dead:
                 return []
             worker_ids = [row["worker_id"] for row in dead]
             freed = await self._connection.fetch(self._statements["reap_free"], worker_ids)
+            await self._connection.fetch(self._statements["reap_tasks"], worker_ids)
             await self._connection.fetch(self._statements["reap_delete"], worker_ids)
             return [row["instance_id"] for row in freed]
 

@@ -1,4 +1,4 @@
--- Purpose: first step of reaping, in one transaction with reap_free and reap_delete: take the dead workers.
+-- Purpose: first step of reaping, in one transaction with reap_free, reap_tasks and reap_delete: take the dead workers.
 --     A claim holds its worker's row (key share), so after this no dead worker can claim; the next statement has a
 --     newer snapshot and sees all that it ever claimed.
 -- Parameters: none.

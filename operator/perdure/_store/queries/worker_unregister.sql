@@ -2,4 +2,6 @@
 -- Parameters: $1 worker_id uuid.
 -- Locks: the worker's own row.
 delete from workers
-where worker_id = $1::uuid and not exists (select from instances where owner_id = $1::uuid)
+where worker_id = $1::uuid
+    and not exists (select from instances where owner_id = $1::uuid)
+    and not exists (select from tasks where worker_id = $1::uuid)
