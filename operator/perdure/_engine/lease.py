@@ -42,15 +42,15 @@ class Lease:
         worker_id: uuid.UUID,
         *,
         seconds: float,
-        orchestrations: list[str],
+        offers: tuple[list[str], list[str]],
         wake: Callable[[], None],
     ) -> None:
-        """Hold a lease of `seconds` for `worker_id`; call `wake` when there may be work."""
+        """Hold a lease of `seconds` for `worker_id`, which `offers` (orchestrations, queues); `wake` it for work."""
         self._store = store
         self._clock = clock
         self._worker_id = worker_id
         self._seconds = seconds
-        self._orchestrations = orchestrations
+        self._offers = offers
         self._wake = wake
         self._is_registered = False
         self._renewed_at: float | None = None
@@ -82,7 +82,7 @@ class Lease:
         if not self._is_registered:
             async with asyncio.timeout(beat):
                 row = await control.fetchrow(
-                    "worker_register", self._worker_id, self._seconds, description, self._orchestrations
+                    "worker_register", self._worker_id, self._seconds, description, *self._offers
                 )
             self._note(cast("Record", row)["now"])
             self._is_registered = True
