@@ -35,6 +35,7 @@ from perdure._engine.claimer import Claimer, Loaded, offered
 from perdure._engine.clock import Clock
 from perdure._engine.committer import Committer
 from perdure._engine.lease import WAKE_CHANNEL, Lease
+from perdure._engine.queued import QueueRunner
 from perdure._engine.resident import Committed, Resident, due_or_none
 from perdure._engine.timers import Timers
 from perdure._engine.turn import TakenTurn
@@ -80,6 +81,9 @@ class Life:
         self.runner = ActivityRunner(
             self.attempts, self.clock, record=self._record, note=self._write_details, deliver=self._deliver
         )
+        self.queue_runner = QueueRunner(
+            store, self.worker_id, self.attempts, queues=settings.queues, poll_seconds=settings.poll_seconds
+        )
         self.claimer = Claimer(
             store,
             worker.orchestrations,
@@ -98,8 +102,8 @@ class Life:
             self.clock,
             self.worker_id,
             seconds=settings.lease_seconds,
-            orchestrations=definition.describe(worker.orchestrations),
-            wake=self.claimer.nudge,
+            offers=(definition.describe(worker.orchestrations), list(settings.queues)),
+            wake=self.nudge,
         )
         self._failures: Batcher[FailedAttempt, bool] = Batcher(self._write_failures)
         self._finished_news = asyncio.Event()
@@ -107,8 +111,18 @@ class Life:
         self._leaving: dict[str, Resident] = {}
         self._has_leaving = asyncio.Event()
         self._shown: list[Committed] = []
-        self._claiming: asyncio.Task[object] | None = None
+        self._claiming: list[asyncio.Task[None]] = []
         self._is_stopping = False
+
+    @property
+    def running_activities(self) -> int:
+        """How many activities are on their way here, for its own instances or for a queue."""
+        return self.runner.running_count + self.queue_runner.running_count
+
+    def nudge(self) -> None:
+        """There may be work: look at once."""
+        self.claimer.nudge()
+        self.queue_runner.nudge()
 
     # Life and death.
 
@@ -121,10 +135,11 @@ class Life:
         finally:
             await _end(tasks)
             self.timers.close()
-            self.runner.interrupt()
+            self._interrupt()
             if not stop.is_set():
-                await self.runner.settle(self.worker.settings.shutdown_grace_seconds)
+                await self._settle(self.worker.settings.shutdown_grace_seconds)
             self.runner.close()
+            self.queue_runner.close()
             self.attempts.close()
             for resident in list(self.residents.values()):
                 self._evict(resident)
@@ -146,7 +161,7 @@ class Life:
         if self._is_stopping:
             return
         async with asyncio.TaskGroup() as group:
-            self._claiming = group.create_task(self.claimer.run())
+            self._claiming = [group.create_task(loop) for loop in (self.claimer.run(), self.queue_runner.run())]
             for loop in (self.committer.run(), self._announce_finished(), self._announce_news(), self._let_leave()):
                 group.create_task(loop)
 
@@ -158,21 +173,22 @@ class Life:
         process; the lease then ends by itself.
         """
         self._is_stopping = True
-        if self._claiming is not None:
-            await _end([self._claiming])
+        await _end(self._claiming)
         self.timers.close()
-        self.runner.interrupt()
+        self._interrupt()
         count = len(self.residents)
         try:
             async with asyncio.timeout(self.worker.settings.lease_seconds):
-                await self.runner.settle(_MOMENT_SECONDS)
+                await self._settle(_MOMENT_SECONDS)
                 await self.runner.flush()
+                await self.queue_runner.give_back(all_of_them=False)
                 await self._drain()
                 await self._release_owned(but=[item for item in self.residents.values() if item.is_working])
-                if self.residents:
+                if self.residents or self.queue_runner.running_count:
                     await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
-                    await self.runner.settle(self.worker.settings.shutdown_grace_seconds)
+                    await self._settle(self.worker.settings.shutdown_grace_seconds)
                     await self.runner.flush()
+                    await self.queue_runner.give_back(all_of_them=True)
                     await self._drain()
                     await self._release_owned(but=())
                 await _end([leasing])
@@ -182,6 +198,15 @@ class Life:
             _log.warning("could not give instances back: the database is away; peers take over when the lease ends")
         else:
             _log.info("gave instances back", instances=count)
+
+    def _interrupt(self) -> None:
+        """Cancel every activity that runs here."""
+        self.runner.interrupt()
+        self.queue_runner.interrupt()
+
+    async def _settle(self, grace_seconds: float) -> None:
+        """Wait until they have cleaned up, but not longer than that."""
+        await asyncio.gather(self.runner.settle(grace_seconds), self.queue_runner.settle(grace_seconds))
 
     async def _drain(self) -> None:
         """Let the results that are in memory be committed: what has been done need not be done again elsewhere."""
@@ -379,7 +404,7 @@ class Life:
         while True:
             await self._others_news.wait()
             self._others_news.clear()
-            self.claimer.nudge()
+            self.nudge()
             await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
 
     def _set_grace(self, resident: Resident) -> None:

@@ -38,6 +38,7 @@ class WorkerSettings:
     shutdown_grace_seconds: float = 2.0
     cancel_grace_seconds: float = limits.CANCEL_GRACE_SECONDS
     keep_executions: int = limits.KEPT_EXECUTIONS
+    queues: tuple[str, ...] = ()
 
 
 class Worker:
@@ -84,12 +85,12 @@ class Worker:
     @property
     def running_activities(self) -> int:
         """How many activities are on their way here."""
-        return self._life.runner.running_count if self._life else 0
+        return self._life.running_activities if self._life else 0
 
     def nudge(self) -> None:
         """There may be work: look at once."""
         if self._life is not None:
-            self._life.claimer.nudge()
+            self._life.nudge()
 
     def finished(self, instance_id: str) -> asyncio.Future[None]:
         """Give a future that is done when an instance has ended here; ends elsewhere do not show in it."""
