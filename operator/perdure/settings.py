@@ -21,6 +21,7 @@ import pydantic_settings
 from pydantic import Field
 
 from perdure import errors
+from perdure._core import queues
 from perdure._core.codec import Codec, PlainCodec
 
 __all__ = ["Role", "Settings", "masked"]
@@ -56,6 +57,14 @@ def _namespaces(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _queues(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse what can be no queue: nobody could ask for it."""
+    try:
+        return tuple(queues.check_name(name) for name in value)
+    except errors.DefinitionError as error:
+        raise ValueError(str(error)) from error
+
+
 Words = Annotated[tuple[str, ...], pydantic_settings.NoDecode, pydantic.BeforeValidator(_words)]
 Roles = Annotated[tuple[Role, ...], pydantic_settings.NoDecode, pydantic.BeforeValidator(_words), Field(min_length=1)]
 
@@ -88,6 +97,9 @@ class Settings(pydantic_settings.BaseSettings):
     poll_seconds: float = Field(default=3.0, ge=0.1, le=60, description="safety net behind the wake-ups")
     max_instances: int = Field(default=5000, ge=1, description="runs in memory at once")
     max_activities: int = Field(default=200, ge=1, description="activities at once")
+    queues: Annotated[Words, pydantic.AfterValidator(_queues)] = Field(
+        default=(), description="queues to serve, for activities that ask for one"
+    )
     sweep_seconds: float = Field(default=300.0, ge=1, description="full comparison of cluster and database")
     status_writes_per_second: float = Field(default=50.0, gt=0, description="budget of the API server")
     encryption_keys: pydantic.SecretStr | None = Field(

@@ -82,6 +82,7 @@ class Roles:
             poll_seconds=self._settings.poll_seconds,
             max_instances=self._settings.max_instances,
             max_activities=self._settings.max_activities,
+            queues=self._settings.queues,
         )
         return Worker(
             self._store,
