@@ -31,7 +31,7 @@ from perdure._engine.slots import Slots
 from perdure._store.batching import Batcher
 from perdure._store.store import Record, Store, is_transient
 
-__all__ = ["QueueRunner", "QueuedJob"]
+__all__ = ["Key", "QueueRunner", "QueuedJob", "Report"]
 
 _log = structlog.get_logger(__name__)
 _PORTION = 50
