@@ -90,6 +90,18 @@ async def test_a_held_instance_can_be_cancelled(world: World, puppet: Puppet) ->
     assert puppet.count == 2
 
 
+async def test_a_signal_does_not_make_a_held_instance_try_over_and_over(world: World, puppet: Puppet) -> None:
+    """What waits in its inbox is taken in when its code is right again; only a cancel is worth another try."""
+    held = await begin(world, puppet)
+    await meet(world, puppet, wrong)
+    await world.phase(held, "Suspended")
+
+    await world.client.send_signal(held, "more")
+
+    await world.until("select from inbox where instance_id = $1", held)
+    await world.until("select from instances where owner_id is null and wake_at > now() + interval '10 s'")
+
+
 async def test_history_that_cannot_be_read_is_held_and_stops_no_other(world: World, puppet: Puppet) -> None:
     """A row that is no turn holds its own instance; the worker and all others go on."""
     instance_id = await begin(world, puppet)

@@ -28,6 +28,7 @@ from perdure import activity as activity_
 from perdure import orchestration as orchestration_
 from perdure._core import history
 from perdure._core.activity import ActivityInfo
+from perdure._core.codec import Codec
 from perdure._core.definition import ActivityDefinition, AnyActivity, AnyOrchestration
 from perdure._engine.worker import Worker, WorkerSettings
 from perdure._store.store import Store
@@ -145,10 +146,14 @@ class World:
         self.hands: list[Hand] = []
 
     async def worker(
-        self, *definitions: AnyOrchestration | AnyActivity, settings: WorkerSettings = SETTINGS, dsn: str = ""
+        self,
+        *definitions: AnyOrchestration | AnyActivity,
+        settings: WorkerSettings = SETTINGS,
+        dsn: str = "",
+        codec: Codec | None = None,
     ) -> Hand:
         """Put a worker to work that offers these."""
-        store = await Store.open(dsn or self.dsn, application_name="perdure-test")
+        store = await Store.open(dsn or self.dsn, application_name="perdure-test", codec=codec)
         activities = [item for item in definitions if isinstance(item, ActivityDefinition)]
         orchestrations = [item for item in definitions if not isinstance(item, ActivityDefinition)]
         worker = Worker(

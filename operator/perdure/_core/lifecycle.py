@@ -22,6 +22,7 @@ from perdure import errors
 from perdure._core import failure, history
 
 __all__ = [
+    "PAYLOAD_SEALED",
     "PHASES",
     "TERMINAL",
     "custom_status_of",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 PHASES = ("Pending", "Running", "Suspended", "Completed", "Failed", "Cancelled")
+PAYLOAD_SEALED = "PayloadSealed"
+"""The reason of a hold: the worker has not the key that the instance was written under."""
 TERMINAL = frozenset({"Completed", "Failed", "Cancelled"})
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(failure.Failure).decode

@@ -39,6 +39,8 @@ T = TypeVar("T")
 _CLAIM_SIZE = 500
 _LOAD_SIZE = 50
 _EVICT_SHARE = 20
+_UNREADABLE = (errors.MessageUnreadableError, errors.PayloadSealedError)
+"""A message that cannot be taken in, by anybody or by this process; it stays where it is, and holds its instance."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -211,10 +213,16 @@ class Claimer:
         return resident
 
     async def _end_or_hold(self, resident: Resident, turns: Sequence[Record], error: Exception) -> Resident | None:
-        """Hold an instance that this code cannot run; one that is to be cancelled or to fail ends without it."""
+        """Hold an instance that this code cannot run; one that is to be cancelled or to fail ends without it.
+
+        One that only waits for its key ends in no way: its code is right, and has to compensate when it is cancelled.
+        """
+        if isinstance(error, errors.PayloadSealedError):
+            await self.hold(resident, error)
+            return None
         resident.events = []
         for message in await self._store.fetch_patiently("inbox_load", [resident.instance_id]):
-            with contextlib.suppress(errors.MessageUnreadableError):
+            with contextlib.suppress(*_UNREADABLE):
                 inbox.take_in(resident, message)
         cancels = [*_cancels_of(turns), *(e for e in resident.events if isinstance(e, history.CancelRequested))]
         if not (cancels or resident.fails_on(error)):
@@ -251,7 +259,7 @@ class Claimer:
                 inbox.ring_before(resident, row["created_at"])
             try:
                 inbox.take_in(resident, row)
-            except errors.MessageUnreadableError as error:
+            except _UNREADABLE as error:
                 await self.hold(resident, error)
             else:
                 informed.append(resident)
@@ -287,7 +295,7 @@ def _cancels_of(turns: Sequence[Record]) -> list[history.Event]:
     """Find the cancels that were taken in, in what can be read of a history."""
     found: list[history.Event] = []
     for turn in turns:
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.DecodeError, errors.PayloadSealedError):
             events = history.decode_turn(turn["at"], turn["body"]).events
             found += [event for event in events if isinstance(event, history.CancelRequested)]
     return found

@@ -159,7 +159,7 @@ class Committer:
         failed = failure.of(error)
         reason = reason or _reason_of(error)
         _log.error("instance put on hold", instance=resident.instance_id, reason=reason, error=failed.message)
-        await self._store.fetch_patiently(
+        held = await self._store.fetch_patiently(
             "hold",
             self._owner_id,
             resident.instance_id,
@@ -167,7 +167,12 @@ class Committer:
             reason,
             lifecycle.encode_failure(failed),
             limits.HOLD_RETRY_SECONDS if is_tried_again and reason != _POISON else None,
+            not isinstance(error, errors.MessageUnreadableError | errors.PayloadSealedError),
         )
+        if not held:  # a turn of it was on its way and has landed: whoever takes it up next meets the same
+            await self._store.fetch_patiently("release", self._owner_id, [resident.instance_id], [self._clock.now()])
+            self.on_lost(resident)
+            return
         self.on_held(resident, failed)
 
     async def _commit(self, turns: list[TakenTurn]) -> None:
@@ -269,6 +274,8 @@ def _reason_of(error: Exception) -> str:
             return "Nondeterministic"
         case errors.InstancePoisonError():
             return _POISON
+        case errors.PayloadSealedError():
+            return lifecycle.PAYLOAD_SEALED
         case _:
             return "ReplayFailed"
 

@@ -37,7 +37,10 @@ def start_reading(resident: Resident) -> set[int]:
 
 
 def take_in(resident: Resident, row: Record) -> None:
-    """Make an event of a message. Raises `MessageUnreadableError`; a cancel that cannot be read is still a cancel."""
+    """Make an event of a message. A cancel that cannot be read is still a cancel.
+
+    Raises `MessageUnreadableError` and `PayloadSealedError`; nothing has changed then.
+    """
     event: history.Event | None
     if row["kind"] in {"Cancel", "Terminate"}:
         event = history.CancelRequested(_reason_of(row))

@@ -151,7 +151,7 @@ class Process:
         while True:
             try:
                 await self._bring_up_to_date()
-                return await Store.open(self._dsn, application_name="perdure")
+                return await Store.open(self._dsn, application_name="perdure", codec=self._settings.codec())
             except errors.DatabaseUnavailableError as error:
                 if self._database.why != error.message:
                     _log.warning("database away, waiting for it", error=error.message)

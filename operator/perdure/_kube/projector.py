@@ -37,7 +37,7 @@ from perdure._kube.reach import Reach
 from perdure._store.resources import Fact, News, Resources, TurnRow, Wrote
 from perdure._store.store import Availability, retrying
 
-__all__ = ["Projector", "to_facts"]
+__all__ = ["Look", "Projector", "Shown", "to_facts"]
 
 _log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ _CACHED = 1_000
 
 
 @dataclasses.dataclass(slots=True)
-class _Shown:
+class Shown:
     """A history folded so far."""
 
     instance_id: str
@@ -64,20 +64,27 @@ class _Shown:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Seen:
+class Look:
     """What one look has read of a resource: the facts, and the turns that are not folded yet."""
 
     fact: Fact
-    shown: _Shown | None
+    shown: Shown | None
     turns: list[TurnRow] = dataclasses.field(default_factory=list)
 
     def folded(self) -> projection.Projection:
-        """Bring the projection up to the last turn. Raises when the history cannot be read."""
+        """Bring the projection up to the last turn. Raises when the history cannot be read.
+
+        A run that waits for its encryption key is shown as what is known of it: that it waits, and for which key.
+        """
+        told = (self.fact.sealed, *(turn.sealed for turn in self.turns))
+        sealed = [error for error in told if error is not None]
+        if sealed and self.fact.hold_reason != lifecycle.PAYLOAD_SEALED:
+            raise sealed[0]
         if self.shown is None:
             return projection.Projection()
         for row in self.turns:
             if row.sealed is not None:
-                raise row.sealed
+                break
             projection.fold(self.shown.folded, history.decode_turn(row.at, row.body))
             self.shown.last = (row.execution, row.turn)
         return self.shown.folded
@@ -106,7 +113,7 @@ class Projector:
         self._bucket = bucket
         self._on_missing = on_missing
         self._schedule = schedule.Schedule()
-        self._cache: OrderedDict[UUID, _Shown] = OrderedDict()
+        self._cache: OrderedDict[UUID, Shown] = OrderedDict()
         self._wake = asyncio.Event()
         self._writing: set[asyncio.Task[None]] = set()
         self._written: list[Wrote] = []
@@ -212,7 +219,7 @@ class Projector:
         self._wake.set()
         return written
 
-    def _show(self, seen: _Seen, offers: list[str]) -> bool:
+    def _show(self, seen: Look, offers: list[str]) -> bool:
         """Build one status, and begin to write it when it is new; tell whether it is."""
         fact = seen.fact
         try:
@@ -239,16 +246,16 @@ class Projector:
         self._writing.discard(task)
         self._wake.set()
 
-    async def _load(self, uids: list[UUID]) -> tuple[list[_Seen], list[str]]:
+    async def _load(self, uids: list[UUID]) -> tuple[list[Look], list[str]]:
         found = await self._resources.facts(uids)
         seen = await self._with_turns(found)
         needs_offers = any(fact.is_owned is False and fact.phase not in lifecycle.TERMINAL for fact in found)
         offers = await self._resources.offers() if needs_offers else []
         return seen, sorted({name for offered in offers for name in offered})
 
-    async def _with_turns(self, found: list[Fact]) -> list[_Seen]:
+    async def _with_turns(self, found: list[Fact]) -> list[Look]:
         """Read what the cached projections of these runs lack."""
-        seen = [_Seen(fact, self._cached(fact)) for fact in found]
+        seen = [Look(fact, self._cached(fact)) for fact in found]
         lacking = {
             one.shown.instance_id: one
             for one in seen
@@ -262,13 +269,13 @@ class Projector:
             self._cache.popitem(last=False)
         return seen
 
-    def _cached(self, fact: Fact) -> _Shown | None:
+    def _cached(self, fact: Fact) -> Shown | None:
         """Give the projection of a run, an empty one at first; None when there is no history."""
         if fact.instance_id is None or not fact.turn:
             return None
         shown = self._cache.get(fact.uid)
         if shown is None or shown.instance_id != fact.instance_id:
-            shown = self._cache[fact.uid] = _Shown(fact.instance_id)
+            shown = self._cache[fact.uid] = Shown(fact.instance_id)
         self._cache.move_to_end(fact.uid)
         return shown
 

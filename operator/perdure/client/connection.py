@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol, Self
 
+from perdure._core.codec import Codec
 from perdure._store import migrate as migration
 from perdure._store.store import Record, Store, translated
 
@@ -35,14 +36,22 @@ class Connected:
         self._owns_store = owns_store
 
     @classmethod
-    async def connect(cls, dsn: str, migrate: bool = False) -> Self:  # noqa: FBT001, FBT002 - fixed by the public interface
+    async def connect(
+        cls,
+        dsn: str,
+        migrate: bool = False,  # noqa: FBT001, FBT002 - fixed by the public interface
+        *,
+        codec: Codec | None = None,
+    ) -> Self:
         """Connect to the database of an installation; with `migrate` bring its schema up first.
 
-        Raises `DatabaseUnavailableError` when it cannot be reached now.
+        An installation that encrypts its payloads is read and written with a `codec` of the same keys
+        (`perdure.encryption`). Raises `DatabaseUnavailableError` when it cannot be reached now; a payload whose key is
+        missing raises `EncryptionKeyMissingError` where it is read.
         """
         if migrate:
             await migration.migrate(dsn)
-        return cls(await Store.open(dsn, application_name="perdure-client"), owns_store=True)
+        return cls(await Store.open(dsn, application_name="perdure-client", codec=codec), owns_store=True)
 
     async def __aenter__(self) -> Self:
         """Be closed at the end of the block."""

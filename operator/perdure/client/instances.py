@@ -12,6 +12,7 @@ from typing import cast
 
 import msgspec
 
+from perdure import errors
 from perdure._core import lifecycle, payload
 from perdure._core.failure import Failure
 from perdure._store.store import Record
@@ -95,12 +96,26 @@ class InstancePage:
     after: str | None
 
 
-def info_of(row: Record) -> InstanceInfo:
-    """Read a row of `instance_get` or one of its sisters."""
+def info_of(row: Record, *, is_listed: bool = False) -> InstanceInfo:
+    """Read a row of `instance_get` or one of its sisters.
 
-    def decoded(data: bytes | None) -> payload.JsonValue:
+    A payload whose key is missing raises `PayloadSealedError`, and is None in a list, which shows what it can.
+    """
+
+    def stored(column: str) -> bytes | None:
+        try:
+            data: bytes | None = row[column]
+        except errors.PayloadSealedError:
+            if not is_listed:
+                raise
+            return None
+        return data
+
+    def decoded(column: str) -> payload.JsonValue:
+        data = stored(column)
         return None if data is None else cast("payload.JsonValue", _decode(data))
 
+    error = stored("error")
     return InstanceInfo(
         instance_id=row["instance_id"],
         name=row["name"],
@@ -108,10 +123,10 @@ def info_of(row: Record) -> InstanceInfo:
         phase=row["phase"],
         execution=row["execution"],
         hold_reason=row["hold_reason"],
-        input=decoded(row["input"]),
-        output=decoded(row["output"]),
-        error=None if row["error"] is None else lifecycle.decode_failure(row["error"]),
-        custom_status=decoded(row["custom_status"]),
+        input=decoded("input"),
+        output=decoded("output"),
+        error=None if error is None else lifecycle.decode_failure(error),
+        custom_status=decoded("custom_status"),
         created_at=row["created_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],

@@ -31,10 +31,13 @@ class Looking(Connected):
         return info_of(row)
 
     async def list_instances(self, filter: InstanceFilter | None = None, page: Page | None = None) -> InstancePage:
-        """Give one page of instances, in one query. Inputs and outputs above 4 KiB are None here: get the instance."""
+        """Give one page of instances, in one query. Inputs and outputs above 4 KiB are None here: get the instance.
+
+        So are payloads whose key is missing: what is not encrypted of an instance can be seen without it.
+        """
         wanted, page = filter or InstanceFilter(), page or Page()
         rows = await self._fetch("instance_list", wanted.phase, wanted.name, wanted.id_prefix, page.after, page.size)
-        items = [info_of(row) for row in rows]
+        items = [info_of(row, is_listed=True) for row in rows]
         return InstancePage(items, items[-1].instance_id if len(items) == page.size else None)
 
     async def get_history(self, instance_id: str, execution: int | None = None) -> list[history.Turn]:

@@ -170,7 +170,7 @@ def context(
     logger: ActivityLogger = Silent()
     secrecy = secret.Secrecy(source)
     lent = None if kubernetes is None else lambda _: kubernetes
-    return ActivityContext(INFO, logger, lent, secrecy), secrecy  # type: ignore[arg-type]  # only `get` is asked for
+    return ActivityContext(INFO, logger, lent, None, secrecy), secrecy  # type: ignore[arg-type]  # only `get` is asked for
 
 
 def holding(**values: str) -> Kubernetes:

@@ -8,9 +8,10 @@ from uuid import UUID
 
 import pytest
 
+from perdure import errors
 from perdure._core.projection import Projection
-from perdure._kube.projector import to_facts
-from perdure._store.resources import Fact
+from perdure._kube.projector import Look, Shown, to_facts
+from perdure._store.resources import Fact, TurnRow
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FACT = Fact(
@@ -86,3 +87,16 @@ def test_an_instance_id_that_somebody_else_has_is_said() -> None:
     assert found.instance is None
     assert found.refusal is not None
     assert found.refusal.reason == "InstanceMissing"
+
+
+def test_a_run_that_waits_for_its_key_is_shown_as_waiting() -> None:
+    """Its history cannot be read here; that it is held, and for which key, can. No other run is shown without its own."""
+    sealed = errors.EncryptionKeyMissingError("old", known=())
+    turn = TurnRow("shop/db:1", 1, 0, NOW, b"", sealed)
+    held = dataclasses.replace(FACT, phase="Suspended", hold_reason="PayloadSealed", sealed=sealed)
+    ended = dataclasses.replace(FACT, phase="Completed", finished_at=NOW, sealed=sealed)
+
+    assert Look(held, Shown("shop/db:1"), [turn]).folded() == Projection()
+    for seen in (Look(ended, None), Look(dataclasses.replace(ended, sealed=None), Shown("shop/db:1"), [turn])):
+        with pytest.raises(errors.EncryptionKeyMissingError):
+            seen.folded()
