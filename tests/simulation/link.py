@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from tests.simulation.loop import Actor
     from tests.simulation.world import World
 
-__all__ = ["Link", "Rewrites", "SimulatedStore", "Wire", "name_of"]
+__all__ = ["Link", "Request", "Rewrites", "SimulatedStore", "Wire", "name_of"]
 
 Rewrites = Mapping[str, Callable[[str], str]]
 """Statements by name that are changed on their way: how a mutant is made without touching the house."""
 
-_SILENCE_SECONDS = 40.0  # what `connect.py` gives a statement as a whole
-_IDLE_IN_TRANSACTION_SECONDS = 15.0  # what `connect.py` asks the server for
+_SILENCE_SECONDS = 40.0  # what `connect.py` gives a statement
+_CONNECT_SECONDS = 10.0  # what it gives the making of a connection
 
 
 def name_of(sql: str) -> str:
     """Give the name of a statement: the store writes it into its first line."""
     head, _, rest = sql.partition("\n")
-    return head.removeprefix("-- ") if rest else sql
+    return head.removeprefix("-- ").removesuffix(".sql") if rest else sql
 
 
 class SimulatedStore(Store):
@@ -163,7 +163,7 @@ class Wire:
         world.note(self.link.actor, name, fate)
         await self._may_be_struck(fate, Point.BEFORE)
         answer: asyncio.Future[Outcome] = world.loop.create_future()
-        world.later(fate.there, _Request(self, name, sql, arguments, fate, answer).arrive)
+        world.later(fate.there, Request(self, name, sql, arguments, fate, answer).arrive)
         outcome = await answer
         await self._may_be_struck(fate, Point.AFTER)
         if outcome.error is not None:
@@ -176,7 +176,7 @@ class Wire:
             await asyncio.sleep(0)  # from which it does not come back, or not soon
 
 
-class _Request:
+class Request:
     """A statement at the server."""
 
     def __init__(
@@ -195,6 +195,7 @@ class _Request:
         self.arguments = arguments
         self.fate = fate
         self.answer = answer
+        self.places: Mapping[str, tuple[object, int]] = {}
 
     def arrive(self) -> None:
         """The statement is at the server: let happen what is to happen."""
@@ -215,7 +216,8 @@ class _Request:
             case Kind.UNANSWERED:
                 self._execute(lambda _: self._break(weather.lost(world.weather.dice)))
             case Kind.SILENT:
-                self._execute(lambda _: world.later(_SILENCE_SECONDS, self._break, TimeoutError()))
+                seconds = _CONNECT_SECONDS if self.name == "connect" else _SILENCE_SECONDS
+                self._execute(lambda _: world.later(seconds, self._break, TimeoutError()))
             case Kind.HELD if self.wire.lane is None and self.sql and world.database.has_room:
                 self._hold()
             case _:
@@ -244,7 +246,7 @@ class _Request:
             case _ if wire.is_broken and self.fate.kind is not Kind.LATE:
                 return
             case _:
-                world.checks.before(self)
+                self.places = world.checks.places(self.name, self.arguments)
                 self._when_done(database.statement(self.sql, self.arguments, now=now), then)
 
     def _hold(self) -> None:
@@ -276,6 +278,7 @@ class _Request:
 
         if isinstance(result, Blocked):
             self.world.note(self.wire.link.actor, f"{self.name} waits for a lock")
+            self.places = {}
             result.then = done
         else:
             done(result)
@@ -284,6 +287,8 @@ class _Request:
         """It is committed: whoever listens is told, and the invariants are looked at."""
         for channel in outcome.heard:
             self.world.broadcast(channel)
+        if self.places:
+            self.world.checks.committed(self.places, self.arguments, outcome.rows)
         then(outcome)
         self.world.executed(self, outcome)
 

@@ -78,6 +78,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._order = itertools.count()
         self._at_this_moment = 0
         self._is_running = False
+        self.fault: Exception | None = None
 
     # What asyncio asks of a loop.
 
@@ -144,13 +145,15 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     # What the world asks of it.
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run until `work` is done; give its result. Raises `Standstill`."""
+        """Run until `work` is done; give its result. Raises `Standstill`, or `fault` when somebody sets it."""
         asyncio._set_running_loop(self)  # noqa: SLF001 - asyncio offers it to those who implement loops
         self._is_running = True
         try:
             task = self.create_task(work)
             while not task.done():
                 self._step()
+                if self.fault is not None:
+                    raise self.fault
             result: T = task.result()
             return result
         finally:

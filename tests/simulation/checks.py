@@ -1,0 +1,161 @@
+"""The invariants of the house, looked at by somebody who was not there.
+
+Three kinds: of the committed tables after a statement (`checks.sql` and the store's own `stranded.sql`), of each commit
+as it happens, and of whole histories at the end. They know tables and the words of history; they must not know how the
+engine comes to them.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import asyncpg
+
+from perdure._core import history, lifecycle, replay
+from perdure._store import statements
+from tests.simulation.ledger import Key
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+__all__ = ["Checks", "Violation"]
+
+_TABLES: Final = (Path(__file__).parent / "checks.sql").read_text(encoding="utf-8")
+_OWNERS: Final = "select instance_id, owner_id, turn from instances where instance_id = any($1::text[])"
+_INSTANCES: Final = "select * from instances order by instance_id"
+_TURNS: Final = "select execution, at, body from history where instance_id = $1 order by turn"
+_ASKED: Final = "select body from history where instance_id = $1 and execution = $2"
+Place = tuple[uuid.UUID | None, int]
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+class Checks:
+    """Looks at a world and tells it of every violation."""
+
+    def __init__(self, world: World, *, every: int) -> None:
+        """Look at the tables after every so many statements."""
+        self._world = world
+        self._every = every
+        self._statements = 0
+
+    # After a statement.
+
+    def places(self, name: str, arguments: Sequence[object]) -> Mapping[str, Place]:
+        """Give where instances stand before a commit of turns; nothing when a transaction is open beside it."""
+        if name != "commit_turns" or not self._world.database.is_quiet:
+            return {}
+        return {row["instance_id"]: (row["owner_id"], row["turn"]) for row in self._look(_OWNERS, arguments[1])}
+
+    def committed(
+        self, places: Mapping[str, Place], arguments: Sequence[object], rows: Sequence[asyncpg.Record]
+    ) -> None:
+        """Whoever committed a turn was the owner, and it was the next turn (I4)."""
+        owner_id, ids, _, turns = cast("tuple[uuid.UUID, list[str], object, list[int]]", tuple(arguments[:4]))
+        asked = dict(zip(ids, turns, strict=True))
+        for row in rows:
+            instance_id = row["instance_id"]
+            if instance_id in places and places[instance_id] != (owner_id, asked[instance_id]):
+                self._world.violated(
+                    f"I4: only the owner commits the next turn: {instance_id} is at {places[instance_id]}, and "
+                    f"{owner_id} has committed turn {asked[instance_id]}"
+                )
+
+    def tables(self) -> None:
+        """Look at the tables, now and then."""
+        self._statements += 1
+        if self._statements % self._every == 0:
+            self.tables_now()
+
+    def tables_now(self) -> None:
+        """Look at the tables."""
+        for row in self._look(_TABLES):
+            self._world.violated(f"{row['rule']}: {row['instance_id']}: {row['detail']}")
+        for row in self._look(statements.load()["stranded"]):
+            self._world.violated(f"I5: stranded: {dict(row)}")
+
+    def asked_for(self, key: Key) -> None:
+        """An activity that begins was asked for by a turn that is committed (I2)."""
+        for row in self._look(_ASKED, key.instance_id, key.execution):
+            for command in history.decode_turn(self._world.now(), row["body"]).commands:
+                if isinstance(command, history.ScheduleActivity) and command.seq == key.seq:
+                    return
+        self._world.violated(f"I2: commit before effect: {key} runs, and no committed turn asks for it")
+
+    # At the end.
+
+    def histories(self) -> None:
+        """Look at all that was recorded, and replay it cold."""
+        for row in self._look(_INSTANCES):
+            turns: dict[int, list[history.Turn]] = collections.defaultdict(list)
+            for turn in self._look(_TURNS, row["instance_id"]):
+                turns[turn["execution"]].append(history.decode_turn(turn["at"], turn["body"]))
+            for execution, its_turns in turns.items():
+                self._events(Key(row["instance_id"], execution, 0), its_turns)
+                self._replay(row, execution, its_turns)
+
+    def _events(self, place: Key, turns: Sequence[history.Turn]) -> None:
+        """Results belong to what was asked before, come once, from somebody who did it, and timers never early."""
+        asked: dict[int, history.Command] = {}
+        answered: set[int] = set()
+        for number, turn in enumerate(turns):
+            is_first = [isinstance(event, history.OrchestrationStarted) for event in turn.events]
+            if is_first.count(True) != (number == 0):
+                self._world.violated(f"an execution starts once: {place} turn {number}: {turn.events}")
+            for event in turn.events:
+                seq = getattr(event, "seq", None)
+                if seq is None:
+                    continue
+                if seq in answered or seq not in asked:
+                    self._world.violated(f"I10: a result is applied once, of something asked: {place} {event}")
+                answered.add(seq)
+                self._result(place._replace(seq=seq), asked.get(seq), event, turn)
+            for command in turn.commands:
+                if isinstance(command, replay.Asked):
+                    asked[command.seq] = command
+
+    def _result(
+        self, key: Key, command: history.Command | None, event: history.Event, turn: history.Turn
+    ) -> None:
+        match event, command:
+            case history.TimerFired(), history.CreateTimer(fire_at=fire_at):
+                if turn.at < fire_at:
+                    self._world.violated(f"I7: a timer never fires early: {key} at {turn.at}, due {fire_at}")
+            case history.ActivityCompleted(result=result), history.ScheduleActivity():
+                if json.loads(bytes(result)) not in self._world.ledger.results(key):
+                    self._world.violated(f"a result comes from a run: {key} {event}")
+            case history.ActivityFailed(failure=failed), history.ScheduleActivity(retry=policy):
+                if failed.attempts > policy.max_attempts and failed.type != "ActivityPoisonError":
+                    self._world.violated(f"I10: attempts are counted: {key} {failed}")
+            case _:
+                pass
+
+    def _replay(self, row: asyncpg.Record, number: int, turns: Sequence[history.Turn]) -> None:
+        """The code that wrote a history asks for the same again, and comes to the same end (I6)."""
+        definition = self._world.orchestrations.find_or_none(row["name"], row["version"])
+        assert definition is not None, row
+        execution = replay.Execution(definition, replay.Identity(row["instance_id"], number))
+        try:
+            for turn in turns:
+                execution.replay(turn)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what we look for
+            self._world.violated(f"I6: replay yields the same commands: {row['instance_id']}/{number}: {error}")
+        outcome = execution.outcome
+        execution.close()
+        is_last = number == row["execution"]
+        if is_last and row["finished_at"] is not None:
+            found = (lifecycle.phase_after(outcome), lifecycle.output_of(outcome))
+            if found != (row["phase"], row["output"]):
+                self._world.violated(f"I6: replay comes to the same end: {row['instance_id']}: {found}, {dict(row)}")
+        elif (outcome is not None) != (not is_last):
+            self._world.violated(f"an execution goes on as long as it is the last: {row['instance_id']}/{number}")
+
+    def _look(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        return self._world.database.look(sql, *arguments, now=self._world.now())

@@ -1,0 +1,46 @@
+-- The invariants, as far as one look at the committed tables shows them: one row for each violation.
+-- Columns: rule, instance_id, detail.
+select 'I3: history has every turn once, and the instance counts them' as rule, i.instance_id,
+    format('turn %s, %s rows of history from %s to %s', i.turn, h.rows, h.first, h.last) as detail
+from instances i
+left join (
+    select instance_id, count(*) as rows, min(turn) as first, max(turn) as last from history group by instance_id
+) h using (instance_id)
+where coalesce(h.rows, 0) <> i.turn or coalesce(h.last, -1) <> i.turn - 1 or coalesce(h.first, 0) <> 0
+
+union all
+select 'I3: executions follow each other', h.instance_id, format('turn %s of execution %s', h.turn, h.execution)
+from (
+    select *, lag(execution, 1, 1) over (partition by instance_id order by turn) as before from history
+) h
+where h.execution not in (h.before, h.before + 1)
+
+union all
+select 'I7: turns have the time of the database', h.instance_id, format('turn %s at %s, now %s', h.turn, h.at, now())
+from (select *, lag(at, 1, at) over (partition by instance_id order by turn) as before from history) h
+where h.at > now() or h.at < h.before
+
+union all
+select 'history belongs to an instance', h.instance_id, format('turn %s', h.turn)
+from history h
+where not exists (select from instances i where i.instance_id = h.instance_id)
+
+union all
+select 'I5: what has ended leaves nothing behind', i.instance_id, left_over.what
+from instances i
+join (
+    select instance_id, 'message ' || message_id as what from inbox
+    union all
+    select instance_id, format('task %s of execution %s', seq, execution) from tasks
+) left_over using (instance_id)
+where i.finished_at is not null
+
+union all
+select 'I6: nothing is held, the code fits its history', i.instance_id, i.hold_reason || coalesce(convert_from(i.error, 'UTF8'), '')
+from instances i
+where i.hold_reason <> ''
+
+union all
+select 'phases follow turns', i.instance_id, format('%s at turn %s', i.phase, i.turn)
+from instances i
+where (i.turn > 0) = (i.phase = 'Pending')

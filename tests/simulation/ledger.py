@@ -1,0 +1,50 @@
+"""What activities really did: one entry for each time that one of them was run, whoever ran it.
+
+It stands outside of Perdure and survives every crash of the world. What it knows is compared with history: nothing ran
+before it was asked for, no result came out of nowhere.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from typing import NamedTuple
+
+from perdure._core.activity import ActivityInfo
+
+__all__ = ["Key", "Ledger", "Run"]
+
+
+class Key(NamedTuple):
+    """One activity of one execution."""
+
+    instance_id: str
+    execution: int
+    seq: int
+
+
+@dataclasses.dataclass(slots=True)
+class Run:
+    """One time that an activity was run: by whom, as which attempt, and what it returned."""
+
+    actor: str
+    attempt: int
+    result: str | None = None
+
+
+class Ledger:
+    """All runs of all activities, in the order in which they began."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self.runs: dict[Key, list[Run]] = collections.defaultdict(list)
+
+    def begin(self, info: ActivityInfo, actor: str) -> tuple[int, Run]:
+        """Note that an activity is being run; give how often it was before, and the entry."""
+        runs = self.runs[Key(info.instance_id, info.execution, info.seq)]
+        runs.append(Run(actor, info.attempt))
+        return len(runs) - 1, runs[-1]
+
+    def results(self, key: Key) -> set[str]:
+        """Give what the runs of an activity returned."""
+        return {run.result for run in self.runs[key] if run.result is not None}
