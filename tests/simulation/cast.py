@@ -35,15 +35,15 @@ _OWNED: Final = "select instance_id from instances where owner_id is not null"
 async def perform(world: World) -> None:
     """Play the whole story: a storm, the calm after it, the end."""
     crew, crowd = Crew(world), Crowd(world)
-    crew.fill()
+    keeper = asyncio.create_task(crew.keep())
     crowd.gather()
     await crew.weather_the_storm(world.dice.uniform(15.0, 60.0))
     world.note(None, "calm")
     world.weather.is_calm = True
     world.come_back()
     world.thaw_all()
-    crew.fill()
     await _until_all_ended(world, crowd)
+    keeper.cancel()
     await crew.dismiss()
     world.checks.tables_now()
     world.checks.histories()
@@ -97,10 +97,12 @@ class Crew:
         self._numbers = itertools.count(1)
         self._hands: list[Hand] = []
 
-    def fill(self) -> None:
-        """Start as many workers as are missing."""
-        for _ in range(self._size - sum(hand.is_alive for hand in self._hands)):
-            self._start()
+    async def keep(self) -> None:
+        """Start as many workers as are missing, as long as somebody waits for this."""
+        while True:
+            for _ in range(self._size - sum(hand.is_alive for hand in self._hands)):
+                self._start()
+            await asyncio.sleep(self._world.dice.uniform(0.1, 1.0))
 
     async def weather_the_storm(self, seconds: float) -> None:
         """Let a storm of this length pass."""
@@ -112,7 +114,6 @@ class Crew:
                 while True:
                     await asyncio.sleep(dice.expovariate(1 / pause))
                     self._blow(dice)
-                    self.fill()
         except TimeoutError:
             world.note(None, "the storm is over")
 
@@ -224,7 +225,7 @@ class Crowd:
         """Begin to ask."""
         world = self._world
         dice = world.dice
-        actor = Actor("client")
+        actor = Actor("client", is_mortal=False)
         client = Client(SimulatedStore(join(world, actor)))
         for number in range(dice.randint(2, 8)):
             program = programs.draw(dice)

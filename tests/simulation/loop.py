@@ -33,9 +33,10 @@ class Standstill(Exception):  # noqa: N818 - a fact about the world
 class Actor:
     """A process: its name, its clock, whether it lives. `offset` is how far its monotonic clock is ahead."""
 
-    def __init__(self, name: str, *, offset: float = 0.0) -> None:
+    def __init__(self, name: str, *, offset: float = 0.0, is_mortal: bool = True) -> None:
         """Live."""
         self.name = name
+        self.is_mortal = is_mortal
         self.offset = offset
         self.is_dead = False
         self.is_frozen = False

@@ -63,7 +63,7 @@ class World:
         self.orchestrations: OrchestrationRegistry = programs.orchestrations()
         self.actors: list[Actor] = []
         self.links: list[Any] = []
-        self.is_away = False
+        self._away_until = 0.0
         self.is_over = False
         self.steps = 0
         self._context = contextvars.copy_context()
@@ -125,7 +125,8 @@ class World:
         if not actor.is_running:
             return
         if strike.freezes is None:
-            self.kill(actor)
+            if actor.is_mortal:
+                self.kill(actor)
             return
         self.note(actor, f"is frozen for {strike.freezes:.1f} s")
         self.loop.freeze(actor)
@@ -146,14 +147,18 @@ class World:
     def go_away(self, seconds: float) -> None:
         """Take the database away for a while: every connection breaks, none can be made."""
         self.note(None, f"the database is away for {seconds:.1f} s")
-        self.is_away = True
+        self._away_until = max(self._away_until, self.loop.now + seconds)
         for link in self.links:
             link.break_all()
-        self.later(seconds, self.come_back)
 
     def come_back(self) -> None:
         """Let the database be there again."""
-        self.is_away = False
+        self._away_until = 0.0
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the database cannot be reached."""
+        return self.loop.now < self._away_until
 
     def thaw_all(self) -> None:
         """Let every frozen process go on."""
