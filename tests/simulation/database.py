@@ -13,6 +13,9 @@ guessed from the time it takes, and is answered after the commit or rollback tha
 
 Every connection listens to what it notifies itself: Postgres delivers that before the answer, so which channels a
 statement woke is as certain as its rows.
+
+Postgres promises no order of rows that a statement does not ask for. The same seed meets the same one all the same:
+tables begin as new files, nobody vacuums or analyzes them, and plans do not depend on what was planned before.
 """
 
 from __future__ import annotations
@@ -43,6 +46,26 @@ create function sim.now() returns timestamptz language sql stable
     as $$ select current_setting('sim.now')::timestamptz $$;
 create function sim.clock_timestamp() returns timestamptz language sql volatile
     as $$ select current_setting('sim.now')::timestamptz $$;
+"""
+_LEAVE_ALONE = """
+do $$
+declare
+    tables text[] := array(select format('%I', tablename) from pg_tables where schemaname = 'public');
+    name text;
+begin
+    foreach name in array tables loop
+        execute 'alter table ' || name || ' set (autovacuum_enabled = off)';
+    end loop;
+end $$
+"""
+_EMPTY = """
+do $$
+begin
+    execute (
+        select 'truncate ' || string_agg(format('%I', tablename), ', ') || ' restart identity'
+        from pg_tables where schemaname = 'public' and tablename <> 'perdure_migrations'
+    );
+end $$
 """
 _SET_NOW = "select set_config('sim.now', $1, false)"
 _IS_BLOCKED = "select cardinality(pg_blocking_pids($1)) > 0"
@@ -93,11 +116,15 @@ def create(server: str, name: str) -> str:
         await connection.execute(f"alter database {name} set search_path = public, sim, pg_catalog")
         await connection.execute(f"alter database {name} set sim.now = '{BEGIN.isoformat()}'")
         await connection.execute(f"alter database {name} set deadlock_timeout = '20ms'")
+        await connection.execute(f"alter database {name} set plan_cache_mode = force_generic_plan")
         await connection.close()
         connection = await connect.dedicated(address)
         await connection.execute(_CLOCK)
         await connection.close()
         await migrate.migrate(address)
+        connection = await connect.dedicated(address)
+        await connection.execute(_LEAVE_ALONE)
+        await connection.close()
 
     with asyncio.Runner() as runner:
         runner.run(make())
@@ -126,7 +153,7 @@ class Database:
         self._loop.close()
 
     def reset(self) -> None:
-        """Empty all tables of the house, as after a migration."""
+        """Empty all tables of the house, down to their files, as after a migration."""
         self._free = list(self._lanes)
         self._open_count = 0
         self._run(self._monitor.connection.execute(_EMPTY))
@@ -248,19 +275,6 @@ class Database:
                 return self._loop.run_until_complete(work)
             finally:
                 asyncio._set_running_loop(running)  # noqa: SLF001 - see above
-
-
-_EMPTY = """
-do $$
-declare
-    tables text;
-begin
-    select string_agg(format('delete from %I.%I', schemaname, tablename), ';') into tables
-    from pg_tables where schemaname = 'public' and tablename <> 'perdure_migrations';
-    execute tables;
-    perform setval(pg_get_serial_sequence('inbox', 'message_id'), 1, false);
-end $$
-"""
 
 
 async def _outcome(connection: connect.Connection, sql: str, arguments: Sequence[object]) -> Outcome:
