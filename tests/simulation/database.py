@@ -68,6 +68,7 @@ begin
 end $$
 """
 _SET_NOW = "select set_config('sim.now', $1, false)"
+_BREAK_OFF = "select pg_cancel_backend($1)"
 _IS_BLOCKED = "select cardinality(pg_blocking_pids($1)) > 0"
 
 
@@ -154,8 +155,13 @@ class Database:
 
     def reset(self) -> None:
         """Empty all tables of the house, down to their files, as after a migration."""
+        if not self.is_quiet:  # a world was stopped in the middle
+            for lane in self._lanes:
+                lane.connection.terminate()
+            self._lanes = [self._run(self._open()) for _ in range(_LANES)]
+            self._open_count = 0
+        self._blocked.clear()
         self._free = list(self._lanes)
-        self._open_count = 0
         self._run(self._monitor.connection.execute(_EMPTY))
 
     # What the world's processes ask.
@@ -176,7 +182,14 @@ class Database:
         return self._answer(lane, sql, arguments, is_alone=False)
 
     def end(self, lane: Lane, *, commits: bool) -> Outcome:
-        """Commit or roll back; whoever waited for its locks is answered."""
+        """Commit or roll back; whoever waited for its locks is answered.
+
+        A statement on it that itself waits for a lock is broken off first, as when its client goes away.
+        """
+        for blocked in [blocked for blocked in self._blocked if blocked.lane is lane]:
+            self._blocked.remove(blocked)
+            self._run(self._monitor.connection.fetchval(_BREAK_OFF, lane.pid))
+            self._run(_wait(blocked.task, None))
         outcome = self._run(_outcome(lane.connection, "commit" if commits else "rollback", ()))
         outcome.heard = lane.take_heard()
         lane.now = None  # a rollback takes set_config with it
@@ -184,11 +197,6 @@ class Database:
         self._free.append(lane)
         self._settle_blocked()
         return outcome
-
-    def settle(self) -> None:
-        """Roll back whatever is still open, so that nobody waits for a lock any more."""
-        for lane in [lane for lane in self._lanes if lane.connection.is_in_transaction() and lane not in self._free]:
-            self.end(lane, commits=False)
 
     @property
     def has_room(self) -> bool:
@@ -250,7 +258,7 @@ class Database:
     def _is_answered(self, task: asyncio.Task[Outcome], lane: Lane) -> bool:
         """Wait until a statement is done (true) or waits for a lock (false)."""
         while not task.done():
-            self._run(_wait(task))
+            self._run(_wait(task, _LOOK_SECONDS))
             if not task.done() and self._run(self._monitor.connection.fetchval(_IS_BLOCKED, lane.pid)):
                 return False
         return True
@@ -284,5 +292,5 @@ async def _outcome(connection: connect.Connection, sql: str, arguments: Sequence
         return Outcome(error=error)
 
 
-async def _wait(task: asyncio.Task[Outcome]) -> None:
-    await asyncio.wait({task}, timeout=_LOOK_SECONDS)
+async def _wait(task: asyncio.Task[Outcome], seconds: float | None) -> None:
+    await asyncio.wait({task}, timeout=seconds)

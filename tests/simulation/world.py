@@ -200,7 +200,6 @@ class World:
         self.loop.fault = None
         for link in self.links:
             link.break_all()
-        self.database.settle()
         for actor in self.actors:
             self.loop.bury(actor)
         self.loop.run(_until_done([task for actor in self.actors for task in actor.tasks]))

@@ -1,0 +1,97 @@
+"""`make simulate SEED=n` and `make simulation SEEDS=1000`: seeds on a Postgres of their own, until one is violated.
+
+    python -m tests.simulation --seed 92          one seed, every step of it, and the histories when something is wrong
+    python -m tests.simulation --seeds 1000       that many new seeds in a row; the first is printed
+
+Exits with 1 at the first violation, after the command that repeats it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from perdure._store.embedded import EmbeddedPostgres
+from tests.simulation import database, world
+
+_PROGRESS_EVERY = 50
+_HISTORY = """
+select instance_id, execution, turn, at, convert_from(body, 'UTF8') as body
+from history order by instance_id, turn
+"""
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[database.Database]:
+    """Give a database of a server of our own."""
+    with tempfile.TemporaryDirectory(prefix="perdure-simulation-") as folder:
+        Path(folder).chmod(0o755)  # as root the server runs as another user
+        with EmbeddedPostgres(Path(folder) / "postgres", durable=False, in_pod=True) as server:
+            data = database.Database(database.create(server.dsn, "simulation"))
+            try:
+                yield data
+            finally:
+                data.close()
+
+
+def show(data: database.Database, seed: int) -> bool:
+    """Play one seed aloud; say whether it was without a violation."""
+    try:
+        played = world.play(data, seed, world.Options(check_every=1, watch=print))
+    except world.Violation as violation:
+        for row in data.look(_HISTORY, now=database.BEGIN):
+            print(f"{row['instance_id']} {row['execution']} {row['turn']} {row['at'].time()} {row['body']}")
+        print(f"\nseed {seed}: {violation}")
+        return False
+    print(f"\nseed {seed}: no violation in {played.steps} steps and {played.loop.now:.0f} s of the world's time")
+    return True
+
+
+def hunt(data: database.Database, first: int, count: int) -> bool:
+    """Play many seeds; say whether all were without a violation."""
+    began, steps, seconds = time.monotonic(), 0, 0.0
+    for number in range(count):
+        try:
+            played = world.play(data, first + number)
+        except world.Violation as violation:
+            print(f"seed {first + number} (the {number + 1}. of {count}): {violation}")
+            print(f"Repeat it with: make simulate SEED={first + number}")
+            return False
+        steps, seconds = steps + played.steps, seconds + played.loop.now
+        if (number + 1) % _PROGRESS_EVERY == 0 or number + 1 == count:
+            took = time.monotonic() - began
+            print(
+                f"{number + 1:5} of {count} seeds, {steps} steps, {seconds / 3600:.1f} h of the world's time, "
+                f"{took:.0f} s ({took / (number + 1):.2f} s a seed)",
+                flush=True,
+            )
+    return True
+
+
+def main() -> None:
+    """Read the command line and play."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, help="play this one aloud")
+    parser.add_argument("--seeds", type=int, default=1_000, help="how many to play, beginning with a new one")
+    parser.add_argument("--first", type=int, help="the one to begin with")
+    chosen = parser.parse_args()
+    if chosen.seed is not None:
+        with opened() as data:
+            is_fine = show(data, chosen.seed)
+    else:
+        first = chosen.first if chosen.first is not None else secrets.randbelow(10**9)
+        print(f"{chosen.seeds} seeds from {first} on")
+        with opened() as data:
+            is_fine = hunt(data, first, chosen.seeds)
+    sys.stdout.flush()
+    sys.exit(0 if is_fine else 1)
+
+
+if __name__ == "__main__":
+    main()
