@@ -8,6 +8,7 @@ engine comes to them.
 from __future__ import annotations
 
 import collections
+import datetime
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ _OWNERS: Final = "select instance_id, owner_id, turn from instances where instan
 _INSTANCES: Final = "select * from instances order by instance_id"
 _TURNS: Final = "select execution, at, body from history where instance_id = $1 order by turn"
 _ASKED: Final = "select body from history where instance_id = $1 and execution = $2"
+_DELIVERED_WITHIN: Final = datetime.timedelta(seconds=60)
 Place = tuple[uuid.UUID | None, int]
 
 
@@ -62,7 +64,7 @@ class Checks:
         asked = dict(zip(ids, turns, strict=True))
         for row in rows:
             instance_id = row["instance_id"]
-            if instance_id in places and places[instance_id] != (owner_id, asked[instance_id]):
+            if row["is_turn"] and instance_id in places and places[instance_id] != (owner_id, asked[instance_id]):
                 self._world.violated(
                     f"I4: only the owner commits the next turn: {instance_id} is at {places[instance_id]}, and "
                     f"{owner_id} has committed turn {asked[instance_id]}"
@@ -100,14 +102,16 @@ class Checks:
             for execution, its_turns in turns.items():
                 self._events(Key(row["instance_id"], execution, 0), its_turns)
                 self._replay(row, execution, its_turns)
+            self._signals(row, [turn for its_turns in turns.values() for turn in its_turns])
 
     def _events(self, place: Key, turns: Sequence[history.Turn]) -> None:
         """Results belong to what was asked before, come once, from somebody who did it, and timers never early."""
         asked: dict[int, history.Command] = {}
         answered: set[int] = set()
         for number, turn in enumerate(turns):
-            is_first = [isinstance(event, history.OrchestrationStarted) for event in turn.events]
-            if is_first.count(True) != (number == 0):
+            starts = [isinstance(event, history.OrchestrationStarted) for event in turn.events].count(True)
+            is_forced = any(isinstance(event, history.GraceEnded) for event in turn.events)
+            if starts != (number == 0) and not (is_forced and not starts):
                 self._world.violated(f"an execution starts once: {place} turn {number}: {turn.events}")
             for event in turn.events:
                 seq = getattr(event, "seq", None)
@@ -137,9 +141,25 @@ class Checks:
             case _:
                 pass
 
+    def _signals(self, row: asyncpg.Record, turns: Sequence[history.Turn]) -> None:
+        """A signal comes in once, in the order in which it was sent, and is not lost while its instance lives."""
+        events = [event for turn in turns for event in turn.events if isinstance(event, history.SignalReceived)]
+        ends = [command for turn in turns for command in turn.commands if isinstance(command, history.ContinueAsNew)]
+        texts = _texts(events)
+        texts.subtract(_texts([signal for end in ends for signal in end.carried]))  # which come again in the next
+        if twice := [text for text, count in texts.items() if count > 1]:
+            self._world.violated(f"a signal comes in once: {row['instance_id']}: {twice}")
+        letters = [letter for letter in self._world.ledger.letters if letter.instance_id == row["instance_id"]]
+        for letter in letters:
+            if letter.told_at is None or row["finished_at"] is None or letter.text in texts:
+                continue
+            if row["finished_at"] > max(letter.told_at, self._world.calm_since) + _DELIVERED_WITHIN:
+                self._world.violated(f"no signal is lost: {letter} to {row['instance_id']}")
+
     def _replay(self, row: asyncpg.Record, number: int, turns: Sequence[history.Turn]) -> None:
         """The code that wrote a history asks for the same again, and comes to the same end (I6)."""
-        definition = self._world.orchestrations.find_or_none(row["name"], row["version"])
+        registry = self._world.orchestrations
+        definition = registry.find_or_none(row["name"], row["version"]) or registry.latest_or_none(row["name"])
         assert definition is not None, row
         execution = replay.Execution(definition, replay.Identity(row["instance_id"], number))
         try:
@@ -159,3 +179,7 @@ class Checks:
 
     def _look(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         return self._world.database.look(sql, *arguments, now=self._world.now())
+
+
+def _texts(signals: Sequence[history.SignalReceived]) -> collections.Counter[str]:
+    return collections.Counter(str(json.loads(bytes(signal.payload))) for signal in signals)

@@ -6,12 +6,15 @@ from instances i
 left join (
     select instance_id, count(*) as rows, min(turn) as first, max(turn) as last from history group by instance_id
 ) h using (instance_id)
-where coalesce(h.rows, 0) <> i.turn or coalesce(h.last, -1) <> i.turn - 1 or coalesce(h.first, 0) <> 0
+where coalesce(h.last, -1) <> i.turn - 1 or coalesce(h.rows, 0) <> coalesce(h.last - h.first, -1) + 1
+    or (h.first <> 0 and not exists (  -- unless the first executions were pruned
+        select from history g where g.instance_id = i.instance_id and g.turn = h.first and g.execution > 1
+    ))
 
 union all
 select 'I3: executions follow each other', h.instance_id, format('turn %s of execution %s', h.turn, h.execution)
 from (
-    select *, lag(execution, 1, 1) over (partition by instance_id order by turn) as before from history
+    select *, lag(execution, 1, execution) over (partition by instance_id order by turn) as before from history
 ) h
 where h.execution not in (h.before, h.before + 1)
 
@@ -41,6 +44,11 @@ from instances i
 where i.hold_reason <> ''
 
 union all
+select 'a child that is waited for has a parent', i.instance_id, i.parent_id
+from instances i
+where i.parent_id is not null and not exists (select from instances p where p.instance_id = i.parent_id)
+
+union all
 select 'phases follow turns', i.instance_id, format('%s at turn %s', i.phase, i.turn)
 from instances i
-where (i.turn > 0) = (i.phase = 'Pending')
+where (i.turn > 0 and i.phase = 'Pending') or (i.turn = 0 and i.phase not in ('Pending', 'Suspended', 'Cancelled'))

@@ -1,4 +1,4 @@
-"""What activities really did: one entry for each time that one of them was run, whoever ran it.
+"""What really happened: an entry for each time that an activity was run, whoever ran it, and for each signal sent.
 
 It stands outside of Perdure and survives every crash of the world. What it knows is compared with history: nothing ran
 before it was asked for, no result came out of nowhere.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import datetime
 from typing import NamedTuple
 
 from perdure._core.activity import ActivityInfo
 
-__all__ = ["Key", "Ledger", "Run"]
+__all__ = ["Key", "Ledger", "Letter", "Run"]
 
 
 class Key(NamedTuple):
@@ -32,11 +33,27 @@ class Run:
     result: str | None = None
 
 
+@dataclasses.dataclass(slots=True, eq=False)
+class Letter:
+    """A signal that a client sends, under one dedupe key; `told_at` is when it was told that it is on its way."""
+
+    instance_id: str
+    name: str
+    number: int
+    told_at: datetime.datetime | None = None
+
+    @property
+    def text(self) -> str:
+        """The payload: no other signal has the same."""
+        return f"letter {self.number:06}"
+
+
 class Ledger:
-    """All runs of all activities, in the order in which they began."""
+    """All runs of all activities, in the order in which they began, and all letters of clients."""
 
     def __init__(self) -> None:
         """Know of none."""
+        self.letters: list[Letter] = []
         self.runs: dict[Key, list[Run]] = collections.defaultdict(list)
 
     def begin(self, info: ActivityInfo, actor: str) -> tuple[int, Run]:

@@ -14,6 +14,7 @@ from typing import Final
 
 from perdure import (
     ActivityError,
+    ChildOrchestrationError,
     Exponential,
     Fixed,
     JsonValue,
@@ -24,10 +25,12 @@ from perdure import (
     orchestration,
 )
 
-__all__ = ["STEP", "Plan", "Program", "draw", "orchestrations", "plan_of"]
+__all__ = ["NAME", "SIGNALS", "STEP", "Plan", "Program", "draw", "orchestrations", "plan_of"]
 
 Program = list[JsonValue]
+NAME: Final = "sim::orchestration::rounds"
 STEP: Final = "sim::activity::step"
+SIGNALS: Final = ("go", "stop")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,9 +57,12 @@ def draw(dice: random.Random, depth: int = 3) -> Program:
     """Draw a program of at most this depth."""
     if depth == 0 or dice.random() < 0.25:
         return dice.choice(_LEAVES)(dice)
-    word = dice.choice(("sequence", "sequence", "join", "select", "spawn", "guard", "cleanup"))
-    count = {"guard": 1, "cleanup": 2}.get(word) or dice.randint(1, 4)
-    return [word, *(draw(dice, depth - 1) for _ in range(count))]
+    word = dice.choice(_BRANCHES)
+    count = {"guard": 1, "cleanup": 2, "child": 1, "detached": 1}.get(word) or dice.randint(1, 4)
+    parts: list[JsonValue] = [draw(dice, depth - 1) for _ in range(count)]
+    if word in {"child", "detached"}:
+        return [word, {"rounds": dice.choice((1, 1, 3)), "attempts": dice.choice((1, 1, 2))}, *parts]
+    return [word, *parts]
 
 
 def _activity(dice: random.Random) -> Program:
@@ -79,14 +85,25 @@ def _timer(dice: random.Random) -> Program:
 
 
 def _status(dice: random.Random) -> Program:
-    return ["status"]
+    return [dice.choice(("status", "progress", "ready"))]
 
 
 def _broken(dice: random.Random) -> Program:
     return ["broken"] if dice.random() < 0.3 else ["status"]
 
 
-_LEAVES: list[Callable[[random.Random], Program]] = [_activity, _activity, _activity, _timer, _timer, _status, _broken]
+def _wait(dice: random.Random) -> Program:
+    return ["wait", dice.choice(SIGNALS)]
+
+
+def _send(dice: random.Random) -> Program:
+    return ["send", f"i{dice.randrange(10)}", dice.choice(SIGNALS)]
+
+
+_LEAVES: list[Callable[[random.Random], Program]] = [
+    _activity, _activity, _activity, _timer, _timer, _wait, _send, _status, _broken,
+]  # fmt: skip
+_BRANCHES = ("sequence", "sequence", "join", "select", "spawn", "guard", "cleanup", "child", "detached")
 
 
 # Interpreting.
@@ -97,24 +114,48 @@ async def _interpret(ctx: OrchestrationContext, program: Sequence[JsonValue]) ->
     word, *rest = program
     parts = [part for part in rest if isinstance(part, list)]
     match word:
+        case "sequence" | "join" | "select" | "spawn":
+            return await _combine(ctx, str(word), parts)
+        case "guard":
+            return await _guard(ctx, parts[0])
+        case "cleanup":
+            return await _clean_up(ctx, parts)
         case "activity":
             return await _run_activity(ctx, rest[0])
         case "timer":
             assert isinstance(rest[0], float)
             await ctx.schedule_timer(rest[0])
             return ctx.utcnow().isoformat()
+        case "wait":
+            return await ctx.schedule_wait(str(rest[0]))
+        case "child":
+            return await _run_child(ctx, rest)
+        case _:
+            return _say(ctx, str(word), rest)
+
+
+def _say(ctx: OrchestrationContext, word: str, rest: Sequence[JsonValue]) -> JsonValue:
+    """Do what needs no waiting."""
+    match word:
         case "status":
             ctx.set_custom_status(str(ctx.new_guid()))
             return ctx.random("status").random()
-        case "broken":
+        case "progress":
+            ctx.set_progress(1, 2, "half way")
+            return None
+        case "ready":
+            ctx.set_ready(True, "as always")
+            return None
+        case "send":
+            ctx.send_signal(str(rest[0]), str(rest[1]), f"{ctx.instance_id} {ctx.new_guid()}")
+            return None
+        case "detached":
+            instance_id = f"{ctx.instance_id}::free::{ctx.new_guid().hex[:8]}"
+            ctx.schedule_orchestration(NAME, instance_id, _input_of(rest))
+            return instance_id
+        case _:
             message = "the code has a mistake"
             raise ValueError(message)
-        case "guard":
-            return await _guard(ctx, parts[0])
-        case "cleanup":
-            return await _clean_up(ctx, parts)
-        case _:
-            return await _combine(ctx, str(word), parts)
 
 
 async def _combine(ctx: OrchestrationContext, word: str, parts: Sequence[Sequence[JsonValue]]) -> JsonValue:
@@ -136,7 +177,7 @@ async def _guard(ctx: OrchestrationContext, part: Sequence[JsonValue]) -> JsonVa
     """Catch what goes wrong."""
     try:
         return await _interpret(ctx, part)
-    except (ActivityError, ValueError) as error:
+    except (ActivityError, ChildOrchestrationError, ValueError) as error:
         return type(error).__name__
 
 
@@ -161,13 +202,44 @@ async def _run_activity(ctx: OrchestrationContext, options: JsonValue) -> JsonVa
     return await ctx.schedule_activity(STEP, options, retry=policy, total_timeout=total)
 
 
-@orchestration("sim::orchestration::program")
-async def program(ctx: OrchestrationContext, input: JsonValue) -> JsonValue:
-    """Interpret the input."""
-    assert isinstance(input, list)
-    return await _interpret(ctx, input)
+async def _run_child(ctx: OrchestrationContext, rest: Sequence[JsonValue]) -> JsonValue:
+    options = rest[0]
+    assert isinstance(options, dict)
+    attempts = options["attempts"]
+    assert isinstance(attempts, int)
+    policy = RetryPolicy(attempts, backoff=Fixed(1)) if attempts > 1 else None
+    return await ctx.schedule_sub_orchestration(NAME, _input_of(rest), retry=policy)
 
 
-def orchestrations() -> OrchestrationRegistry:
-    """Offer what every worker of the world can run."""
-    return OrchestrationRegistry.of(program)
+def _input_of(rest: Sequence[JsonValue]) -> JsonValue:
+    options, part = rest
+    assert isinstance(options, dict)
+    return {"rounds": options["rounds"], "program": part}
+
+
+async def _rounds(ctx: OrchestrationContext, input: dict[str, JsonValue]) -> JsonValue:
+    """Interpret a program some times, each in an execution of its own."""
+    rounds, part = input["rounds"], input["program"]
+    assert isinstance(rounds, int)
+    assert isinstance(part, list)
+    result = await _interpret(ctx, part)
+    if rounds > 1:
+        ctx.continue_as_new({"rounds": rounds - 1, "program": part})
+    return result
+
+
+@orchestration(NAME, version="1.0.0")
+async def rounds_1(ctx: OrchestrationContext, input: dict[str, JsonValue]) -> JsonValue:
+    """Run on version 1."""
+    return await _rounds(ctx, input)
+
+
+@orchestration(NAME, version="2.0.0")
+async def rounds_2(ctx: OrchestrationContext, input: dict[str, JsonValue]) -> JsonValue:
+    """Run on version 2."""
+    return await _rounds(ctx, input)
+
+
+def orchestrations(*, has_old_only: bool = False) -> OrchestrationRegistry:
+    """Offer what a worker of the world can run: both versions, or, of a generation before, the first."""
+    return OrchestrationRegistry.of(rounds_1) if has_old_only else OrchestrationRegistry.of(rounds_1, rounds_2)

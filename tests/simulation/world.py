@@ -21,11 +21,11 @@ from unittest import mock
 import structlog
 
 from perdure._core.definition import OrchestrationRegistry
-from tests.simulation import cast, programs
+from tests.simulation import programs, story
 from tests.simulation.checks import Checks, Violation
 from tests.simulation.database import BEGIN, Database, Outcome
 from tests.simulation.ledger import Ledger
-from tests.simulation.link import Request, Rewrites
+from tests.simulation.link import Link, Request, Rewrites
 from tests.simulation.loop import ACTOR, Actor, Standstill, VirtualLoop
 from tests.simulation.weather import Fate, Kind, Strike, Weather
 
@@ -62,8 +62,9 @@ class World:
         self.ledger = Ledger()
         self.orchestrations: OrchestrationRegistry = programs.orchestrations()
         self.actors: list[Actor] = []
-        self.links: list[Any] = []
+        self.links: list[Link] = []
         self._away_until = 0.0
+        self.calm_since = BEGIN
         self.is_over = False
         self.steps = 0
         self._context = contextvars.copy_context()
@@ -104,6 +105,12 @@ class World:
             self.loop.fault = Violation(what)
 
     # What happens.
+
+    def join(self, actor: Actor) -> Link:
+        """Connect a process with the world."""
+        self.actors.append(actor)
+        self.links.append(Link(self, actor, self.options.rewrites))
+        return self.links[-1]
 
     def executed(self, request: Request, outcome: Outcome) -> None:
         """A statement was done and committed."""
@@ -151,20 +158,20 @@ class World:
         for link in self.links:
             link.break_all()
 
-    def come_back(self) -> None:
-        """Let the database be there again."""
+    def grow_calm(self) -> None:
+        """End the storm: nothing new goes wrong, the database is there, whoever was frozen goes on."""
+        self.note(None, "calm")
+        self.weather.is_calm = True
+        self.calm_since = self.now()
         self._away_until = 0.0
+        for actor in self.actors:
+            if actor.is_frozen:
+                self._thaw(actor, 0.0)
 
     @property
     def is_away(self) -> bool:
         """Whether the database cannot be reached."""
         return self.loop.now < self._away_until
-
-    def thaw_all(self) -> None:
-        """Let every frozen process go on."""
-        for actor in self.actors:
-            if actor.is_frozen:
-                self._thaw(actor, 0.0)
 
     def _thaw(self, actor: Actor, lag: float) -> None:
         if actor.is_frozen and not actor.is_dead:
@@ -185,7 +192,7 @@ class World:
         try:
             with _seeded(self.seed), self._logs(), self.options.mutation():
                 try:
-                    self.loop.run(cast.perform(self))
+                    self.loop.run(story.perform(self))
                 except Standstill as error:
                     raise Violation(f"liveness: {error}") from error
                 finally:
