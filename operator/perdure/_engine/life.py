@@ -257,8 +257,11 @@ class Life:
         await self._resume_held([item.resident for item in loaded if item.resident.phase == "Suspended"])
         losses = await self._count_losses([item for item in loaded if item.is_recovered])
         for resident, known in ((item.resident, item.known) for item in loaded):
-            execution = resident.execution
+            execution, answered = resident.execution, resident.answered
             for seq, operation in list(execution.pending.items()):
+                if seq in answered:  # while the instance was paused
+                    resident.over_tasks += [seq] if seq in known else []
+                    continue
                 self._set_timer(resident, operation)
                 if isinstance(operation.command, history.ScheduleActivity) and not operation.command.queue:
                     row = known.get(seq)
@@ -298,6 +301,7 @@ class Life:
             for item in recovered
             for seq, operation in item.resident.execution.pending.items()
             if isinstance(operation.command, history.ScheduleActivity) and not operation.command.queue
+            if seq not in item.resident.answered
         ]
         if not keys:
             return {}

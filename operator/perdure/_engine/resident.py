@@ -95,6 +95,12 @@ class Resident:
         results = [e for e in self.events if isinstance(e, history.ActivityCompleted | history.ActivityFailed)]
         return [result for result in results if not any(result is event for event in written)]
 
+    @property
+    def answered(self) -> set[int]:
+        """The operations whose result has come in and waits for the next turn."""
+        kinds = history.ActivityCompleted | history.ActivityFailed | history.TimerFired
+        return {event.seq for event in self.events if isinstance(event, kinds)}
+
     def child_key(self, child: history.ScheduleSubOrchestration) -> tuple[str, int, int, str]:
         """Give what a child's row must say to be the one that was asked for here."""
         return self.instance_id, self.execution.identity.execution, child.seq, child.instance_id

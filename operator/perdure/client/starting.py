@@ -96,7 +96,10 @@ class Starting(Looking):
         return [start.instance_id in created and first[start.instance_id] is start for start in starts]
 
     async def _check_same(self, start: _Start) -> None:
-        """An id that is taken must be taken by the same request."""
+        """An id that is taken must be taken by the same request.
+
+        One that has continued as new carries the input and the version of its latest execution; then the name decides.
+        """
         rows = await self._fetch("instance_get", [start.instance_id])
         if not rows:
             message = f"Instance {start.instance_id!r} was deleted while it was to be started; start it again."
@@ -109,7 +112,7 @@ class Starting(Looking):
                 ("the version", row["version"], start.version or row["version"]),
                 ("the input", row["input"].decode(), start.input.decode()),
             )
-            if found != asked
+            if found != asked and (row["execution"] == 1 or found == row["name"])
         ]
         if wrong:
             message = f"Instance {start.instance_id!r} exists already: {'; '.join(wrong)}. Choose another instance id."
