@@ -27,14 +27,15 @@ class Clock:
         self._looks: collections.deque[float] = collections.deque(maxlen=_LOOKS)
         self._offset = 0.0
 
-    def sync(self, database_now: datetime.datetime) -> None:
-        """Take a look: the database has just said `database_now`.
+    def sync(self, database_now: datetime.datetime, *, took: float) -> None:
+        """Take a look: the database has just said `database_now`, in answer to a question `took` seconds ago.
 
-        The answer is as old as its way back took. It is taken as if it were said now, so each look is late by that and
-        never early: no timer fires before its time. Of the last looks the least late one is kept.
+        The answer is as old as its way back took. It is taken as if it were said now, so each look is late by at most
+        `took` and never early: no timer fires before its time. Of the last looks the least late one is kept; one that is
+        later than its way can explain means that the clock itself went back.
         """
         look = (database_now - _EPOCH).total_seconds() - self._monotonic()
-        if look < self._offset - _STEP_BACK_SECONDS:
+        if look + took < self._offset - _STEP_BACK_SECONDS:
             self._looks.clear()  # the database's clock was set back, or is another one after a failover
         self._looks.append(look)
         self._offset = max(self._looks)

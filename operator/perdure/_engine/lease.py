@@ -80,20 +80,22 @@ class Lease:
         await control.listen(WAKE_CHANNEL, self._wake)
         beat = self._seconds / _HEARTBEATS_PER_LEASE
         if not self._is_registered:
+            asked_at = asyncio.get_running_loop().time()
             async with asyncio.timeout(beat):
                 row = await control.fetchrow(
                     "worker_register", self._worker_id, self._seconds, description, *self._offers
                 )
-            self._note(cast("Record", row)["now"])
+            self._note(cast("Record", row)["now"], asked_at)
             self._is_registered = True
             self.registered.set()
         self._wake()  # whatever was notified while nobody listened
         while True:
+            asked_at = asyncio.get_running_loop().time()
             async with asyncio.timeout(beat):  # a half-open link must not cost the lease
                 row = await control.fetchrow("worker_heartbeat", self._worker_id, self._seconds)
             if row is None or not row["is_alive"]:
                 raise LeaseLost
-            self._note(row["now"])
+            self._note(row["now"], asked_at)
             if row["has_dead"] and self._may_reap():
                 await self._reap(control)
             await asyncio.sleep(beat)
@@ -110,9 +112,9 @@ class Lease:
         """Say whether the others have had as long as this worker to renew their leases."""
         return self._renewed_at is not None and self._renewed_at - self._unbroken_since >= self._seconds
 
-    def _note(self, now: datetime.datetime) -> None:
-        self._clock.sync(now)
+    def _note(self, now: datetime.datetime, asked_at: float) -> None:
         moment = asyncio.get_running_loop().time()
+        self._clock.sync(now, took=moment - asked_at)
         if self._renewed_at is None or moment - self._renewed_at >= self._seconds:
             self._unbroken_since = moment
         self._renewed_at = moment

@@ -192,7 +192,7 @@ class Life:
                     await self._drain()
                     await self._release_owned(but=())
                 await _end([leasing])
-                await self.worker.store.fetch_patiently("worker_unregister", self.worker_id)
+                await self.worker.store.leave(self.worker_id)
                 await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
         except TimeoutError:
             _log.warning("could not give instances back: the database is away; peers take over when the lease ends")

@@ -137,6 +137,16 @@ class Store:
             lambda: self.fetch(name, *arguments), doing=name.replace("_", " "), availability=self.availability
         )
 
+    async def leave(self, worker_id: uuid.UUID) -> None:
+        """Take a worker off the list, and give back what it still owns; while the database is away, wait for it."""
+
+        async def once() -> None:
+            async with self._pool.acquire() as connection, connection.transaction():
+                for name in ("worker_lock", "worker_free", "worker_unregister"):
+                    await connection.fetch(self._statements[name], worker_id)
+
+        await connect.retrying(once, doing="leave", availability=self.availability)
+
     @contextlib.asynccontextmanager
     async def control(self, application_name: str) -> AsyncIterator[Control]:
         """Lend a connection of its own."""

@@ -105,15 +105,11 @@ class Starting(Looking):
             message = f"Instance {start.instance_id!r} was deleted while it was to be started; start it again."
             raise errors.InstanceConflictError(message)
         row = rows[0]
-        wrong = [
-            f"{what} is {found!r}, asked for {asked!r}"
-            for what, found, asked in (
-                ("the orchestration", row["name"], start.name),
-                ("the version", row["version"], start.version or row["version"]),
-                ("the input", row["input"].decode(), start.input.decode()),
-            )
-            if found != asked and (row["execution"] == 1 or found == row["name"])
-        ]
+        compared = [("the orchestration", row["name"], start.name)]
+        if row["execution"] == 1:
+            compared.append(("the version", row["version"], start.version or row["version"]))
+            compared.append(("the input", row["input"].decode(), start.input.decode()))
+        wrong = [f"{what} is {found!r}, asked for {asked!r}" for what, found, asked in compared if found != asked]
         if wrong:
             message = f"Instance {start.instance_id!r} exists already: {'; '.join(wrong)}. Choose another instance id."
             raise errors.InstanceConflictError(message)
