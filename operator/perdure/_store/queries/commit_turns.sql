@@ -15,7 +15,7 @@
 --     A last turn takes all messages and tasks of its instance with it, the last of an execution all tasks.
 -- Locks: instances in instance_id order, then new instances in that order, then inbox and tasks rows of those instances.
 with locked as materialized (
-    select t.*
+    select t.*, i.finished_at is not null as is_finished
     from unnest(
         $2::text[], $3::integer[], $4::integer[], $5::timestamptz[], $6::bytea[],
         $7::text[], $8::text[], $9::bytea[], $10::bytea[], $11::bytea[], $12::text[], $13::text[],
@@ -124,7 +124,12 @@ sent as (
         ($32::bytea[])[u.sent_from:u.sent_to], ($33::integer[])[u.sent_from:u.sent_to]
     ) as m (instance_id, kind, payload, execution)
     where m.instance_id = any($25::text[])
-        or exists (select from instances i where i.instance_id = m.instance_id and i.finished_at is null)
+        or (
+            exists (select from instances i where i.instance_id = m.instance_id and i.finished_at is null)
+            -- Who ends in this statement, or ended while it waited for the lock, is still there in its snapshot.
+            and m.instance_id not in (select f.instance_id from updated f where f.finished_at is not null)
+            and m.instance_id not in (select l.instance_id from locked l where l.is_finished)
+        )
 ),
 poked as (
     update instances i
