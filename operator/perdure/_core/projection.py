@@ -118,7 +118,7 @@ class Projection:
 
     @property
     def waits_until(self) -> datetime | None:
-        """The earliest timer, when the instance waits for nothing but timers."""
+        """The earliest timer, when no activity runs."""
         if self.running or not self.timers:
             return None
         return min(timer.fire_at for timer in self.timers.values())

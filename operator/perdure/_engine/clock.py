@@ -31,8 +31,8 @@ class Clock:
         """Take a look: the database has just said `database_now`, in answer to a question `took` seconds ago.
 
         The answer is as old as its way back took. It is taken as if it were said now, so each look is late by at most
-        `took` and never early: no timer fires before its time. Of the last looks the least late one is kept; one that is
-        later than its way can explain means that the clock itself went back.
+        `took` and never early: no timer fires before its time. Of the last looks the least late one is kept; one that
+        is later than its way can explain means that the clock itself went back.
         """
         look = (database_now - _EPOCH).total_seconds() - self._monotonic()
         if look + took < self._offset - _STEP_BACK_SECONDS:

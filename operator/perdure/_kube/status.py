@@ -207,6 +207,9 @@ def _current_step(shown: projection.Projection) -> str | None:
     if shown.running:
         name, more = next(iter(shown.running.values())).name, len(shown.running) - 1
         return _cut(name, _LINE_BYTES) + (f" (+{more})" if more else "")
+    if shown.waits:
+        wait, more = next(iter(shown.waits.values())), len(shown.waits) - 1
+        return _cut(f"{wait.kind} {wait.name}", _LINE_BYTES) + (f" (+{more})" if more else "")
     return None if shown.waits_until is None else "timer"
 
 

@@ -42,6 +42,7 @@ CONDITIONS: Mapping[State, Mapping[str, ConditionStatus]] = {
 }
 """Every condition of every state."""
 
+_WAITS_SHOWN = 3
 _KNOWN_NAMES_SHOWN = 10
 """Names in a message; whoever needs all of them asks the command line."""
 
@@ -180,9 +181,20 @@ def _activity_of(facts: Facts) -> tuple[str, str]:
             "Running",
             f"Activity {first} and {len(more)} more are running." if more else f"Activity {first} is running.",
         )
-    if shown.waits_until is not None:
-        return "Waiting", f"The run waits for a timer at {timestamp(shown.waits_until)}."
+    if waited_for := _waited_for(shown):
+        return "Waiting", f"The run waits for {waited_for}."
     return "Running", "The run is under way."
+
+
+def _waited_for(shown: projection.Projection) -> str:
+    """Say what a run waits for while no activity runs: signals, children, a timer; empty for none of them."""
+    names = [f"{wait.kind} {wait.name}" for wait in shown.waits.values()]
+    listed = names[:_WAITS_SHOWN]
+    if len(names) > len(listed):
+        listed.append(f"{len(names) - len(listed)} more")
+    if shown.waits_until is not None:
+        listed.append(f"a timer at {timestamp(shown.waits_until)}")
+    return ", ".join(listed)
 
 
 def _sentence(text: str, detail: str) -> str:

@@ -340,6 +340,22 @@ def test_the_columns_show_step_and_progress() -> None:
     assert idle["step"] == "timer"
 
 
+def test_who_waits_for_others_says_for_whom() -> None:
+    """A signal and a child have names; where there are several, the first is the step, and the message lists them."""
+    approval = history.WaitForSignal(1, "approved")
+    child = history.ScheduleSubOrchestration(2, "w::o::backup", msgspec.Raw(b"{}"), "shop/db:1::sub::1.2")
+
+    one = build(Facts(1, instance=INSTANCE, projection=shown(approval)))
+    both = build(Facts(1, instance=INSTANCE, projection=shown(approval, child, history.CreateTimer(3, FINISHED))))
+
+    assert one["step"] == "signal approved"
+    assert condition(one, "Ready")["message"] == "The run waits for signal approved."
+    assert both["step"] == "signal approved (+1)"
+    assert condition(both, "Ready")["message"] == (
+        "The run waits for signal approved, child shop/db:1::sub::1.2, a timer at 2026-01-01T00:01:34Z."
+    )
+
+
 def test_a_failed_run_shows_the_step_that_failed() -> None:
     """STEP of a failed run is the step that broke it; that of a completed one is empty."""
     failed = history.ActivityFailed(1, failure.Failure("PERDURE-1301", "ValueError", "no disk", attempts=2))
