@@ -53,6 +53,11 @@ _LONGEST_PAUSE_SECONDS = 5.0
 
 _SERVER_SETTINGS = {
     "jit": "off",
+    # Every statement finds its rows by key, and its plan is made once and kept. Made while a table was empty, a plan
+    # that reads it whole, or hashes it, would still be used when it has a million rows, until somebody analyses it.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "15s",
     # The server's side of the same question: rows stay locked as long as it believes in a client that is gone.

@@ -1,0 +1,87 @@
+"""How Postgres carries statements out: by key, whatever the tables looked like when a plan was made.
+
+A plan is made once a connection and kept. Both states that mislead the planner stand here: tables that nobody has
+analysed, and full ones beside such as were empty when they were analysed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from perdure._store import connect, statements
+
+BIG = ("instances", "history", "inbox", "tasks")
+WHOLE_BY_DESIGN = {
+    "hold_retry",  # once in the life of a worker
+    "stranded",  # the checker of I5
+}
+READS_A_TABLE = re.compile(rf"(?:Seq Scan on (?:{'|'.join(BIG)})\b|Hash (?!Aggregate)\w*|Merge \w*)")
+FILL = """
+    insert into instances (instance_id, name, version, phase, turn, input, started_at, finished_at)
+    select format('run-%s', n), 'chain', '1', 'Completed', 6, '{}', now(), now() from generate_series(1, 5000) as n;
+    insert into instances (instance_id, name, version, phase, input, wake_at)
+    select format('due-%s', n), 'chain', '1', 'Pending', '{}', now() from generate_series(1, 1000) as n;
+    insert into history (instance_id, execution, turn, at, body)
+    select instance_id, 1, number, now(), '{}' from instances, generate_series(0, 5) as number where phase = 'Completed';
+"""
+
+
+@pytest.fixture
+async def connection(dsn: str) -> AsyncIterator[connect.Connection]:
+    """Lend a connection as the store makes them, on a database that was never analysed."""
+    made = await connect.dedicated(dsn)
+    yield made
+    await made.close()
+
+
+async def plan_of(connection: connect.Connection, name: str) -> list[str]:
+    """Give the plan of a statement that is used for all arguments."""
+    text = statements.load()[name]
+    count = max((int(number) for number in re.findall(r"\$(\d+)", text)), default=0)
+    arguments = f"({', '.join(['null'] * count)})" if count else ""
+    await connection.execute("set plan_cache_mode = force_generic_plan")
+    await connection.execute(f"prepare looked_at as {text}")
+    try:
+        return [row[0].strip() for row in await connection.fetch(f"explain execute looked_at{arguments}")]
+    finally:
+        await connection.execute("deallocate looked_at")
+
+
+async def readers(connection: connect.Connection) -> dict[str, list[str]]:
+    """Find the statements that read a big table whole, or hash or merge what they could look up."""
+    found = {}
+    for name in set(statements.load()) - WHOLE_BY_DESIGN:
+        if not name.startswith("migrations_"):
+            found[name] = [line for line in await plan_of(connection, name) if READS_A_TABLE.search(line)]
+    return {name: lines for name, lines in found.items() if lines}
+
+
+async def test_no_plan_made_on_fresh_tables_reads_them_whole(connection: connect.Connection) -> None:
+    """The first worker of an installation plans on empty tables, and may live until they have a million rows."""
+    assert await readers(connection) == {}
+
+
+async def test_no_plan_made_on_full_tables_reads_them_whole(connection: connect.Connection) -> None:
+    """Analysed tables, of which inbox and tasks are empty as nearly always, until a burst fills them."""
+    await connection.execute(FILL)
+    await connection.execute("vacuum (analyze)")
+
+    found = await readers(connection)
+
+    assert found == {}
+
+
+async def test_without_the_settings_of_the_store_plans_do_read_whole_tables(dsn: str) -> None:
+    """The settings are what it takes: a plain connection plans as this page says it must not."""
+    plain = await asyncpg.connect(dsn)
+    await plain.execute(FILL)
+    await plain.execute("vacuum (analyze)")
+
+    found = await readers(plain)
+
+    await plain.close()
+    assert "commit_turns" in found
