@@ -29,6 +29,7 @@ __all__ = [
     "PRIORITY",
     "PROGRESS_MESSAGE_CHARACTERS",
     "RECOVERIES",
+    "REMOVAL_TRIES",
     "SECRET_GUARDED_CHARACTERS",
     "STATUS_BYTES",
     "STATUS_OUTPUT_BYTES",
@@ -79,6 +80,9 @@ PROGRESS_MESSAGE_CHARACTERS: Final = 200
 
 RECOVERIES: Final = 20
 """How many workers may die in a row while an instance is theirs and takes no turn, before it is held as poison."""
+
+REMOVAL_TRIES: Final = 10
+"""How often a running tree is looked at anew, because it took a turn meanwhile, before its removal is given up."""
 
 SECRET_GUARDED_CHARACTERS: Final = 8
 """A resolved secret of at least this length is looked for in what an attempt leaves; shorter ones stand anywhere."""

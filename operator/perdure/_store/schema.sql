@@ -273,6 +273,8 @@ CREATE INDEX inbox_by_instance ON inbox USING btree (instance_id, message_id);
 
 CREATE UNIQUE INDEX inbox_once ON inbox USING btree (instance_id, dedupe_key) WHERE (dedupe_key IS NOT NULL);
 
+CREATE INDEX instances_by_end ON instances USING btree (finished_at) WHERE (finished_at IS NOT NULL);
+
 CREATE INDEX instances_by_parent ON instances USING btree (parent_id) WHERE (parent_id IS NOT NULL);
 
 CREATE INDEX instances_by_resource ON instances USING btree (resource_uid) WHERE (resource_uid IS NOT NULL);

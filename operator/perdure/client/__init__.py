@@ -9,9 +9,19 @@ from __future__ import annotations
 from perdure._core import lifecycle
 from perdure._core.failure import Failure
 from perdure.client.connection import LocalWorker
-from perdure.client.instances import InstanceFilter, InstanceHandle, InstanceInfo, InstancePage, Page
-from perdure.client.signalling import Signalling
-from perdure.client.starting import Starting
+from perdure.client.instances import (
+    ExecutionInfo,
+    InstanceCount,
+    InstanceFilter,
+    InstanceHandle,
+    InstanceInfo,
+    InstancePage,
+    Page,
+    Unoffered,
+)
+from perdure.client.removing import Removing
+from perdure.client.signalling import Fate, Signalling
+from perdure.client.starting import OnNondeterminism, Starting
 from perdure.client.steering import Steering
 from perdure.client.waiting import Waiting
 
@@ -21,15 +31,20 @@ PHASES = lifecycle.PHASES
 __all__ = [
     "PHASES",
     "Client",
+    "ExecutionInfo",
     "Failure",
+    "Fate",
+    "InstanceCount",
     "InstanceFilter",
     "InstanceHandle",
     "InstanceInfo",
     "InstancePage",
     "LocalWorker",
+    "OnNondeterminism",
     "Page",
+    "Unoffered",
 ]
 
 
-class Client(Starting, Signalling, Steering, Waiting):
+class Client(Starting, Signalling, Steering, Removing, Waiting):
     """Use `async with await Client.connect(dsn) as client`, or close it yourself. Bound to one event loop."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Sequence
 from typing import cast
 
 import msgspec
@@ -18,11 +19,14 @@ from perdure._core.failure import Failure
 from perdure._store.store import Record
 
 __all__ = [
+    "ExecutionInfo",
+    "InstanceCount",
     "InstanceFilter",
     "InstanceHandle",
     "InstanceInfo",
     "InstancePage",
     "Page",
+    "Unoffered",
     "info_of",
 ]
 
@@ -73,11 +77,46 @@ class InstanceInfo:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class InstanceFilter:
-    """Which instances: those that fit all that is given; None, or nothing in a list, means all."""
+    """Which instances: those that fit all that is given. None means any; an empty list fits nothing.
+
+    `hold` is the reason of a hold, as in Nondeterministic. Times have a zone; `after` includes the moment itself,
+    `before` does not.
+    """
 
     phase: str | None = None
     name: str | None = None
     id_prefix: str | None = None
+    phases: Sequence[str] | None = None
+    version: str | None = None
+    parent_id: str | None = None
+    ids: Sequence[str] | None = None
+    created_after: datetime.datetime | None = None
+    created_before: datetime.datetime | None = None
+    finished_after: datetime.datetime | None = None
+    finished_before: datetime.datetime | None = None
+    hold: str | None = None
+
+    def arguments(self, *, finished_before: datetime.datetime | None = None) -> tuple[object, ...]:
+        """Give the first eleven parameters of the statements that take a filter; the earlier end counts."""
+        ends = [moment for moment in (self.finished_before, finished_before) if moment is not None]
+        return (
+            self._phases(),
+            self.name,
+            self.version,
+            self.id_prefix,
+            self.parent_id,
+            None if self.ids is None else list(self.ids),
+            self.created_after,
+            self.created_before,
+            self.finished_after,
+            min(ends, default=None),
+            self.hold,
+        )
+
+    def _phases(self) -> list[str] | None:
+        if self.phase is None:
+            return None if self.phases is None else list(self.phases)
+        return [self.phase] if self.phases is None or self.phase in self.phases else []
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,6 +133,43 @@ class InstancePage:
 
     items: list[InstanceInfo]
     after: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ExecutionInfo:
+    """One life of an instance whose history is there. `ended_at` is None for the one that goes on.
+
+    `outcome` is `ContinuedAsNew`, or for the last one the phase of the instance.
+    """
+
+    execution: int
+    turns: int
+    started_at: datetime.datetime
+    ended_at: datetime.datetime | None
+    outcome: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstanceCount:
+    """How many instances of a version of an orchestration are in a phase; an empty version was never taken."""
+
+    name: str
+    version: str
+    phase: str
+    instances: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unoffered:
+    """Instances that no live worker can run: how many, and when the first of them can go on.
+
+    An empty version was never taken, and any version would do.
+    """
+
+    name: str
+    version: str
+    instances: int
+    due_at: datetime.datetime
 
 
 def info_of(row: Record, *, is_listed: bool = False) -> InstanceInfo:

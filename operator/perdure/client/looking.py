@@ -11,9 +11,20 @@ from perdure._core import history
 from perdure._store.batching import Batcher
 from perdure._store.store import Record, Store
 from perdure.client.connection import Connected, LocalWorker
-from perdure.client.instances import InstanceFilter, InstanceInfo, InstancePage, Page, info_of
+from perdure.client.instances import (
+    ExecutionInfo,
+    InstanceCount,
+    InstanceFilter,
+    InstanceInfo,
+    InstancePage,
+    Page,
+    Unoffered,
+    info_of,
+)
 
 __all__ = ["Looking", "not_found"]
+
+_TREE_SIZE = 10_000
 
 
 class Looking(Connected):
@@ -36,7 +47,7 @@ class Looking(Connected):
         So are payloads whose key is missing: what is not encrypted of an instance can be seen without it.
         """
         wanted, page = filter or InstanceFilter(), page or Page()
-        rows = await self._fetch("instance_list", wanted.phase, wanted.name, wanted.id_prefix, page.after, page.size)
+        rows = await self._fetch("instance_list", *wanted.arguments(), page.after, page.size)
         items = [info_of(row, is_listed=True) for row in rows]
         return InstancePage(items, items[-1].instance_id if len(items) == page.size else None)
 
@@ -47,10 +58,52 @@ class Looking(Connected):
             await self.get_instance_info(instance_id)
         return [history.decode_turn(row["at"], row["body"]) for row in rows]
 
+    async def get_tree(self, instance_id: str) -> list[InstanceInfo]:
+        """Give an instance and all below it, parents before their children; up to 10,000, payloads as in a list.
+
+        Raises `InstanceNotFoundError` when there is none.
+        """
+        rows = await self._fetch("instance_tree", instance_id, _TREE_SIZE)
+        if not rows:
+            raise not_found(instance_id)
+        return [info_of(row, is_listed=True) for row in rows]
+
+    async def list_executions(self, instance_id: str) -> list[ExecutionInfo]:
+        """Give the executions whose history is there, in order; none for an instance that took no turn yet.
+
+        Raises `InstanceNotFoundError` when there is none.
+        """
+        rows = await self._fetch("execution_list", instance_id)
+        if not rows:
+            await self.get_instance_info(instance_id)
+        return [_execution_of(row) for row in rows]
+
+    async def count_instances(self) -> list[InstanceCount]:
+        """Count all instances by orchestration, version and phase. It reads them all: not for every second."""
+        return [InstanceCount(**row) for row in await self._fetch("instance_count")]
+
+    async def list_unoffered(self) -> list[Unoffered]:
+        """Give what waits for a worker that is not there, by orchestration and version.
+
+        Instances that only wait for a message are not counted until one comes.
+        """
+        return [Unoffered(**row) for row in await self._fetch("instance_unoffered")]
+
     async def _read(self, instance_ids: list[str]) -> list[Record | None]:
         """Read many instances in one statement: thousands may be waited for at once."""
         rows = {row["instance_id"]: row for row in await self._fetch("instance_get", instance_ids)}
         return [rows.get(instance_id) for instance_id in instance_ids]
+
+
+def _execution_of(row: Record) -> ExecutionInfo:
+    goes_on = row["is_current"] and not row["is_finished"]
+    return ExecutionInfo(
+        execution=row["execution"],
+        turns=row["turns"],
+        started_at=row["started_at"],
+        ended_at=None if goes_on else row["moved_at"],
+        outcome=row["phase"] if row["is_current"] else "ContinuedAsNew",
+    )
 
 
 def not_found(instance_id: str) -> errors.InstanceNotFoundError:

@@ -11,10 +11,12 @@ import msgspec
 from perdure import errors
 from perdure._core import failure, history, lifecycle, limits, text
 from perdure._store.store import Record
+from perdure.client.instances import InstanceFilter
 from perdure.client.looking import Looking, not_found
 
 __all__ = ["Steering"]
 
+_PORTION = 500
 _encode = msgspec.json.Encoder().encode
 
 
@@ -31,6 +33,17 @@ class Steering(Looking):
             await self.get_instance_info(instance_id)
         else:
             self._nudge()
+
+    async def cancel_instances(self, filter: InstanceFilter, reason: str = "") -> int:
+        """Ask for the end of all instances that fit `filter` and have not ended; give how many that were."""
+        count, after = 0, ""
+        while True:
+            rows = await self._fetch("instance_cancel_many", *filter.arguments(), after, _PORTION, _message(reason))
+            count += len(rows)
+            self._nudge()
+            if len(rows) < _PORTION:
+                return count
+            after = rows[-1]["instance_id"]
 
     async def suspend_instance(self, instance_id: str, reason: str = "") -> None:
         """Pause an instance: it takes no turn until it is resumed; what is sent to it waits.

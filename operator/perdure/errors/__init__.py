@@ -45,6 +45,7 @@ from perdure.errors.kubernetes import (
 )
 from perdure.errors.management import (
     InstanceFinishedError,
+    InstanceNotRemovableError,
     InstanceTerminatedError,
     SignalsFullError,
 )
@@ -120,6 +121,7 @@ __all__ = [
     "InstanceConflictError",
     "InstanceFinishedError",
     "InstanceNotFoundError",
+    "InstanceNotRemovableError",
     "InstancePoisonError",
     "InstanceTerminatedError",
     "KubernetesApiError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perdure.errors.base import PerdureError
 
-__all__ = ["InstanceFinishedError", "InstanceTerminatedError", "SignalsFullError"]
+__all__ = ["InstanceFinishedError", "InstanceNotRemovableError", "InstanceTerminatedError", "SignalsFullError"]
 
 
 class InstanceTerminatedError(PerdureError):
@@ -39,3 +39,24 @@ class InstanceFinishedError(PerdureError):
         self.instance_id = instance_id
         self.phase = phase
         super().__init__(f"Instance {instance_id} is {phase}; only one that has not ended can be paused or resumed.")
+
+
+class InstanceNotRemovableError(PerdureError):
+    """The instance cannot be removed as it stands; nothing of it was."""
+
+    code = "PERDURE-1212"
+
+    def __init__(self, instance_id: str, reason: str) -> None:
+        """Name the instance and what keeps it: Running, Shown, HasParent or Changed."""
+        self.instance_id = instance_id
+        self.reason = reason
+        super().__init__(f"Instance {instance_id} was not removed: {_KEEPS.get(reason, reason)}.")
+
+
+_KEEPS = {
+    "Running": "it, or an instance below it, has not ended. Cancel or terminate it first, or force its removal, which "
+    "compensates nothing",
+    "Shown": "a resource in the cluster shows it. Delete that resource first, or force the removal",
+    "HasParent": "it has a parent that is still there, and goes with that. Remove the parent",
+    "Changed": "it takes turns so fast that no moment was found between two. Suspend it first, or try again",
+}

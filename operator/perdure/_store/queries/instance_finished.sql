@@ -1,6 +1,6 @@
--- Purpose: which of the instances somebody waits for have ended.
+-- Purpose: which of the instances somebody waits for have ended, or are no longer there.
 -- Parameters: $1 instance_ids text[].
 -- Locks: none.
-select instance_id
-from instances
-where instance_id = any($1::text[]) and finished_at is not null
+select w.instance_id
+from unnest($1::text[]) as w (instance_id)
+where not exists (select from instances i where i.instance_id = w.instance_id and i.finished_at is null)
