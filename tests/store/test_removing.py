@@ -145,25 +145,6 @@ async def test_a_child_that_is_made_meanwhile_is_found(desk: Desk) -> None:
     assert (count, await desk.ids()) == (2, set())
 
 
-async def test_the_turn_of_a_removed_instance_is_refused(desk: Desk) -> None:
-    """Its owner commits to nothing: the instance does not rise again, nor does its history."""
-    await desk.start("a")
-    worker_id = await desk.claimed("a")
-    await desk.client.delete_instance("a", force=True)
-    store = await Store.open(desk.dsn)
-
-    accepted = await store.fetch(
-        "commit_turns",
-        worker_id,
-        *(["a"], [1], [1], [datetime.datetime.now(datetime.UTC)], [b"{}"], ["Running"], ["1.0.0"]),
-        *([None], [None], [None], [None], [None]),
-    )
-
-    await store.close()
-    assert accepted == []
-    assert await desk.fetch(BELONGINGS) == []
-
-
 async def test_what_is_not_there_cannot_be_removed(desk: Desk) -> None:
     """An unknown id is an error."""
     with pytest.raises(errors.InstanceNotFoundError):

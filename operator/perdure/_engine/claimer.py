@@ -76,6 +76,7 @@ class Claimer:
         self.on_loaded: Callable[[list[Loaded]], Awaitable[None]]
         self.on_news: Callable[[Resident], None]
         self.on_paused: Callable[[Resident], None]
+        self.evict: Callable[[Resident], None]
         self.hold: Callable[[Resident, Exception], Awaitable[None]]
         self.release: Callable[[Sequence[Resident]], Awaitable[None]]
 
@@ -152,6 +153,9 @@ class Claimer:
     async def _load(self, rows: Sequence[Record]) -> None:
         """Rebuild claimed instances by replay and hand them over."""
         ids = [row["instance_id"] for row in rows]
+        for instance_id in ids:
+            if instance_id in self._residents:  # of an instance that was removed: this one has its id and nothing else
+                self.evict(self._residents[instance_id])
         begun = [row for row in rows if row["turn"] > 0 and not _is_poison(row)]
         keys = ([row["instance_id"] for row in begun], [row["execution"] for row in begun])
         turns: dict[str, list[Record]] = {}

@@ -95,6 +95,7 @@ class Life:
         self.claimer.on_loaded = self._take_up
         self.claimer.on_news = self.committer.mark
         self.claimer.on_paused = self._paused
+        self.claimer.evict = self._evict
         self.claimer.hold = self.committer.hold
         self.claimer.release = self._release
         self.lease = Lease(
