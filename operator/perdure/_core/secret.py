@@ -123,7 +123,7 @@ def _read(value: object) -> SecretRef:
 
 
 class Secrets(Protocol):
-    """Where a worker outside of Kubernetes has its secrets from: `Worker(..., secrets=...)`."""
+    """Where a worker outside of Kubernetes has its secrets from: `WorkerSettings(secrets=...)`."""
 
     async def resolve(self, reference: SecretRef, /) -> str:
         """Give the value as it is now.
@@ -184,3 +184,11 @@ class Secrecy:
         for form in sorted(self._forms, key=len, reverse=True):
             text = text.replace(form, _MASK)
         return text
+
+    def masked_value(self, value: object) -> object:
+        """Give a value of a log line as it is, or as masked text when a guarded value would show in it."""
+        if not self._forms:
+            return value
+        shown = str(value)
+        masked = self.masked(shown)
+        return value if masked == shown else masked

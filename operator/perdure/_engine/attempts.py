@@ -30,6 +30,7 @@ from perdure import errors
 from perdure._core import failure, history, limits, payload, retry
 from perdure._core.activity import ActivityContext, ActivityInfo, KubernetesApi
 from perdure._core.definition import ActivityRegistry, AnyActivity
+from perdure._core.secret import Secrecy, Secrets
 from perdure._engine.clock import Clock
 from perdure._engine.slots import Slots
 
@@ -84,6 +85,7 @@ class Attempt:
         "job",
         "listener",
         "scope",
+        "secrecy",
         "thread",
     )
 
@@ -96,6 +98,7 @@ class Attempt:
         self.detail = job.detail
         self.beaten_at = of.time()
         self.is_unwanted = self.is_over = self.is_silent = False
+        self.secrecy = Secrecy(of.secrets)
         self.scope: asyncio.Timeout | None = None
         self.listener: asyncio.TimerHandle | None = None
         self.thread: concurrent.futures.Future[object] | None = None
@@ -106,10 +109,14 @@ class Attempt:
         return self.is_unwanted or self.is_over or (self.scope is not None and self.scope.expired())
 
     def beat(self, detail: bytes | None) -> None:
-        """Note that it lives; a detail that is new is told to the engine, in its own thread and no faster than it."""
+        """Note that it lives; a detail that is new is told to the engine, in its own thread and no faster than it.
+
+        Raises `SecretLeakError` for a detail with a resolved secret in it.
+        """
         self.beaten_at = self._of.time()
         if detail is None or detail == self._said:
             return
+        self.secrecy.refuse_in(detail, f"heartbeat of activity {self.job.command.name}")
         self._said = detail
         if not self._is_told:
             self._is_told = True
@@ -124,21 +131,26 @@ class Attempt:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Logger:
-    """A logger that names its attempt in each line; binding one in advance would cost more than most activities."""
+    """A logger that names its attempt in each line, and no secret that it has resolved.
+
+    Binding one in advance would cost more than most activities.
+    """
 
     of: ActivityInfo
+    secrecy: Secrecy
 
     def info(self, event: str, **fields: object) -> None:
-        _log.info(event, **{**fields, **self._who()})
+        _log.info(self.secrecy.masked(event), **self._shown(fields))
 
     def warning(self, event: str, **fields: object) -> None:
-        _log.warning(event, **{**fields, **self._who()})
+        _log.warning(self.secrecy.masked(event), **self._shown(fields))
 
     def error(self, event: str, **fields: object) -> None:
-        _log.error(event, **{**fields, **self._who()})
+        _log.error(self.secrecy.masked(event), **self._shown(fields))
 
-    def _who(self) -> dict[str, object]:
-        return {"instance": self.of.instance_id, "activity": self.of.activity, "attempt": self.of.attempt}
+    def _shown(self, fields: dict[str, object]) -> dict[str, object]:
+        who = {"instance": self.of.instance_id, "activity": self.of.activity, "attempt": self.of.attempt}
+        return {**{name: self.secrecy.masked_value(value) for name, value in fields.items()}, **who}
 
 
 class Attempts:
@@ -151,9 +163,14 @@ class Attempts:
         *,
         capacity: Capacity,
         kubernetes: Callable[[str], KubernetesApi] | None,
+        secrets: Secrets | None = None,
     ) -> None:
-        """Know the activities of `registry`; `kubernetes` gives the API client of a run's identity."""
+        """Know the activities of `registry`; `kubernetes` gives the API client of a run's identity.
+
+        `secrets` is where secrets come from, None for the API server.
+        """
         self.registry = registry
+        self.secrets = secrets
         self.slots = Slots(capacity.attempts)
         self.thread_slots = Slots(capacity.threads)
         self._clock = clock
@@ -230,6 +247,7 @@ class Attempts:
             else:
                 result = await self._call_within(job, attempt, seconds)
             data = payload.encode(result, f"result of activity {command.name}")
+            attempt.secrecy.refuse_in(data, f"result of activity {command.name}")
             return history.ActivityCompleted(command.seq, msgspec.Raw(data))
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -242,7 +260,7 @@ class Attempts:
             error = raised
             if isinstance(raised, TimeoutError) and attempt.scope is not None and attempt.scope.expired():
                 error = _timed_out(attempt, seconds)
-        return _failed(job, error)
+        return _failed(job, error, attempt.secrecy)
 
     async def _call_within(self, job: Job, attempt: Attempt, seconds: float | None) -> object:
         """Call the activity; `TimeoutError` when it takes too long or is silent for too long."""
@@ -294,7 +312,7 @@ class Attempts:
             attempt=job.failed_attempts + 1,
             run_as=job.run_as,
         )
-        return ActivityContext(info, _Logger(info), self._kubernetes, attempt)
+        return ActivityContext(info, _Logger(info, attempt.secrecy), self._kubernetes, attempt, attempt.secrecy)
 
     def _timeout(self, job: Job) -> float | None:
         """Give what bounds this attempt: its own timeout or what is left of the total one."""
@@ -342,8 +360,8 @@ def _timed_out(attempt: Attempt, seconds: float | None) -> errors.ActivityTimeou
     return errors.ActivityTimeoutError(message, type="ActivityTimeoutError")
 
 
-def _failed(job: Job, error: BaseException) -> failure.Failure:
-    failed = failure.of(error, activity=job.command.name, attempts=job.failed_attempts + 1)
+def _failed(job: Job, error: BaseException, secrecy: Secrecy) -> failure.Failure:
+    failed = failure.of(error, activity=job.command.name, attempts=job.failed_attempts + 1, hide=secrecy.masked)
     _log.warning(
         "activity attempt failed",
         instance=job.instance_id,

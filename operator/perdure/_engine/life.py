@@ -77,6 +77,7 @@ class Life:
             self.clock,
             capacity=Capacity(settings.max_activities, settings.activity_threads),
             kubernetes=worker.kubernetes,
+            secrets=settings.secrets,
         )
         self.runner = ActivityRunner(
             self.attempts, self.clock, record=self._record, note=self._write_details, deliver=self._deliver

@@ -16,6 +16,7 @@ import structlog
 from perdure._core import limits
 from perdure._core.activity import KubernetesApi
 from perdure._core.definition import ActivityRegistry, OrchestrationRegistry
+from perdure._core.secret import Secrets
 from perdure._engine.lease import LeaseLost
 from perdure._engine.life import Life
 from perdure._engine.resident import Committed
@@ -28,7 +29,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What may be tuned. Durations are seconds."""
+    """What may be tuned. Durations are seconds.
+
+    `secrets` is where a worker outside of Kubernetes has them from (`perdure.secrets`); without it they are read
+    through the API server, as the ServiceAccount of the run.
+    """
 
     lease_seconds: float = 10.0
     poll_seconds: float = 3.0
@@ -39,6 +44,7 @@ class WorkerSettings:
     cancel_grace_seconds: float = limits.CANCEL_GRACE_SECONDS
     keep_executions: int = limits.KEPT_EXECUTIONS
     queues: tuple[str, ...] = ()
+    secrets: Secrets | None = None
 
 
 class Worker:

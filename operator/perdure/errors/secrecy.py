@@ -70,7 +70,7 @@ class SecretsUnavailableError(PerdureError):
         super().__init__(
             f"{reference} cannot be resolved for instance {instance_id}: it has no Kubernetes identity, and its worker "
             "has no other source of secrets. Start it through an Orchestration resource, or give the worker one "
-            "(Worker(..., secrets=EnvironmentSecrets()))."
+            "(WorkerSettings(secrets=EnvironmentSecrets()))."
         )
 
 

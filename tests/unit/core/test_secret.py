@@ -311,3 +311,16 @@ async def test_of_two_secrets_the_longer_is_masked_whole() -> None:
         await ctx.resolve_secret(SecretRef("db", key))
 
     assert secrecy.masked("<abcdefgh-ijkl> <abcdefgh>") == "<***> <***>"
+
+
+async def test_a_value_of_a_log_line_is_masked_only_where_it_would_show() -> None:
+    """Numbers and lists stay what they are, but for those with the secret in them."""
+    secrecy = await resolved("abcdefgh")
+
+    assert [secrecy.masked_value(value) for value in (1, None, ["abcdefgh"], {"a": 1})] == [
+        1,
+        None,
+        "['***']",
+        {"a": 1},
+    ]
+    assert secret.Secrecy().masked_value(["abcdefgh"]) == ["abcdefgh"]

@@ -90,7 +90,7 @@ def test_an_instance_id_that_somebody_else_has_is_said() -> None:
 
 
 def test_a_run_that_waits_for_its_key_is_shown_as_waiting() -> None:
-    """Its history cannot be read here; that it is held, and for which key, can. Others are shown all the same."""
+    """That it is held, and for which key, can be said without it. No other run is shown without its history."""
     sealed = errors.EncryptionKeyMissingError("old", known=())
     turn = TurnRow("shop/db:1", 1, 0, NOW, b"", sealed)
     held = dataclasses.replace(FACT, phase="Suspended", hold_reason="PayloadSealed", sealed=sealed)
