@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 
 import pytest
@@ -21,7 +22,7 @@ from perdure import (
 from perdure._core.codec import Codec
 from perdure.client import Client
 from perdure.encryption import EncryptionCodec
-from tests.engine.world import PATIENCE_SECONDS, Puppet, World, relay
+from tests.engine.world import PATIENCE_SECONDS, PUPPET, SETTINGS, Puppet, World, relay
 
 MARKER = "xyzzy-plugh-1847"
 OLD = EncryptionCodec({"old": b"o" * 32})
@@ -218,6 +219,56 @@ async def test_a_message_under_an_unknown_key_holds_its_instance_and_no_other(wo
 async def listen(ctx: OrchestrationContext) -> str:
     """Wait for a word, and return it."""
     return await ctx.schedule_wait("word", type=str)
+
+
+@orchestration("test::orchestration::elsewhere")
+async def elsewhere(ctx: OrchestrationContext, input: JsonValue) -> JsonValue:
+    """Ask the puppet, on a worker that serves its queue."""
+    return await ctx.schedule_activity(PUPPET, input, queue="far")
+
+
+async def test_a_task_whose_key_is_missing_goes_back_to_its_queue(world: World, puppet: Puppet) -> None:
+    """It was no attempt: a worker that has the key makes the first."""
+    await world.worker(elsewhere, codec=OLD)
+    serving = dataclasses.replace(SETTINGS, queues=("far",))
+    async with client_with(world, OLD) as client:
+        handle = await client.start_orchestration("run", elsewhere, MARKER)
+        keyless = await world.worker(puppet.activity, settings=serving)
+        rows = await world.until(
+            "select failed_attempts, losses from tasks where worker_id is null and visible_at > now() + interval '30 s'"
+        )
+        await keyless.stop()
+        await world.worker(puppet.activity, settings=serving, codec=OLD)
+        await world.fetch("update tasks set visible_at = now()")
+        call = await puppet.called()
+        call.returns("done")
+        info = await client.wait_for_orchestration(handle.instance_id, PATIENCE_SECONDS)
+
+    assert (rows[0]["failed_attempts"], rows[0]["losses"], call.info.attempt, puppet.count) == (0, 0, 1, 1)
+    assert (call.input, info.output) == (MARKER, "done")
+
+
+async def test_an_activity_whose_progress_is_sealed_under_a_missing_key_holds_its_instance(
+    world: World, puppet: Puppet
+) -> None:
+    """The next attempt must not begin without what the last one said; the rest of the history would be readable."""
+    hand = await world.worker(relay, puppet.activity)
+    instance_id = await world.start(relay, "in the open")
+    await puppet.called()
+    await hand.stop()
+    await world.fetch(
+        "insert into tasks (instance_id, execution, seq, detail) values ($1, 1, 1, $2)", instance_id, OLD.encode(b"1")
+    )
+
+    keyless = await world.worker(relay, puppet.activity)
+    said = await held(world, instance_id)
+    await keyless.stop()
+    await world.worker(relay, puppet.activity, codec=OLD)
+    (await puppet.called()).returns("done")
+
+    assert "'old'" in said
+    async with client_with(world, OLD) as client:
+        assert (await client.wait_for_orchestration(instance_id, PATIENCE_SECONDS)).output == "done"
 
 
 async def test_a_client_without_the_key_sees_that_there_is_a_run_and_not_what_it_is_about(

@@ -160,15 +160,19 @@ class Claimer:
         keys = ([row["instance_id"] for row in begun], [row["execution"] for row in begun])
         turns: dict[str, list[Record]] = {}
         known: dict[str, dict[int, Known]] = {}
+        sealed: dict[str, Exception] = {}
         if begun:
             history_rows = await self._store.fetch_patiently("history_load", *keys)
             turns = {key: list(group) for key, group in itertools.groupby(history_rows, lambda row: row["instance_id"])}
             for row in await self._store.fetch_patiently("tasks_load", *keys):
-                known.setdefault(row["instance_id"], {})[row["seq"]] = _known(row)
+                try:
+                    known.setdefault(row["instance_id"], {})[row["seq"]] = _known(row)
+                except errors.PayloadSealedError as error:
+                    sealed[row["instance_id"]] = error
         loaded = []
         for row in rows:
             instance_id = row["instance_id"]
-            resident = await self._rebuild(row, turns.get(instance_id, []))
+            resident = await self._rebuild(row, turns.get(instance_id, []), sealed.get(instance_id))
             if resident is not None:
                 self._residents[instance_id] = resident
                 loaded.append(Loaded(resident, known.get(instance_id, {}), row["recoveries"] > 0))
@@ -190,8 +194,11 @@ class Claimer:
             resident, child = waiting[key]
             resident.events.append(child_taken(child))
 
-    async def _rebuild(self, row: Record, turns: Sequence[Record]) -> Resident | None:
-        """Replay one instance; one whose history does not fit the code is held, and the others are not touched."""
+    async def _rebuild(self, row: Record, turns: Sequence[Record], trouble: Exception | None) -> Resident | None:
+        """Replay one instance; one whose history does not fit the code is held, and the others are not touched.
+
+        `trouble` is what came up before, in what else was read of it.
+        """
         definition = self._definition(row["name"], row["version"])
         execution = replay.Execution(definition, replay.Identity(row["instance_id"], row["execution"]))
         resident = Resident(
@@ -206,6 +213,8 @@ class Claimer:
         )
         if _is_poison(row):
             return await self._end_or_hold(resident, turns, errors.InstancePoisonError(row["recoveries"]))
+        if trouble is not None:
+            return await self._end_or_hold(resident, turns, trouble)
         try:
             if not turns:
                 resident.events += _beginning(row, definition)

@@ -24,6 +24,7 @@ from typing import NamedTuple, cast
 import msgspec
 import structlog
 
+from perdure import errors
 from perdure._core import failure, history, lifecycle, limits
 from perdure._engine.attempts import Attempts, Job, poison
 from perdure._engine.lanes import Lanes
@@ -232,13 +233,18 @@ class QueueRunner:
         return rows
 
     def _job_or_none(self, row: Record) -> QueuedJob | None:
-        """Make a job of a row; one that no attempt can be made of is reported at once."""
-        seq, broken = row["seq"], None
+        """Make a job of a row; one that no attempt can be made of is reported at once.
+
+        One that only cannot be opened here is put back, for a worker that has the key: it was no attempt.
+        """
+        seq, broken, sealed, detail = row["seq"], None, None, None
+        command = history.ScheduleActivity(seq, row["activity"], msgspec.Raw(b"null"))
         try:
-            command = _decode_command(row["command"])
+            command, detail = _decode_command(row["command"]), row["detail"]
         except msgspec.DecodeError as error:
-            command = history.ScheduleActivity(seq, row["activity"], msgspec.Raw(b"null"))
             broken = msgspec.structs.replace(failure.of(error, activity=row["activity"]), retryable=False)
+        except errors.PayloadSealedError as error:
+            sealed = failure.of(error, activity=row["activity"], attempts=row["failed_attempts"])
         job = QueuedJob(
             row["instance_id"],
             row["execution"],
@@ -247,7 +253,7 @@ class QueueRunner:
             command,
             row["asked_at"],
             failed_attempts=row["failed_attempts"],
-            detail=row["detail"],
+            detail=detail,
             on_detail=self._on_detail,
             claims=row["claims"],
         )
@@ -255,9 +261,13 @@ class QueueRunner:
         self._has_jobs.set()
         if row["losses"] > limits.ACTIVITY_LOSSES:
             broken = poison(command, row["losses"])
-        if broken is None:
+        if broken is not None:
+            self._report(Report(job, history.ActivityFailed(seq, broken)))
+        elif sealed is not None:
+            _log.error("task put back", instance=job.instance_id, activity=command.name, error=sealed.message)
+            self._report(Report(job, sealed, limits.HOLD_RETRY_SECONDS))
+        else:
             return job
-        self._report(Report(job, history.ActivityFailed(seq, broken)))
         return None
 
     # Bringing them to their end.
