@@ -22,6 +22,7 @@ import typer
 
 from perdure import errors
 from perdure._core import history
+from perdure._core.codec import Codec
 from perdure.client import PHASES, Client, InstanceFilter, InstanceInfo, Page
 from perdure.settings import Settings, masked
 
@@ -88,7 +89,7 @@ def migrate(database_url: DatabaseUrl = None) -> None:
     """Bring the database to the schema of this release; harmless when it is there."""
     from perdure._store import migrate as migration  # noqa: PLC0415 - one command needs it
 
-    applied = asyncio.run(migration.migrate(_dsn(database_url)))
+    applied = asyncio.run(migration.migrate(_dsn(Settings.load(database_url=database_url))))
     for name in applied:
         typer.echo(f"applied {name}")
     if not applied:
@@ -213,26 +214,27 @@ def history_(
 
 def _with_client(database_url: str | None, work: Callable[[Client], Awaitable[T]]) -> T:
     """Connect, work, close; without a database fail at once instead of waiting."""
-    dsn = _dsn(database_url)
+    settings = Settings.load(database_url=database_url)
+    dsn = _dsn(settings)
 
     async def connected() -> T:
-        async with await _connect(dsn) as client:
+        async with await _connect(dsn, settings.codec()) as client:
             return await work(client)
 
     return asyncio.run(connected())
 
 
-async def _connect(dsn: str) -> Client:
+async def _connect(dsn: str, codec: Codec) -> Client:
     try:
-        return await Client.connect(dsn)
+        return await Client.connect(dsn, codec=codec)
     except errors.PerdureError:
         raise
     except Exception as error:  # a border: what the driver raises for a database that answers, but refuses
         raise errors.DatabaseRefusedError(masked(dsn), f"{type(error).__name__}: {error}") from error
 
 
-def _dsn(database_url: str | None) -> str:
-    found = Settings.load(database_url=database_url).database_url
+def _dsn(settings: Settings) -> str:
+    found = settings.database_url
     if found is None:
         raise errors.CommandError(
             "Which database? Set PERDURE_DATABASE_URL or give --database-url. An operator with an embedded Postgres "

@@ -114,7 +114,7 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except errors.InstanceNotFoundError as error:
         return _error(404, error.code, message=error.message)
-    except errors.DatabaseUnavailableError as error:
+    except (errors.DatabaseUnavailableError, errors.PayloadSealedError) as error:
         return _error(503, error.code, message=error.message)
     except web.HTTPException as error:
         return _error(error.status, f"HTTP-{error.status}", message=error.text or error.reason)
