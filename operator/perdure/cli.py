@@ -97,6 +97,19 @@ def migrate(database_url: DatabaseUrl = None) -> None:
 
 
 @application.command()
+def keys(output: OutputOption = "table", database_url: DatabaseUrl = None) -> None:
+    """Count the payloads under each encryption key; one that has none left is no longer needed. Reads everything."""
+    counted = _with_client(database_url, lambda client: client.count_payloads_by_key())
+    if output == "json":
+        _print_json(counted)
+        return
+    table = _table("KEY", "PAYLOADS")
+    for key_id, payloads in counted.items():
+        table.add_row(key_id or "(plain)", str(payloads))
+    _print_table(table)
+
+
+@application.command()
 def crds(
     output: Annotated[
         Path | None, typer.Option("--output", help="Write one file each into this folder.", show_default=False)

@@ -195,6 +195,24 @@ async def test_a_cancel_of_a_run_whose_key_is_missing_waits_for_the_key(world: W
     assert info.phase == "Cancelled"
 
 
+async def test_a_run_whose_key_is_lost_can_be_ended_and_removed(world: World, puppet: Puppet) -> None:
+    """What nobody can ever read again need not stay for ever: to terminate it takes no key."""
+    hand = await world.worker(relay, puppet.activity, codec=OLD)
+    async with client_with(world, OLD) as client:
+        handle = await client.start_orchestration("run", relay, MARKER)
+    await puppet.called()
+    await hand.stop()
+    await world.worker(relay, puppet.activity)
+    await held(world, handle.instance_id)
+
+    await world.client.terminate_instance(handle.instance_id, "the key is lost")
+
+    [info] = (await world.client.list_instances()).items
+    assert (info.phase, info.input) == ("Cancelled", None)
+    assert info.error is not None
+    assert "the key is lost" in info.error.message
+
+
 async def test_a_message_under_an_unknown_key_holds_its_instance_and_no_other(world: World, puppet: Puppet) -> None:
     """A sender that has the new key before the workers do: the message stays, and is taken in when they have it."""
     worker = await world.worker(listen, relay, puppet.activity, codec=OLD)

@@ -12,7 +12,7 @@ from perdure import cli, errors
 from perdure._store import connect
 from tests.postgres_plugin import run
 
-KEYS = "k1:" + base64.b64encode(b"o" * 32).decode()
+OLD, NEW = (f"{key_id}:{base64.b64encode(key_id.encode() * 16).decode()}" for key_id in ("k1", "k2"))
 
 
 def perdure(*words: str) -> typer.testing.Result:
@@ -31,7 +31,7 @@ async def stored(dsn: str) -> bytes:
 def test_the_keys_of_the_environment_are_used(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `start` writes is sealed; `get` shows it with the keys, and says without them which one it needs."""
     monkeypatch.setenv("PERDURE_DATABASE_URL", dsn)
-    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", KEYS)
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", OLD)
 
     started = perdure("start", "greet", "--id", "run", "--input", '"hush"')
     shown = perdure("get", "run", "--output", "json")
@@ -42,3 +42,18 @@ def test_the_keys_of_the_environment_are_used(dsn: str, monkeypatch: pytest.Monk
     assert json.loads(shown.output)["input"] == "hush"
     assert b"hush" not in run(stored(dsn))
     assert isinstance(refused.exception, errors.EncryptionKeyMissingError)
+
+
+def test_people_who_change_keys_see_what_stands_under_each(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key without payloads is no longer needed; plain ones are counted too. Counting needs no key."""
+    monkeypatch.setenv("PERDURE_DATABASE_URL", dsn)
+    for number, keys in enumerate(("", OLD, f"{OLD},{NEW}", f"{NEW},{OLD}")):
+        monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", keys)
+        perdure("start", "greet", "--id", f"run-{number}", "--input", "1")
+    monkeypatch.delenv("PERDURE_ENCRYPTION_KEYS")
+
+    counted = perdure("keys", "--output", "json")
+    shown = perdure("keys")
+
+    assert json.loads(counted.output) == {"": 1, "k1": 2, "k2": 1}
+    assert "(plain)" in shown.output

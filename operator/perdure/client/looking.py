@@ -89,6 +89,13 @@ class Looking(Connected):
         """
         return [Unoffered(**row) for row in await self._fetch("instance_unoffered")]
 
+    async def count_payloads_by_key(self) -> dict[str, int]:
+        """Count what is stored under each encryption key, by its id; what is plain stands under ''.
+
+        Reads the whole database. A key without payloads may be thrown away.
+        """
+        return {row["key_id"]: row["payloads"] for row in await self._fetch("keys_in_use")}
+
     async def _read(self, instance_ids: list[str]) -> list[Record | None]:
         """Read many instances in one statement: thousands may be waited for at once."""
         rows = {row["instance_id"]: row for row in await self._fetch("instance_get", instance_ids)}
