@@ -19,6 +19,7 @@ from perdure.client.instances import (
     Page,
     Unoffered,
 )
+from perdure.client.queueing import Queueing, QueueInfo
 from perdure.client.removing import Removing
 from perdure.client.signalling import Fate, Signalling
 from perdure.client.starting import OnNondeterminism, Starting
@@ -42,9 +43,10 @@ __all__ = [
     "LocalWorker",
     "OnNondeterminism",
     "Page",
+    "QueueInfo",
     "Unoffered",
 ]
 
 
-class Client(Starting, Signalling, Steering, Removing, Waiting):
+class Client(Starting, Signalling, Steering, Removing, Queueing, Waiting):
     """Use `async with await Client.connect(dsn) as client`, or close it yourself. Bound to one event loop."""
