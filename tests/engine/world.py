@@ -143,6 +143,7 @@ class World:
         self.dsn = dsn
         self.client = client
         self.outside = outside
+        self._looking = asyncio.Lock()
         self.hands: list[Hand] = []
 
     async def worker(
@@ -190,7 +191,8 @@ class World:
 
     async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """Ask the database behind everybody's back."""
-        return await self.outside.fetch(sql, *arguments)
+        async with self._looking:
+            return await self.outside.fetch(sql, *arguments)
 
     async def until(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """Wait until a query gives rows, and give them."""
