@@ -1,0 +1,213 @@
+"""Queues whose workers die, stop or are taken for dead, and a database that goes away: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from perdure import ActivityContext, JsonValue, OrchestrationContext, activity, orchestration
+from perdure._core import history, limits
+from perdure._store.embedded import EmbeddedPostgres
+from tests.engine import proxy
+from tests.engine import world as worlds
+from tests.engine.test_queues import LISTENING, SERVING
+from tests.engine.world import ALONE, PUPPET, Puppet, World
+
+
+@orchestration("test::orchestration::away-once")
+async def away_once(ctx: OrchestrationContext, input: JsonValue) -> JsonValue:
+    """Ask the puppet on the queue, with one attempt."""
+    return await ctx.schedule_activity(PUPPET, input, queue="gpu")
+
+
+@orchestration("test::orchestration::persistent")
+async def persistent(ctx: OrchestrationContext) -> JsonValue:
+    """Ask the puppet on the queue, as often as it takes."""
+    return await ctx.schedule_activity(PUPPET, queue="gpu", retry=worlds.AT_ONCE)
+
+
+async def test_a_task_whose_worker_dies_is_run_elsewhere(world: World, puppet: Puppet) -> None:
+    """The death is counted, the attempt is not: at least once, also where the policy allows one attempt only."""
+    await world.worker(away_once)
+    first = await world.worker(puppet.activity, settings=SERVING)
+    instance_id = await world.start(away_once)
+    lost = await puppet.called()
+    await world.crash(first)
+
+    await world.worker(puppet.activity, settings=SERVING)
+    found = await puppet.called()
+    [row] = await world.fetch("select losses, failed_attempts, claims from tasks")
+    found.returns("done")
+
+    assert (lost.info.attempt, found.info.attempt) == (1, 1)
+    assert (row["losses"], row["failed_attempts"], row["claims"]) == (1, 0, 2)
+    assert (await world.end(instance_id)).output == "done"
+
+
+async def test_a_task_that_kills_its_workers_is_poison(world: World, puppet: Puppet) -> None:
+    """After so many dead workers a task is not run again: its orchestration gets an error that says so."""
+    await world.worker(away_once)
+    instance_id = await world.start(away_once)
+    await world.until("select 1 from tasks")
+    await world.fetch("update tasks set losses = $1", limits.ACTIVITY_LOSSES + 1)
+
+    await world.worker(puppet.activity, settings=SERVING)
+
+    info = await world.end(instance_id)
+    assert info.error is not None
+    assert (info.phase, info.error.type) == ("Failed", "ActivityPoisonError")
+    assert puppet.count == 0
+
+
+async def test_what_a_zombie_reports_is_applied_never(world: World, puppet: Puppet) -> None:
+    """A worker taken for dead goes on working: its result finds no task of its own, the heir's is the one result."""
+    owner = await world.worker(away_once)
+    zombie = await world.worker(puppet.activity, settings=LISTENING)
+    instance_id = await world.start(away_once)
+    late = await puppet.called()
+    await world.worker(puppet.activity, settings=SERVING)
+
+    await world.outlives(zombie)
+    again = await puppet.called()
+    if not late.cancelled.is_set():  # else it has found out already
+        late.returns("from the zombie")
+    again.returns("from the heir")
+
+    assert (await world.end(instance_id)).output == "from the heir"
+    results = [event for event in await world.events(instance_id) if isinstance(event, history.ActivityCompleted)]
+    assert len(results) == 1
+    assert owner.is_working
+    assert zombie.is_working
+
+
+async def test_a_graceful_stop_gives_tasks_back_at_once(world: World, puppet: Puppet) -> None:
+    """A peer that neither polls nor waits for leases goes on with them; the broken-off attempt does not count."""
+    await world.worker(away_once, settings=ALONE)
+    leaving = await world.worker(puppet.activity, settings=LISTENING)
+    instance_id = await world.start(away_once)
+    interrupted = await puppet.called()
+    await world.worker(puppet.activity, settings=LISTENING)
+    await world.until("select 1 from workers having count(*) = 3")
+
+    await leaving.stop()
+    again = await puppet.called()
+    [row] = await world.fetch("select losses, failed_attempts from tasks")
+    again.returns("from the peer")
+
+    await interrupted.cancelled.wait()
+    assert (again.info.attempt, row["losses"], row["failed_attempts"]) == (1, 0, 0)
+    assert (await world.end(instance_id)).output == "from the peer"
+    assert len(await world.fetch("select 1 from workers")) == 2
+
+
+async def test_a_task_that_ends_while_its_worker_stops_is_reported(world: World) -> None:
+    """What is done need not be done again: a result in the grace of a stopping worker is kept."""
+    started, may_end, count = asyncio.Event(), asyncio.Event(), 0
+
+    @activity(PUPPET)
+    async def stubborn(ctx: ActivityContext) -> str:
+        nonlocal count
+        count += 1
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await may_end.wait()
+        return "done all the same"
+
+    await world.worker(away_once)
+    leaving = await world.worker(stubborn, settings=dataclasses.replace(SERVING, shutdown_grace_seconds=3_600))
+    instance_id = await world.start(away_once)
+    await started.wait()
+
+    stopping = asyncio.create_task(leaving.stop())
+    may_end.set()
+    await stopping
+
+    assert (await world.end(instance_id)).output == "done all the same"
+    assert count == 1
+
+
+async def test_a_worker_in_a_new_life_takes_its_old_tasks_again(world: World, puppet: Puppet) -> None:
+    """One that lost its lease drops what it had; under its new id it finds the task in the queue like anybody else."""
+    await world.worker(away_once)
+    server = await world.worker(puppet.activity, settings=SERVING)
+    instance_id = await world.start(away_once)
+    first = await puppet.called()
+    old_id = server.worker.worker_id
+
+    await world.fetch("update tasks set worker_id = null")
+    await world.fetch("delete from workers where worker_id = $1", old_id)
+    (await puppet.called()).returns("in the new life")
+
+    await first.cancelled.wait()
+    assert (await world.end(instance_id)).output == "in the new life"
+    assert server.worker.worker_id != old_id
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+@pytest.mark.parametrize("statement", ["queue_claim", "queue_finish", "queue_fail", "queue_watch"])
+async def test_no_lost_answer_loses_a_task(world: World, statement: str, lost: proxy.Lost) -> None:
+    """Whatever a server of the queue asks the database when the wire breaks: the task ends, with one result."""
+    tries = 0
+
+    @activity(PUPPET)
+    async def third_time(ctx: ActivityContext, input: JsonValue) -> int:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise ConnectionError
+        if statement == "queue_watch":
+            await wire.broken()
+        return ctx.attempt
+
+    async with proxy.wire_to(world.dsn) as (wire, dsn):
+        wire.lose(lost, statement)
+        await world.worker(persistent)
+        server = await world.worker(third_time, settings=SERVING, dsn=dsn)
+
+        instance_id = await world.start(persistent)
+        await wire.broken()
+
+        assert ((await world.end(instance_id)).output, tries) == (3, 3)
+        results = [event for event in await world.events(instance_id) if isinstance(event, history.ActivityCompleted)]
+        assert len(results) == 1
+        await server.stop()
+    assert await world.fetch("select 1 from tasks union all select 1 from inbox") == []
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+async def test_a_stop_with_a_lost_answer_keeps_no_task(world: World, puppet: Puppet, lost: proxy.Lost) -> None:
+    """Giving back is done again until it is known to be done: the next worker takes the task."""
+    await world.worker(away_once)
+    async with proxy.wire_to(world.dsn) as (wire, dsn):
+        leaving = await world.worker(puppet.activity, settings=SERVING, dsn=dsn)
+        instance_id = await world.start(away_once)
+        await puppet.called()
+
+        wire.lose(lost, "queue_release")
+        await leaving.stop()
+    await wire.broken()
+    await world.worker(puppet.activity, settings=SERVING)
+    (await puppet.called()).returns("from the next")
+
+    assert (await world.end(instance_id)).output == "from the next"
+
+
+async def test_a_database_that_crashes_loses_no_task(crashable_postgres: EmbeddedPostgres, puppet: Puppet) -> None:
+    """A result that came while the database was away is reported when it is back: the activity ran once."""
+    async with worlds.created(crashable_postgres.dsn) as world:
+        await world.worker(away_once, settings=ALONE)
+        await world.worker(puppet.activity, settings=LISTENING)
+        instance_id = await world.start(away_once)
+        call = await puppet.called()
+
+        crashable_postgres.crash()
+        call.returns("during the outage")
+        crashable_postgres.restart()
+
+        await world.reconnect()
+        assert (await world.end(instance_id)).output == "during the outage"
+        assert puppet.count == 1
