@@ -19,7 +19,7 @@ from perdure.client.instances import (
     Page,
     Unoffered,
 )
-from perdure.client.queueing import Queueing, QueueInfo
+from perdure.client.queueing import QueueInfo, Queueing
 from perdure.client.removing import Removing
 from perdure.client.signalling import Fate, Signalling
 from perdure.client.starting import OnNondeterminism, Starting
