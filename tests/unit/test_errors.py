@@ -21,6 +21,7 @@ RANGES = {
     "store": {"14"},
     "kubernetes": {"15"},
     "process": {"16"},
+    "testing": {"17"},
     "secrecy": {"18"},
 }
 

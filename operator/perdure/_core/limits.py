@@ -31,6 +31,7 @@ __all__ = [
     "RECOVERIES",
     "REMOVAL_TRIES",
     "SECRET_GUARDED_CHARACTERS",
+    "SIMULATED_TURNS",
     "STATUS_BYTES",
     "STATUS_OUTPUT_BYTES",
     "STATUS_STEPS",
@@ -42,7 +43,10 @@ __all__ = [
 PAYLOAD_BYTES: Final = 2 * 1024 * 1024
 """One input, output or result. Above the 1.5 MB an API server takes, small enough that 1,000 in flight fit a pod."""
 
-CUSTOM_STATUS_BYTES: Final = 4 * 1024
+CUSTOM_SIMULATED_TURNS: Final = 10_000
+"""How many turns a simulation of `perdure.testing` takes: some seconds. Beyond it an orchestration runs for ever."""
+
+STATUS_BYTES: Final = 4 * 1024
 """A custom status is shown in the resource; a resource is no place for data."""
 
 ERROR_DETAILS_BYTES: Final = 4 * 1024
@@ -86,6 +90,9 @@ REMOVAL_TRIES: Final = 10
 
 SECRET_GUARDED_CHARACTERS: Final = 8
 """A resolved secret of at least this length is looked for in what an attempt leaves; shorter ones stand anywhere."""
+
+SIMULATED_TURNS: Final = 10_000
+"""How many turns a simulation of `perdure.testing` takes: some seconds. Beyond it an orchestration runs for ever."""
 
 STATUS_BYTES: Final = 8 * 1024
 """The whole `.status`: 10,000 resources must stay cheap to list and watch."""

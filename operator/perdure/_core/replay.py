@@ -152,6 +152,11 @@ class Execution:
         """Whether a cancel has been taken in and the code may still be compensating."""
         return self.cancelled_at is not None
 
+    @property
+    def error_or_none(self) -> BaseException | None:
+        """The exception that the code ended with in this process, for people; None when there is none."""
+        return self.scheduler.fault or (self._main.error_or_none if self._main else None)
+
     def close(self) -> None:
         """Put the coroutine away; the instance lives on in its history."""
         self.is_closed = True

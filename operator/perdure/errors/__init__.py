@@ -97,6 +97,7 @@ from perdure.errors.store import (
     SchemaNewerError,
     SchemaOlderError,
 )
+from perdure.errors.testing import SimulationError
 
 __all__ = [
     "ActivityError",
@@ -165,5 +166,6 @@ __all__ = [
     "ServiceAccountMissingError",
     "SettingsError",
     "SignalsFullError",
+    "SimulationError",
     "UnknownActivityError",
 ]
