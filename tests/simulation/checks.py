@@ -131,9 +131,7 @@ class Checks:
                 if isinstance(command, replay.Asked):
                     asked[command.seq] = command
 
-    def _result(
-        self, key: Key, command: history.Command | None, event: history.Event, turn: history.Turn
-    ) -> None:
+    def _result(self, key: Key, command: history.Command | None, event: history.Event, turn: history.Turn) -> None:
         match event, command:
             case history.TimerFired(), history.CreateTimer(fire_at=fire_at):
                 if turn.at < fire_at:

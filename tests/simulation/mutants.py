@@ -39,9 +39,7 @@ def _believing_its_own_clock() -> contextlib.AbstractContextManager[object]:
 
 MUTANTS: Final[Mapping[str, Options]] = {
     "fence": Options(
-        rewrites={
-            "commit_turns": _replaced("i.owner_id is not distinct from $1::uuid and", "$1::uuid is not null and")
-        }
+        rewrites={"commit_turns": _replaced("i.owner_id is not distinct from $1::uuid and", "$1::uuid is not null and")}
     ),
     "dedupe": Options(rewrites={"commit_turns": _replaced("m.message_id = any(u.messages::bigint[])", "false")}),
     "timer": Options(rewrites={"release": _replaced("else least(i.wake_at, l.wake_at)", "else i.wake_at")}),

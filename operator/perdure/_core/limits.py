@@ -43,10 +43,7 @@ __all__ = [
 PAYLOAD_BYTES: Final = 2 * 1024 * 1024
 """One input, output or result. Above the 1.5 MB an API server takes, small enough that 1,000 in flight fit a pod."""
 
-CUSTOM_SIMULATED_TURNS: Final = 10_000
-"""How many turns a simulation of `perdure.testing` takes: some seconds. Beyond it an orchestration runs for ever."""
-
-STATUS_BYTES: Final = 4 * 1024
+CUSTOM_STATUS_BYTES: Final = 4 * 1024
 """A custom status is shown in the resource; a resource is no place for data."""
 
 ERROR_DETAILS_BYTES: Final = 4 * 1024

@@ -259,11 +259,13 @@ class Claimer:
     async def _read_inbox(self, instance_ids: Sequence[str], *, is_cold: bool = False) -> list[Resident]:
         """Bring messages to the residents and name those; each message enters one turn, whose commit deletes it.
 
-        To one that was just rebuilt its timers come due in the same order of time as its messages.
+        To one that was just rebuilt its timers come due in the same order of time as its messages. One with a message
+        that cannot be read is held, unless it is to end.
         """
         readers = [self._residents[item] for item in instance_ids if item in self._residents]
         forgettable = [(resident, inbox.start_reading(resident)) for resident in readers]
-        informed = []
+        informed: list[Resident] = []
+        confused: dict[str, tuple[Resident, errors.PerdureError]] = {}
         for row in await self._store.fetch_patiently("inbox_load", list(instance_ids)):
             resident = self._residents.get(row["instance_id"])
             if resident is None or resident.is_gone or row["message_id"] in resident.seen_messages:
@@ -273,9 +275,12 @@ class Claimer:
             try:
                 inbox.take_in(resident, row)
             except _UNREADABLE as error:
-                await self.hold(resident, error)
+                confused.setdefault(resident.instance_id, (resident, error))
             else:
                 informed.append(resident)
+        for resident, trouble in confused.values():
+            if isinstance(trouble, errors.PayloadSealedError) or not resident.is_to_end:
+                await self.hold(resident, trouble)
         for resident, ids in forgettable:
             resident.seen_messages -= ids
         return informed

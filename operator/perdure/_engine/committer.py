@@ -154,8 +154,10 @@ class Committer:
     ) -> None:
         """Put an instance on hold with what was expected and what was found; a deploy of right code resumes it.
 
-        It is looked at again now and then, unless that would only run its activities in vain.
+        It is looked at again now and then, unless that would only run its activities in vain. From now on no turn of it
+        is taken here; one that is on its way still stands when it comes before the hold.
         """
+        resident.is_gone = True
         failed = failure.of(error)
         reason = reason or _reason_of(error)
         _log.error("instance put on hold", instance=resident.instance_id, reason=reason, error=failed.message)
@@ -163,11 +165,10 @@ class Committer:
             "hold",
             self._owner_id,
             resident.instance_id,
-            resident.turn,
             reason,
             lifecycle.encode_failure(failed),
             limits.HOLD_RETRY_SECONDS if is_tried_again and reason != _POISON else None,
-            not isinstance(error, errors.MessageUnreadableError | errors.PayloadSealedError),
+            not isinstance(error, errors.PayloadSealedError),
         )
         if not held:  # a turn of it was on its way and has landed: whoever takes it up next meets the same
             await self._store.fetch_patiently("release", self._owner_id, [resident.instance_id], [self._clock.now()])
@@ -276,6 +277,8 @@ def _reason_of(error: Exception) -> str:
             return _POISON
         case errors.PayloadSealedError():
             return lifecycle.PAYLOAD_SEALED
+        case errors.MessageUnreadableError():
+            return "MessageUnreadable"
         case _:
             return "ReplayFailed"
 

@@ -82,6 +82,11 @@ class Resident:
         return any(job.task is not None and not job.task.done() for job in self.jobs.values())
 
     @property
+    def is_to_end(self) -> bool:
+        """Whether it was asked to end: its code knows already, or will in its next turn."""
+        return self.execution.is_cancelling or any(isinstance(e, history.CancelRequested) for e in self.events)
+
+    @property
     def children(self) -> list[str]:
         """The children that it waits for, and those that an earlier copy of its code has left behind."""
         commands = (operation.command for operation in self.execution.pending.values())
