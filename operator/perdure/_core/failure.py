@@ -128,13 +128,13 @@ def _details_of(error: BaseException, hide: Callable[[str], str]) -> object:
 
 
 def _message_of(error: BaseException) -> str:
-    """Give the sentence of an error, whatever its author did to it. A child's names it, a group's its members."""
-    try:
-        if isinstance(error, errors.ChildOrchestrationError):
+    """Give the sentence of an error. A child's names it, a group's its members."""
+    match error:
+        case errors.ChildOrchestrationError():
             return error.described
-        said = str(getattr(error, "message", None) or error)
-    except Exception:  # noqa: BLE001 - a __str__ of somebody's that raises must not hide that there was an error
-        return f"(the message of this {type(error).__name__} cannot be read: its __str__ raises)"
-    if isinstance(error, BaseExceptionGroup):
-        return f"{said}: {'; '.join(frames.sentence_of(member) for member in error.exceptions)}"
-    return said
+        case errors.PerdureError(message=str(said)):  # without the code, which has a field of its own
+            return said
+        case BaseExceptionGroup():
+            return f"{frames.words_of(error)}: {'; '.join(frames.sentence_of(member) for member in error.exceptions)}"
+        case _:
+            return frames.words_of(error)

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Final
 
+import pydantic
+
 from perdure._core import limits
 
-__all__ = ["of", "sentence_of"]
+__all__ = ["of", "sentence_of", "words_of"]
 
 _HOME: Final = "perdure"
 _ENGINE_ROOM: Final = (_HOME, "asyncio", "concurrent")
@@ -44,11 +46,23 @@ def of(error: BaseException) -> str:
 
 def sentence_of(error: BaseException) -> str:
     """Give the class and the sentence of an error, whatever its author did to it."""
-    try:
-        said = str(error)
-    except Exception:  # noqa: BLE001 - a __str__ of somebody's that raises must not hide that there was an error
-        said = "(its message cannot be read: its __str__ raises)"
+    said = words_of(error)
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def words_of(error: BaseException) -> str:
+    """Give the sentence of an error; that of pydantic without the values it found, which may be anything."""
+    try:
+        if isinstance(error, pydantic.ValidationError):
+            return f"{error.title}: {'; '.join(_problems(error))}"
+        return str(error)
+    except Exception:  # noqa: BLE001 - a __str__ of somebody's that raises must not hide that there was an error
+        return f"(the message of this {type(error).__name__} cannot be read: its __str__ raises)"
+
+
+def _problems(error: pydantic.ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        yield f"{'.'.join(str(part) for part in problem['loc']) or '(whole value)'}: {problem['msg']}"
 
 
 def _members(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:

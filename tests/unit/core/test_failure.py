@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pydantic
 import pytest
 
 from perdure import ActivityError, NonRetryableError, OrchestrationContext, errors, orchestration
 from perdure._core import failure, frames, lifecycle, limits
+from perdure.errors import InputInvalidError
 from tests.unit.core.author import Failing, RefusedError, fall, fall_behind, fall_deep, fall_grouped
 from tests.unit.core.runs import Run
 
@@ -36,7 +38,7 @@ class PassingError(errors.PerdureError):
     [
         (NonRetryableError("no"), False),
         (RefusedError("no"), False),
-        (errors.InputInvalidError("no"), False),
+        (InputInvalidError("no"), False),
         (errors.PayloadTooLargeError("no"), False),
         (PassingError("later"), True),
         (errors.ServiceAccountMissingError("shop", "runner"), True),
@@ -63,6 +65,22 @@ def test_a_group_says_what_it_is_made_of() -> None:
 
     assert told.type == "ExceptionGroup"
     assert told.message.endswith("ValueError: bad port; KeyError: 'host'")
+
+
+class HeadstrongError(errors.PerdureError):
+    """Somebody's own, that does without the constructor of the tree."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, "my way")
+
+    def __str__(self) -> str:
+        return "my way"
+
+
+def test_an_error_of_the_tree_speaks_without_its_code_and_one_that_broke_with_it_as_it_likes() -> None:
+    """The code has a field of its own; an author's class may have forgotten to call its parent."""
+    assert failure.of(errors.InstanceNotFoundError("There is none.")).message == "There is none."
+    assert failure.of(HeadstrongError()).message == "my way"
 
 
 # --- details ---------------------------------------------------------------------------------------------------------
@@ -121,6 +139,19 @@ def test_no_value_of_a_variable_is_in_a_traceback() -> None:
     assert b"secret-value" not in lifecycle.encode_failure(told)
 
 
+def test_what_pydantic_found_wrong_is_kept_without_the_values_that_it_found() -> None:
+    """Its own sentence quotes them, and they may be anything: a password where a number belongs."""
+    error = caught(pydantic.TypeAdapter(dict[str, int]).validate_python, {"port": "secret-value"})
+    behind = InputInvalidError("The value does not fit.")
+    behind.__cause__ = error
+
+    direct, chained = failure.of(error), failure.of(behind)
+
+    assert direct.message.startswith("dict[str,int]: port: Input should be a valid integer")
+    assert "port: Input should be a valid integer" in chained.traceback
+    assert b"secret-value" not in lifecycle.encode_failure(direct) + lifecycle.encode_failure(chained)
+
+
 def test_the_errors_behind_an_error_are_named_with_their_places() -> None:
     """`raise ... from` is followed: what went wrong first is nearly always the one that matters."""
     lines = failure.of(caught(fall_behind)).traceback.splitlines()
@@ -172,7 +203,7 @@ def test_an_error_that_cannot_be_printed_is_still_behind_another() -> None:
     error = RuntimeError("outer")
     error.__cause__ = Failing()
 
-    assert frames.of(error) == "caused by Failing: (its message cannot be read: its __str__ raises)"
+    assert frames.of(error) == "caused by Failing: (the message of this Failing cannot be read: its __str__ raises)"
 
 
 @orchestration("doomed", version="1.0.0")
