@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format types unit store engine e2e floors test bench crds schema demo run cluster-up cluster-down
+.PHONY: help setup lint format types unit store engine simulate simulation mutants e2e floors test bench crds schema demo run cluster-up cluster-down
 
 help: ## Print this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,15 @@ store: setup ## Every statement against a real Postgres.
 
 engine: setup ## Workers, crashes and recoveries against a real Postgres.
 	$(PYTEST) tests/engine
+
+simulate: setup ## One seed of the simulation, step by step: make simulate SEED=92
+	@$(BIN)/python -m tests.simulation --seed $(or $(SEED),$(error Say which: make simulate SEED=92))
+
+simulation: setup ## New seeds of the simulation in a row: make simulation SEEDS=1000
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000)
+
+mutants: setup ## Break a rule of the engine at a time: the simulation must find each within 100 seeds.
+	@PERDURE_MUTANTS=1 $(PYTEST) tests/simulation/test_mutants.py
 
 e2e: setup ## The test cluster, the demo, and the operator against a real API server and Postgres.
 	$(PYTEST) $(ABOVE)

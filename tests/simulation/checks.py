@@ -24,7 +24,7 @@ from tests.simulation.ledger import Key
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-__all__ = ["Checks", "Violation"]
+__all__ = ["Checks", "Place", "Violation"]
 
 _TABLES: Final = (Path(__file__).parent / "checks.sql").read_text(encoding="utf-8")
 _OWNERS: Final = "select instance_id, owner_id, turn from instances where instance_id = any($1::text[])"
@@ -33,12 +33,12 @@ _TURNS: Final = "select execution, at, body from history where instance_id = $1 
 _ASKED: Final = "select body from history where instance_id = $1 and execution = $2"
 _LEFT_BEHIND: Final = "I5: what has ended leaves nothing behind"
 """What a message or a failed attempt leaves that was committed while the last turn waited for it is no violation: nobody
-ever reads it again. So the rule holds in climates where no two transactions overlap."""
+reads it again. So this rule is for climates where no two transactions overlap."""
 _DELIVERED_WITHIN: Final = datetime.timedelta(seconds=60)
 Place = tuple[uuid.UUID | None, int]
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818 - what it is called in every sentence about it
     """An invariant does not hold."""
 
 

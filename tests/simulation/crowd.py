@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from perdure import errors
@@ -55,10 +55,11 @@ class Crowd:
             dice = random.Random(f"{world.seed} i{number}")
             self._do(self._story(f"i{number}", {"rounds": rounds, "program": program}, dice))
 
-    def help(self, instance_ids: Sequence[str]) -> None:
-        """Give those that have not ended what they may be waiting for."""
-        for instance_id in instance_ids:
-            self._do(self._resume(instance_id))
+    def help(self, unfinished: Mapping[str, bool]) -> None:
+        """Give those that have not ended what they may be waiting for; whether they are suspended says the value."""
+        for instance_id, is_suspended in unfinished.items():
+            if is_suspended:
+                self._do(self._resume(instance_id))
             for name in programs.SIGNALS:
                 self._do(self._send(instance_id, name, times=1))
 

@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import uvloop
 
 from perdure._engine.guard import outside_tasks
 from perdure._store import connect, migrate
@@ -138,7 +139,7 @@ class Database:
     def __init__(self, dsn: str) -> None:
         """Connect."""
         self._dsn = dsn
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._lanes = [self._run(self._open()) for _ in range(_LANES)]
         self._free = list(self._lanes)
         self._monitor = self._run(self._open())

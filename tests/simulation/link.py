@@ -19,6 +19,7 @@ import asyncpg
 from perdure._store import connect
 from perdure._store.store import Control, Store
 from tests.simulation import weather
+from tests.simulation.checks import Place
 from tests.simulation.database import Blocked, Lane, Outcome
 from tests.simulation.weather import Fate, Kind, Point
 
@@ -50,7 +51,7 @@ class SimulatedStore(Store):
         self._link = link
 
     @contextlib.asynccontextmanager
-    async def control(self, application_name: str) -> AsyncIterator[Control]:
+    async def control(self, application_name: str) -> AsyncIterator[Control]:  # noqa: ARG002 - the store's signature
         """Lend a connection of its own."""
         wire = await self._link.connect()
         try:
@@ -106,7 +107,7 @@ class Wire:
         """Stand ready."""
         self.link = link
         self.world = link.world
-        self.listeners: list[tuple[str, Callable[[], None]]] = []
+        self.listeners: list[tuple[str, Callable[[], object]]] = []
         self.lane: Lane | None = None
         self.is_broken = False
 
@@ -195,7 +196,7 @@ class Request:
         self.arguments = arguments
         self.fate = fate
         self.answer = answer
-        self.places: Mapping[str, tuple[object, int]] = {}
+        self.places: Mapping[str, Place] = {}
 
     def arrive(self) -> None:
         """The statement is at the server: let happen what is to happen."""
@@ -254,17 +255,13 @@ class Request:
         database = self.world.database
         lane = database.begin(self.world.now())
 
-        def commit() -> None:
-            held = database.end(lane, commits=outcome.error is None)
-            outcome.heard = held.heard
+        def commit(outcome: Outcome) -> None:
+            outcome.heard = database.end(lane, commits=outcome.error is None).heard
             self._done(outcome, self._reply)
 
-        def done(result: Outcome) -> None:
-            nonlocal outcome
-            outcome = result
-            self.world.later(self.fate.seconds, commit)
+        def done(outcome: Outcome) -> None:
+            self.world.later(self.fate.seconds, commit, outcome)
 
-        outcome = Outcome()
         self._when_done(database.inside(lane, self.sql, self.arguments), done, is_committed=False)
 
     def _when_done(

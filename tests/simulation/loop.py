@@ -17,11 +17,12 @@ import contextvars
 import heapq
 import itertools
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar, TypeVarTuple
 
 __all__ = ["ACTOR", "Actor", "Standstill", "VirtualLoop"]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 ACTOR: contextvars.ContextVar[Actor | None] = contextvars.ContextVar("actor", default=None)
 _CALLBACKS_A_MOMENT = 200_000
 
@@ -72,7 +73,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     """Runs callbacks and lets time jump."""
 
     def __init__(self) -> None:
-        """Begin at second 0."""
+        """Begin at second 0; make one by `begin`, which knows that it lacks only what nobody here needs."""
         self.now = 0.0
         self._ready: collections.deque[tuple[Actor | None, asyncio.Handle]] = collections.deque()
         self._scheduled: list[tuple[float, int, Actor | None, asyncio.TimerHandle]] = []
@@ -80,6 +81,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._at_this_moment = 0
         self._is_running = False
         self.fault: Exception | None = None
+
+    @classmethod
+    def begin(cls) -> Self:
+        """Give a new one, at second 0."""
+        return cls()
 
     # What asyncio asks of a loop.
 
@@ -118,7 +124,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return task
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         """Run a callback at this moment, after all that wait already."""
         handle = asyncio.Handle(callback, args, self, context)
@@ -126,13 +132,13 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return handle
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         """Run a callback after a while."""
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         """Run a callback at a moment of the caller's clock."""
         actor = _actor_of(context)
@@ -170,8 +176,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         actor.offset -= lag
         actor.is_frozen = False
         if actor.is_running:
-            self._ready.extend((actor, handle) for handle in actor.kept)
-            actor.kept.clear()
+            kept, actor.kept = actor.kept, []
+            for handle in kept:
+                if isinstance(handle, asyncio.TimerHandle):
+                    self._schedule(actor, handle)  # whether it is due, its own clock says
+                else:
+                    self._ready.append((actor, handle))
 
     def kill(self, actor: Actor) -> None:
         """End a process: no line of it runs any more."""

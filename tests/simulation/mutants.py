@@ -1,4 +1,4 @@
-"""Mutants: the house with one rule broken, to see that the simulation would find it.
+"""Mutants: the house with one rule broken, to see that the simulation finds it.
 
 Nothing of the house is touched. A statement is changed on its way to the database, or a rule of the engine is replaced
 for the time of a play. A mutant whose place is not found any more is an error: the house was rebuilt, look again.
@@ -28,22 +28,37 @@ def _replaced(old: str, new: str) -> Callable[[str], str]:
     return rewrite
 
 
-def _believing_its_own_clock() -> contextlib.AbstractContextManager[object]:
-    """A worker that sets its clock at the first look and never again, though a suspended machine's clock stands still.
-
-    A timer is then late, and one whose machine's clock runs ahead early.
-    """
-    began = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
-    return mock.patch.object(Clock, "now", lambda clock: began + datetime.timedelta(seconds=clock._monotonic()))  # noqa: SLF001 - a mutant breaks in
+def _asks_no_owner() -> Options:
+    """A commit goes through whoever owns the instance."""
+    fence = "i.owner_id is not distinct from $1::uuid and i.turn = t.turn"
+    return Options(rewrites={"commit_turns": _replaced(fence, "$1::uuid is not null and i.turn = t.turn")})
 
 
-MUTANTS: Final[Mapping[str, Options]] = {
-    "fence": Options(
-        rewrites={"commit_turns": _replaced("i.owner_id is not distinct from $1::uuid and", "$1::uuid is not null and")}
-    ),
-    "dedupe": Options(rewrites={"commit_turns": _replaced("m.message_id = any(u.messages::bigint[])", "false")}),
-    "timer": Options(rewrites={"release": _replaced("else least(i.wake_at, l.wake_at)", "else i.wake_at")}),
-    "clock": Options(mutation=_believing_its_own_clock),
+def _forgets_keys() -> Options:
+    """A signal that is sent twice under one key comes in twice."""
+    known = "k.dedupe_key is not null as is_known"
+    kept = "and (j.dedupe_key is null or (j.instance_id, j.dedupe_key) in (select k.instance_id, k.dedupe_key from keyed k))"
+    return Options(rewrites={"signal_send": lambda sql: _replaced(kept, "")(_replaced(known, "false as is_known")(sql))})
+
+
+def _forgets_timers() -> Options:
+    """Whoever gives an instance back forgets when its next timer is due."""
+    return Options(rewrites={"release": _replaced("else least(i.wake_at, l.wake_at)", "else i.wake_at")})
+
+
+def _believes_its_clock() -> Options:
+    """A worker that looked at the database's clock once believes its own from then on, and jumps ahead by a second."""
+
+    def mutation() -> contextlib.AbstractContextManager[object]:
+        right = Clock.now
+        return mock.patch.object(Clock, "now", lambda clock: right(clock) + datetime.timedelta(seconds=1))
+
+    return Options(mutation=mutation)
+
+
+MUTANTS: Final[Mapping[str, Callable[[], Options]]] = {
+    "fence": _asks_no_owner,
+    "dedupe": _forgets_keys,
+    "timer": _forgets_timers,
+    "clock": _believes_its_clock,
 }
-"""By name: the owner is not asked for at a commit; messages are taken in again; who gives an instance back forgets its
-timers; a worker believes its own clock."""

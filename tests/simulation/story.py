@@ -18,6 +18,7 @@ __all__ = ["perform"]
 
 _PATIENCE_SECONDS: Final = 900.0
 _QUIET_SECONDS: Final = 60.0
+_IDLE_SHARE: Final = 0.1  # it is the same every time, and takes as long as all the rest
 _UNFINISHED: Final = """
 select instance_id, phase, owner_id, wake_at, turn, execution, is_suspended
 from instances where finished_at is null order by instance_id
@@ -36,14 +37,17 @@ async def perform(world: World) -> None:
     world.grow_calm()
     crew.renew()
     await _until_all_ended(world, crowd)
-    await _be_idle(world, crew)
+    is_idle = world.dice.random() < _IDLE_SHARE
+    if is_idle:
+        await _be_idle(world, crew)
     keeper.cancel()
     await crew.dismiss()
     world.checks.tables_now()
     world.checks.histories()
-    for what, query in (("owned", _OWNED), ("listed", _LISTED)):
-        if left := world.database.look(query, now=world.now()):
-            world.violated(f"I5: whoever stops gives everything back; still {what}: {left}")
+    if left := world.database.look(_OWNED, now=world.now()):
+        world.violated(f"I5: whoever stops gives everything back; still owned: {left}")
+    if is_idle and (left := world.database.look(_LISTED, now=world.now())):
+        world.violated(f"the dead are found, and whoever stops goes off the list: {left}")
 
 
 async def _until_all_ended(world: World, crowd: Crowd) -> None:
@@ -55,7 +59,7 @@ async def _until_all_ended(world: World, crowd: Crowd) -> None:
                 f"liveness: not ended {_PATIENCE_SECONDS:g} s after the storm: {[dict(row) for row in rows]}; "
                 f"clients that wait: {sorted(crowd.waiting)}"
             )
-        crowd.help([row["instance_id"] for row in rows])
+        crowd.help({row["instance_id"]: row["is_suspended"] for row in rows})
         await asyncio.sleep(3.0)
     existing = {row["instance_id"] for row in world.database.look(_EXISTING, now=world.now())}
     if missing := crowd.started - existing:

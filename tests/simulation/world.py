@@ -29,7 +29,7 @@ from tests.simulation.link import Link, Request, Rewrites
 from tests.simulation.loop import ACTOR, Actor, Standstill, VirtualLoop
 from tests.simulation.weather import Fate, Kind, Strike, Weather
 
-__all__ = ["Options", "World", "play"]
+__all__ = ["Options", "Violation", "World", "play"]
 
 _TRANSACTION_SECONDS = 15.0  # how long the server bears a client that stands still in a transaction
 
@@ -41,7 +41,7 @@ class Options:
     `rewrites` changes statements on their way to the database, `mutation` whatever else for the time of the play.
     """
 
-    check_every: int = 5
+    check_every: int = 10
     rewrites: Rewrites = dataclasses.field(default_factory=dict)
     mutation: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
     watch: Callable[[str], None] | None = None
@@ -55,7 +55,7 @@ class World:
         self.seed = seed
         self.options = options
         self.database = database
-        self.loop = VirtualLoop()
+        self.loop = VirtualLoop.begin()
         self.dice = random.Random(f"{seed} world")
         self.weather = Weather(random.Random(f"{seed} weather"))
         self.checks = Checks(self, every=options.check_every)
@@ -241,9 +241,13 @@ def play(database: Database, seed: int, options: Options | None = None) -> World
 def _seeded(seed: int) -> Iterator[None]:
     """Let the chance that the engine uses itself (jitter, ids of workers) come from the seed too."""
     state, ids = random.getstate(), random.Random(f"{seed} ids")
+
+    def drawn() -> uuid.UUID:
+        return uuid.UUID(int=ids.getrandbits(128), version=4)
+
     random.seed(seed)
     try:
-        with mock.patch.object(uuid, "uuid4", lambda: uuid.UUID(int=ids.getrandbits(128), version=4)):
+        with mock.patch.object(uuid, "uuid4", drawn):
             yield
     finally:
         random.setstate(state)

@@ -27,7 +27,7 @@ class Clock:
         self._looks: collections.deque[float] = collections.deque(maxlen=_LOOKS)
         self._offset = 0.0
 
-    def sync(self, database_now: datetime.datetime, *, took: float) -> None:
+    def sync(self, database_now: datetime.datetime, *, took: float = 0.0) -> None:
         """Take a look: the database has just said `database_now`, in answer to a question `took` seconds ago.
 
         The answer is as old as its way back took. It is taken as if it were said now, so each look is late by at most
