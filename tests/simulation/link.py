@@ -110,6 +110,7 @@ class Wire:
         self.listeners: list[tuple[str, Callable[[], object]]] = []
         self.lane: Lane | None = None
         self.is_broken = False
+        self._arrives_at = 0.0
 
     # What asyncpg's connection offers, as far as the store uses it.
 
@@ -164,7 +165,9 @@ class Wire:
         world.note(self.link.actor, name, fate)
         await self._may_be_struck(fate, Point.BEFORE)
         answer: asyncio.Future[Outcome] = world.loop.create_future()
-        world.later(fate.there, Request(self, name, sql, arguments, fate, answer).arrive)
+        self._arrives_at = max(self._arrives_at, world.loop.now + fate.there)  # nothing overtakes on one connection
+        request = Request(self, name, sql, arguments, fate, answer)
+        world.later(self._arrives_at - world.loop.now, request.arrive)
         outcome = await answer
         await self._may_be_struck(fate, Point.AFTER)
         if outcome.error is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 
 import pytest
@@ -15,7 +14,6 @@ WITHIN = 100
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("PERDURE_MUTANTS" not in os.environ, reason="`make mutants` breaks the rules; it takes minutes")
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_rule_is_found_within_a_hundred_seeds(database: Database, name: str) -> None:
     """A commit that asks for no owner, a signal whose key is forgotten, a timer that is forgotten, a clock that is
