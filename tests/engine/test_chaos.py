@@ -124,10 +124,10 @@ async def check_ledger(dsn: str, infos: list[InstanceInfo]) -> None:
         assert row["previous"] == (ids[row["step"] - 1] if row["step"] else ""), dict(row)
 
 
-async def until_only_the_living_are_listed(dsn: str) -> None:
+async def until_only_the_living_are_listed(dsn: str, living: int = 2) -> None:
     """Wait until the workers have found all their dead and freed what those owned."""
     async with asyncio.timeout(20 * LEASE_SECONDS):
-        while len(await fetch(dsn, "select worker_id from workers")) > 2:  # noqa: ASYNC110 - it happens in the database
+        while len(await fetch(dsn, "select worker_id from workers")) > living:  # noqa: ASYNC110 - it happens in the database
             await asyncio.sleep(0.1)
 
 

@@ -14,11 +14,11 @@ import os
 import signal
 import sys
 
-from perdure import ActivityRegistry, OrchestrationRegistry
+from perdure import OrchestrationRegistry
 from perdure import errors as perdure_errors
 from perdure._engine.worker import Worker, WorkerSettings
 from perdure._store.store import Store
-from tests.engine import six_steps
+from tests.engine import six_steps, voyage
 
 
 async def work(dsn: str, lease_seconds: float) -> None:
@@ -30,9 +30,9 @@ async def work(dsn: str, lease_seconds: float) -> None:
     store = await _open(dsn)
     worker = Worker(
         store,
-        OrchestrationRegistry.of(six_steps.six_steps),
-        ActivityRegistry.of(six_steps.step_async, six_steps.step_sync),
-        settings=WorkerSettings(lease_seconds=lease_seconds, poll_seconds=1.0),
+        OrchestrationRegistry.of(six_steps.six_steps).merge(voyage.ORCHESTRATIONS),
+        voyage.ACTIVITIES,
+        settings=WorkerSettings(lease_seconds=lease_seconds, poll_seconds=1.0, queues=(voyage.QUEUE,)),
     )
     try:
         await worker.run(stop)
