@@ -220,7 +220,7 @@ class Committer:
                 return await self._send_halves(turns, is_unsure=is_unsure, is_retried=is_retried)
             return await self._refused(turns[0], error, is_unsure=is_unsure)
         accepted = {row["instance_id"] for row in rows if row["is_turn"]}
-        started = {row["instance_id"] for row in rows if not row["is_turn"]}
+        started = {(row["parent_id"], row["parent_seq"]) for row in rows if not row["is_turn"]}
         for turn in turns:
             turn.note_started(started)
         if is_unsure and len(accepted) < len(turns):

@@ -97,10 +97,11 @@ class TakenTurn:
             return self.resident.execution.definition.version
         return self.continues.version if self.next_definition is None else self.next_definition.version
 
-    def note_started(self, started: set[str]) -> None:
-        """Note which of the children it waits for were not started by this commit, as far as its answer tells."""
+    def note_started(self, started: set[tuple[str | None, int | None]]) -> None:
+        """Note which of its children were not started, as far as the commit's answer tells: (parent, seq) that were."""
         children = [c for c in self.starts if isinstance(c, history.ScheduleSubOrchestration)]
-        self.unstarted = [child for child in children if child.instance_id not in started]
+        parent_id = self.resident.instance_id
+        self.unstarted = [child for child in children if (parent_id, child.seq) not in started]
 
     def _ask_others(self) -> None:
         loud = [command for command in self.turned.commands if not isinstance(command, _QUIET)]

@@ -13,6 +13,7 @@
 --     Messages: $30 instance_id, $31 kind, $32 payload, $33 execution (null: any).
 --     Activities: $34 seq, $35 queue, $36 priority, $37 name, $38 command. Last $39 how many executions keep their history.
 --     A last turn takes all messages and tasks of its instance with it, the last of an execution all tasks.
+--     Gives the turns that were accepted, and the instances that were started, with who asked for them as a child.
 -- Locks: instances in instance_id order, then new instances in that order, then inbox and tasks rows of those instances.
 with locked as materialized (
     select t.*, i.finished_at is not null as is_finished
@@ -113,7 +114,7 @@ started as (
     ) as s (instance_id, name, version, input, seq)
     order by s.instance_id
     on conflict (instance_id) do nothing
-    returning instance_id
+    returning instance_id, parent_id, parent_seq
 ),
 sent as (
     insert into inbox (instance_id, kind, payload, execution)
@@ -155,6 +156,6 @@ queued as (
         ($38::bytea[])[u.queued_from:u.queued_to]
     ) as q (seq, queue, priority, activity, command)
 )
-select instance_id, true as is_turn from updated
+select instance_id, true as is_turn, null as parent_id, null as parent_seq from updated
 union all
-select instance_id, false from started
+select instance_id, false, parent_id, parent_seq from started
