@@ -1,4 +1,4 @@
-"""The fixture of the client's tests: a desk with a client and a fresh database."""
+"""The fixtures of the client and of the command line: a desk with a client, a terminal; each with a fresh database."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from perdure.client import Client
 from tests.store.desk import Desk
+from tests.store.terminal import Terminal
 
 
 @pytest.fixture
@@ -18,3 +19,15 @@ async def desk(dsn: str) -> AsyncIterator[Desk]:
     async with await Client.connect(dsn) as client:
         yield Desk(dsn, client, outside)
     await outside.close()
+
+
+@pytest.fixture
+def terminal(dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Give a terminal with a fresh database in its environment."""
+    return Terminal(dsn, capsys, monkeypatch)
+
+
+@pytest.fixture
+def bare_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Give a terminal without any setting."""
+    return Terminal(None, capsys, monkeypatch)

@@ -25,8 +25,9 @@ import structlog
 from perdure import errors, logs
 from perdure import settings as configuration
 from perdure._core.definition import ActivityRegistry, OrchestrationRegistry
+from perdure._engine import modules
 from perdure._engine.attempts import THREAD_NAME_PREFIX
-from perdure._kube import http, metrics, modules, roles
+from perdure._kube import http, metrics, roles
 from perdure._kube.client import Api
 from perdure._kube.health import Health, Need
 from perdure._kube.reach import Reach

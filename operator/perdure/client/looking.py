@@ -6,8 +6,10 @@ statement, however many callers there are.
 
 from __future__ import annotations
 
+import msgspec
+
 from perdure import errors
-from perdure._core import history
+from perdure._core import export, history
 from perdure._store.batching import Batcher
 from perdure._store.store import Record, Store
 from perdure.client.connection import Connected, LocalWorker
@@ -57,6 +59,29 @@ class Looking(Connected):
         if not rows:
             await self.get_instance_info(instance_id)
         return [history.decode_turn(row["at"], row["body"]) for row in rows]
+
+    async def export_history(self, instance_id: str, execution: int | None = None) -> export.HistoryExport:
+        """Give an execution (the current one when None) as what `perdure replay` and `export.decode` read.
+
+        Raises `InstanceNotFoundError`, and `HistoryUnreadableError` when its turns cannot be read here.
+        """
+        info = await self.get_instance_info(instance_id)
+        chosen = info.execution if execution is None else execution
+        try:
+            turns = await self.get_history(instance_id, chosen)
+        except msgspec.DecodeError as error:
+            message = f"The history of {instance_id} cannot be read: {error}."
+            raise errors.HistoryUnreadableError(message) from error
+        started = [
+            event for turn in turns[:1] for event in turn.events if isinstance(event, history.OrchestrationStarted)
+        ]
+        return export.HistoryExport(
+            instance_id=instance_id,
+            name=info.name,
+            version=started[0].version if started else info.version,
+            execution=chosen,
+            turns=turns,
+        )
 
     async def get_tree(self, instance_id: str) -> list[InstanceInfo]:
         """Give an instance and all below it, parents before their children; up to 10,000, payloads as in a list.

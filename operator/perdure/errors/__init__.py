@@ -44,6 +44,7 @@ from perdure.errors.kubernetes import (
     ServiceAccountMissingError,
 )
 from perdure.errors.management import (
+    HistoryUnreadableError,
     InstanceFinishedError,
     InstanceNotRemovableError,
     InstanceTerminatedError,
@@ -117,6 +118,7 @@ __all__ = [
     "EncryptionKeyMissingError",
     "ForeignAwaitError",
     "HistoryMissingError",
+    "HistoryUnreadableError",
     "InputInvalidError",
     "InstanceCancelledError",
     "InstanceConflictError",

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from perdure.errors.base import PerdureError
 
-__all__ = ["InstanceFinishedError", "InstanceNotRemovableError", "InstanceTerminatedError", "SignalsFullError"]
+__all__ = [
+    "HistoryUnreadableError",
+    "InstanceFinishedError",
+    "InstanceNotRemovableError",
+    "InstanceTerminatedError",
+    "SignalsFullError",
+]
 
 
 class InstanceTerminatedError(PerdureError):
@@ -60,3 +66,9 @@ _KEEPS = {
     "HasParent": "it has a parent that is still there, and goes with that. Remove the parent",
     "Changed": "it takes turns so fast that no moment was found between two. Suspend it first, or try again",
 }
+
+
+class HistoryUnreadableError(PerdureError):
+    """A history, of a file or of the database, cannot be read by this release."""
+
+    code = "PERDURE-1213"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from perdure import errors
-from perdure._kube import modules
+from perdure._engine import modules
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,122 @@
+"""What commands print: tables for people, JSON for programs, complaints on stderr.
+
+It knows columns and shapes; it must not know where the values come from. The JSON of an instance has the fields of
+`InstanceInfo`, by their names.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from collections.abc import Sequence
+
+import msgspec
+import rich.console
+import rich.table
+import typer
+
+from perdure._core import history
+from perdure.client import InstanceInfo
+
+__all__ = [
+    "complain",
+    "print_instance",
+    "print_instances",
+    "print_json",
+    "print_table",
+    "print_turns",
+    "short",
+    "table",
+    "time",
+]
+
+_SHORT = 60
+
+
+def print_json(value: object) -> None:
+    """Print anything of plain values as indented JSON."""
+    typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def complain(text: str) -> None:
+    """Say to people what programs must not read."""
+    typer.echo(text, err=True)
+
+
+def table(*columns: str) -> rich.table.Table:
+    """Make an empty table; for a pipe every row stays one line."""
+    made = rich.table.Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold", no_wrap=not sys.stdout.isatty())
+    return made
+
+
+def print_table(made: rich.table.Table) -> None:
+    """Print for a terminal as it is; for a pipe as wide as the text."""
+    console = rich.console.Console(width=None if sys.stdout.isatty() else 10_000, soft_wrap=True, markup=False)
+    console.print(made)
+
+
+def print_instance(info: InstanceInfo) -> None:
+    """Print all that is known of an instance and is not empty, a line each."""
+    made = rich.table.Table(box=None, show_header=False, pad_edge=False)
+    for field in ("instance_id", "parent_id", "name", "version", "phase", "execution", "hold_reason", "suspend_reason"):
+        if getattr(info, field):
+            made.add_row(field, str(getattr(info, field)))
+    for field in ("input", "output", "custom_status"):
+        value = getattr(info, field)
+        if value is not None:
+            made.add_row(field, json.dumps(value, ensure_ascii=False))
+    if info.buffered_signals:
+        made.add_row("buffered_signals", str(info.buffered_signals))
+    if info.error is not None:
+        made.add_row("error", f"{info.error.code}: {info.error.message}")
+    for field in ("created_at", "started_at", "finished_at"):
+        if getattr(info, field) is not None:
+            made.add_row(field, time(getattr(info, field)))
+    print_table(made)
+
+
+def print_instances(infos: Sequence[InstanceInfo]) -> None:
+    """Print instances, a line each."""
+    made = table("INSTANCE", "ORCHESTRATION", "VERSION", "PHASE", "CREATED", "FINISHED", "ERROR")
+    for info in infos:
+        error = info.suspend_reason if info.error is None else info.error.message
+        times = (time(info.created_at), time(info.finished_at))
+        made.add_row(info.instance_id, info.name, info.version, info.phase, *times, short(error))
+    print_table(made)
+
+
+def print_turns(turns: Sequence[history.Turn]) -> None:
+    """Print a history: for each turn what came in and what the code asked for."""
+    made = table("TURN", "AT", "", "WHAT", "DETAILS")
+    for number, turn in enumerate(turns):
+        rows: list[tuple[str, history.Event | history.Command]] = [
+            *(("in", event) for event in turn.events),
+            *(("out", command) for command in turn.commands),
+        ]
+        for position, (direction, record) in enumerate(rows):
+            first = (str(number), time(turn.at)) if position == 0 else ("", "")
+            made.add_row(*first, direction, type(record).__name__, _details(record))
+    print_table(made)
+
+
+def short(text: str) -> str:
+    """Give the head of a text, with a mark where it was cut."""
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 4]} ..."
+
+
+def time(moment: datetime.datetime | None) -> str:
+    """Give a moment as people here read it; nothing for none."""
+    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _details(record: history.Event | history.Command) -> str:
+    fields = msgspec.json.decode(msgspec.json.encode(record))
+    fields.pop("type", None)
+    return ", ".join(f"{name}={short(_compact(value))}" for name, value in fields.items())
+
+
+def _compact(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
