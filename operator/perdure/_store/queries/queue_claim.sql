@@ -20,15 +20,15 @@ seen as materialized (
 locked as materialized (
     select q.queue, q.max_running, q.per_second, q.tokens, q.refilled_at, q.started
     from queues q
-    where q.queue = any($2::text[])
-        and exists (
-            select from tasks t
-            where t.queue = q.queue and t.worker_id is null and t.visible_at <= now()
-                and t.activity in (select activity from offered)
-        )
-        and exists (select from me)
+    cross join lateral (
+        select from tasks t
+        where t.queue = q.queue and t.worker_id is null and t.visible_at <= now()
+            and t.activity in (select activity from offered)
+        limit 1
+    ) something_to_do
+    where q.queue = any($2::text[]) and exists (select from me)
     order by q.queue
-    for update
+    for update of q
 ),
 limited as materialized (
     select
@@ -96,7 +96,10 @@ claimed as (
     update tasks t
     set worker_id = $1::uuid, claims = t.claims + 1
     from picked p
-    where t.instance_id = p.instance_id and t.execution = p.execution and t.seq = p.seq
+    where t.instance_id = any(array(select k.instance_id from picked k))
+        and t.execution = any(array(select k.execution from picked k))
+        and t.seq = any(array(select k.seq from picked k))
+        and t.instance_id = p.instance_id and t.execution = p.execution and t.seq = p.seq
     returning
         t.instance_id, t.execution, t.seq, t.queue, t.activity, t.command, t.orchestration, t.run_as, t.asked_at,
         t.failed_attempts, t.losses, t.claims, t.detail

@@ -8,7 +8,8 @@ with locked as materialized (
         $2::text[], $3::integer[], $4::integer[], $5::integer[], $6::integer[], $7::float8[], $8::bytea[], $9::bytea[]
     ) as f (instance_id, execution, seq, claims, failed_attempts, delay_seconds, last_error, detail)
     join tasks t on t.instance_id = f.instance_id and t.execution = f.execution and t.seq = f.seq
-    where t.worker_id = $1::uuid and t.claims = f.claims
+    where t.instance_id = any($2::text[]) and t.execution = any($3::integer[]) and t.seq = any($4::integer[])
+        and t.worker_id = $1::uuid and t.claims = f.claims
     order by t.instance_id, t.execution, t.seq
     for update of t
 )
@@ -20,5 +21,6 @@ set
     last_error = l.last_error,
     detail = coalesce(l.detail, t.detail)
 from locked l
-where t.instance_id = l.instance_id and t.execution = l.execution and t.seq = l.seq
+where t.instance_id = any($2::text[]) and t.execution = any($3::integer[]) and t.seq = any($4::integer[])
+    and t.instance_id = l.instance_id and t.execution = l.execution and t.seq = l.seq
 returning t.instance_id, t.execution, t.seq

@@ -20,7 +20,8 @@ locked as materialized (
 over as (
     delete from tasks t
     using given g left join locked l on l.instance_id = g.instance_id
-    where t.instance_id = g.instance_id and t.execution = g.execution and t.seq = g.seq
+    where t.instance_id = any($2::text[]) and t.execution = any($3::integer[]) and t.seq = any($4::integer[])
+        and t.instance_id = g.instance_id and t.execution = g.execution and t.seq = g.seq
         and t.worker_id = $1::uuid and t.claims = g.claims
     returning
         t.instance_id, t.execution, t.seq, g.payload,

@@ -8,7 +8,8 @@ with locked as materialized (
     from unnest($2::text[], $3::integer[], $4::integer[], $5::integer[], $6::bytea[])
         as s (instance_id, execution, seq, claims, detail)
     join tasks t on t.instance_id = s.instance_id and t.execution = s.execution and t.seq = s.seq
-    where t.worker_id = $1::uuid and t.claims = s.claims
+    where t.instance_id = any($2::text[]) and t.execution = any($3::integer[]) and t.seq = any($4::integer[])
+        and t.worker_id = $1::uuid and t.claims = s.claims
     order by t.instance_id, t.execution, t.seq
     for update of t
 ),
@@ -16,7 +17,8 @@ noted as (
     update tasks t
     set detail = l.detail
     from locked l
-    where t.instance_id = l.instance_id and t.execution = l.execution and t.seq = l.seq
+    where t.instance_id = any($2::text[]) and t.execution = any($3::integer[]) and t.seq = any($4::integer[])
+        and t.instance_id = l.instance_id and t.execution = l.execution and t.seq = l.seq
 )
 select t.instance_id, t.execution, t.seq, t.claims
 from tasks t
