@@ -123,6 +123,8 @@ class Task(DurableFuture[T]):
             awaited = self._coroutine.send(None) if throw is None else self._coroutine.throw(throw)
         except StopIteration as stop:
             self._resolve(stop.value)
+        except KeyboardInterrupt:
+            raise  # somebody ends the process, and happened to meet this code: no outcome of the instance
         except errors.OrchestrationContinued as way_out:
             self._scheduler.is_continuing = True
             self._reject(way_out)

@@ -66,6 +66,16 @@ def test_code_that_raises_fails_with_the_exact_message(error: BaseException) -> 
     assert (failed_with.type, failed_with.message) == (type(error).__name__, "no such thing")
 
 
+def test_an_interrupt_of_the_process_is_no_outcome() -> None:
+    """Somebody pressed Ctrl-C while this code ran: the process ends, and the instance goes on elsewhere."""
+
+    async def interrupted(ctx: OrchestrationContext) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Run(named(interrupted))
+
+
 def test_ten_steps_replay_to_the_same_ten_results() -> None:
     """A result in history is never asked for again, however often the coroutine is lost."""
 
