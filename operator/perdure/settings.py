@@ -21,7 +21,7 @@ import pydantic_settings
 from pydantic import Field
 
 from perdure import errors
-from perdure._core import queues
+from perdure._core import limits, queues
 from perdure._core.codec import Codec, PlainCodec
 
 __all__ = ["Role", "Settings", "masked"]
@@ -99,6 +99,15 @@ class Settings(pydantic_settings.BaseSettings):
     max_activities: int = Field(default=200, ge=1, description="activities at once")
     queues: Annotated[Words, pydantic.AfterValidator(_queues)] = Field(
         default=(), description="queues to serve, for activities that ask for one"
+    )
+    cancel_grace_seconds: float = Field(
+        default=limits.CANCEL_GRACE_SECONDS, ge=0, description="how long compensation may take after a cancel"
+    )
+    keep_executions: int = Field(
+        default=limits.KEPT_EXECUTIONS, ge=1, description="executions of a run that keep their history"
+    )
+    retention_seconds: float | None = Field(
+        default=None, ge=1, description="how long finished runs without a resource stay; for ever when not set"
     )
     sweep_seconds: float = Field(default=300.0, ge=1, description="full comparison of cluster and database")
     status_writes_per_second: float = Field(default=50.0, gt=0, description="budget of the API server")

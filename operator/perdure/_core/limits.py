@@ -22,6 +22,7 @@ __all__ = [
     "HEARTBEAT_DETAIL_BYTES",
     "HEARTBEAT_WRITE_SECONDS",
     "HOLD_RETRY_SECONDS",
+    "HOUSEKEEPING_SECONDS",
     "INSTANCE_ID_CHARACTERS",
     "KEPT_EXECUTIONS",
     "NAME_CHARACTERS",
@@ -63,6 +64,9 @@ ERROR_TRACEBACK_FRAMES: Final = 20
 
 FINISHED_NOTIFY_SECONDS: Final = 0.05
 """How often clients in other processes are told at most that something has ended: NOTIFY serialises commits."""
+
+HOUSEKEEPING_SECONDS: Final = 600.0
+"""How often leftovers are looked for when nothing is removed by age: hardly ever is there one."""
 
 INSTANCE_ID_CHARACTERS: Final = 512
 """`{namespace}/{name}:{run}` needs at most 63 + 253 + 12; children append to their parent's id."""

@@ -34,6 +34,7 @@ from perdure._engine.attempts import Attempts, Capacity, out_of_time
 from perdure._engine.claimer import Claimer, Loaded, offered
 from perdure._engine.clock import Clock
 from perdure._engine.committer import Committer
+from perdure._engine.housekeeping import keep_house
 from perdure._engine.lease import WAKE_CHANNEL, Lease
 from perdure._engine.queued import QueueRunner
 from perdure._engine.resident import Committed, Resident, due_or_none
@@ -164,7 +165,13 @@ class Life:
             return
         async with asyncio.TaskGroup() as group:
             self._claiming = [group.create_task(loop) for loop in (self.claimer.run(), self.queue_runner.run())]
-            for loop in (self.committer.run(), self._announce_finished(), self._announce_news(), self._let_leave()):
+            for loop in (
+                self.committer.run(),
+                self._announce_finished(),
+                self._announce_news(),
+                self._let_leave(),
+                keep_house(self.worker.store, retention_seconds=self.worker.settings.retention_seconds),
+            ):
                 group.create_task(loop)
 
     async def _give_back(self, leasing: asyncio.Task[object]) -> None:

@@ -31,7 +31,7 @@ _log = structlog.get_logger(__name__)
 class WorkerSettings:
     """What may be tuned. Durations are seconds.
 
-    `secrets` is where a worker outside of Kubernetes has them from (`perdure.secrets`); without it they are read
+    `retention_seconds` is how long a finished instance stays, None for ever; `secrets` is where a worker outside of Kubernetes has them from (`perdure.secrets`); without it they are read
     through the API server, as the ServiceAccount of the run.
     """
 
@@ -43,6 +43,7 @@ class WorkerSettings:
     shutdown_grace_seconds: float = 2.0
     cancel_grace_seconds: float = limits.CANCEL_GRACE_SECONDS
     keep_executions: int = limits.KEPT_EXECUTIONS
+    retention_seconds: float | None = None
     queues: tuple[str, ...] = ()
     secrets: Secrets | None = None
 

@@ -82,6 +82,9 @@ class Roles:
             poll_seconds=self._settings.poll_seconds,
             max_instances=self._settings.max_instances,
             max_activities=self._settings.max_activities,
+            cancel_grace_seconds=self._settings.cancel_grace_seconds,
+            keep_executions=self._settings.keep_executions,
+            retention_seconds=self._settings.retention_seconds,
             queues=self._settings.queues,
         )
         return Worker(

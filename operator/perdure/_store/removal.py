@@ -11,7 +11,7 @@ from typing import Final
 
 from perdure._store.store import Record, Store
 
-__all__ = ["prune", "remove", "retire"]
+__all__ = ["prune", "remove", "retire", "sweep"]
 
 _PORTION: Final = 500
 _ANY = (None,) * 11
@@ -36,8 +36,13 @@ async def retire(store: Store, *, older_than_seconds: float, at_most: int = 10_0
         count += removed
         if len(found) < wanted or not removed:
             break
-    await store.fetch("inbox_sweep", at_most)
+    await sweep(store)
     return count
+
+
+async def sweep(store: Store, *, at_most: int = 10_000) -> None:
+    """Remove messages that nobody can take in."""
+    await store.fetch("inbox_sweep", at_most)
 
 
 async def prune(store: Store, *, keep: int, older_than_seconds: float, at_most: int = 10_000) -> int:
