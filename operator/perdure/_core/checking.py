@@ -18,7 +18,11 @@ from perdure._core.definition import AnyOrchestration
 __all__ = ["Difference", "check", "likely_cause"]
 
 _NOTHING: Final = "nothing more in this turn"
-_CALL = re.compile(r"(?P<kind>[a-z -]+) (?P<seq>\d+)(?: (?P<name>[^( ]+))?")
+_CALL = re.compile(
+    r"(?P<kind>(?:cancelling of )?(?:activity|timer|wait|signal|sub-orchestration|detached orchestration)) (?P<seq>\d+)"
+    r"(?: (?:for signal )?(?P<name>[^( ]+))?"
+)
+"""A call as `comparison.describe` says it; ends have no number."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -72,6 +76,6 @@ def _between_calls(old: re.Match[str], new: re.Match[str]) -> str:
     if old["seq"] != new["seq"]:
         return "The same call has another number: one before it was added or removed."
     return (
-        "The same call with another input: it is made of what is not in history (clock, chance, environment, the order "
-        "of a set), or the code that makes it was changed."
+        "The same call with other arguments: they are made of what is not in history (clock, chance, environment, the "
+        "order of a set), or the code that makes them was changed."
     )

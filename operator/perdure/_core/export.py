@@ -38,9 +38,10 @@ def encode(exported: HistoryExport) -> bytes:
 
 
 def decode(data: bytes) -> HistoryExport:
-    """Read an export. Raises `HistoryUnreadableError` with what is wrong with it, and where."""
+    """Read an export, however it is indented. Raises `HistoryUnreadableError` with what is wrong with it, and where."""
     try:
-        exported = _decoder.decode(data)
+        # Payloads are compared byte by byte, and they were written without any space.
+        exported = _decoder.decode(msgspec.json.format(data, indent=-1))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.HistoryUnreadableError(f"This is no exported history: {error}.") from error
     if exported.format > FORMAT:
