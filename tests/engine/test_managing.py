@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perdure import ChildOrchestrationError, JsonValue, OrchestrationContext, orchestration
 from perdure._core import history
-from tests.engine.world import Puppet, World, relay
+from tests.engine.world import PUPPET, Puppet, World, relay
 
 
 @orchestration("test::orchestration::listener")
@@ -117,3 +117,34 @@ async def test_a_removed_instance_does_not_rise_again(world: World, puppet: Pupp
     await hand.stop()
 
     assert await world.fetch("select 1 from instances union all select 1 from history") == []
+
+
+@orchestration("test::orchestration::waiter")
+async def waiter(ctx: OrchestrationContext) -> None:
+    """Wait for one thing of each kind."""
+    await ctx.join(
+        ctx.schedule_wait("go"),
+        ctx.schedule_timer(3_600),
+        ctx.schedule_activity(PUPPET),
+        ctx.schedule_sub_orchestration(listener, instance_id="ward"),
+    )
+
+
+async def test_one_sees_what_an_instance_waits_for(world: World, puppet: Puppet) -> None:
+    """Signals, timers, activities and children, each by its name; what has come is waited for no longer."""
+    await world.worker(waiter, listener, puppet.activity)
+    instance_id = await world.start(waiter)
+    call = await puppet.called()
+
+    all_of_it = await world.client.get_waits(instance_id)
+    call.returns(None)
+    await world.until("select 1 from instances where instance_id = $1 and turn = 2", instance_id)
+    rest = await world.client.get_waits(instance_id)
+    await world.client.terminate_instance(instance_id)
+    await world.end(instance_id)
+
+    names = {(wait.kind, wait.name) for wait in all_of_it}
+    assert names == {("signal", "go"), ("timer", ""), ("activity", "puppet"), ("child", "ward")}
+    assert names - {(wait.kind, wait.name) for wait in rest} == {("activity", "puppet")}
+    assert [wait.until is not None for wait in all_of_it if wait.kind == "timer"] == [True]
+    assert await world.client.get_waits(instance_id) == []

@@ -220,3 +220,16 @@ def test_code_that_breaks_while_it_is_replayed_hides_no_other_history(terminal: 
 
     report = json.loads(ended.out)
     assert (ended.code, report["fits"], [each["source"] for each in report["findings"]]) == (Exit.FAULT, 1, ["a"])
+
+
+def test_people_see_what_an_instance_waits_for(terminal: Terminal, dsn: str) -> None:
+    """`perdure get` says it; a history that cannot be read keeps nobody from seeing the rest."""
+    begun(dsn, "a")
+    begun(dsn, "b", body=b"{broken")
+
+    shown, rest = terminal.done("get", "a"), terminal.done("get", "b")
+
+    assert "waits for" in shown
+    assert "activity say since" in shown
+    assert "waits for" not in rest
+    assert "Running" in rest

@@ -5,11 +5,13 @@ They change nothing. What they print for programs has the fields of the client's
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import rich.table
 import typer
 
+from perdure import errors
 from perdure._core import export
 from perdure.cli.application import DatabaseUrl, InstanceId, Output, OutputOption, application
 from perdure.cli.arguments import moment_of, phases_of
@@ -24,7 +26,7 @@ from perdure.cli.printing import (
     table,
     time,
 )
-from perdure.client import InstanceFilter, Page
+from perdure.client import Client, InstanceFilter, InstanceInfo, InstanceWait, Page
 
 __all__: list[str] = []
 
@@ -34,12 +36,21 @@ _MOMENT = "an age as in 7d, or a moment"
 
 @application.command()
 def get(instance_id: InstanceId, output: OutputOption = "table", database_url: DatabaseUrl = None) -> None:
-    """Show an instance."""
-    info = with_client(database_url, lambda client: client.get_instance_info(instance_id))
+    """Show an instance; for people also what its code waits for."""
+
+    async def work(client: Client) -> tuple[InstanceInfo, list[InstanceWait]]:
+        info = await client.get_instance_info(instance_id)
+        if output == "json" or info.is_finished:
+            return info, []
+        with contextlib.suppress(errors.HistoryUnreadableError, errors.EncryptionKeyMissingError):
+            return info, await client.get_waits(instance_id)
+        return info, []
+
+    info, waits = with_client(database_url, work)
     if output == "json":
         print_json(info)
     else:
-        print_instance(info)
+        print_instance(info, waits)
 
 
 @application.command(name="list")

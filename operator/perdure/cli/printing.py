@@ -17,7 +17,7 @@ import rich.table
 import typer
 
 from perdure._core import history
-from perdure.client import InstanceInfo
+from perdure.client import InstanceInfo, InstanceWait
 
 __all__ = [
     "complain",
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _SHORT = 60
+_SHOWN_WAITS = 10
 
 
 def print_json(value: object) -> None:
@@ -58,8 +59,8 @@ def print_table(made: rich.table.Table) -> None:
     console.print(made)
 
 
-def print_instance(info: InstanceInfo) -> None:
-    """Print all that is known of an instance and is not empty, a line each."""
+def print_instance(info: InstanceInfo, waits: Sequence[InstanceWait] = ()) -> None:
+    """Print all that is known of an instance and is not empty, a line each; of what it waits for the first few."""
     made = rich.table.Table(box=None, show_header=False, pad_edge=False)
     for field in ("instance_id", "parent_id", "name", "version", "phase", "execution", "hold_reason", "suspend_reason"):
         if getattr(info, field):
@@ -75,6 +76,11 @@ def print_instance(info: InstanceInfo) -> None:
     for field in ("created_at", "started_at", "finished_at"):
         if getattr(info, field) is not None:
             made.add_row(field, time(getattr(info, field)))
+    for wait in waits[:_SHOWN_WAITS]:
+        until = f"until {time(wait.until)}" if wait.until else f"since {time(wait.since)}"
+        made.add_row("waits for", " ".join(word for word in (wait.kind, wait.name, until) if word))
+    if len(waits) > _SHOWN_WAITS:
+        made.add_row("", f"and {len(waits) - _SHOWN_WAITS} more")
     print_table(made)
 
 

@@ -16,6 +16,7 @@ from perdure.client.instances import (
     InstanceHandle,
     InstanceInfo,
     InstancePage,
+    InstanceWait,
     Page,
     Unoffered,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "InstanceHandle",
     "InstanceInfo",
     "InstancePage",
+    "InstanceWait",
     "LocalWorker",
     "OnNondeterminism",
     "Page",

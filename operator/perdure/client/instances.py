@@ -25,6 +25,7 @@ __all__ = [
     "InstanceHandle",
     "InstanceInfo",
     "InstancePage",
+    "InstanceWait",
     "Page",
     "Unoffered",
     "info_of",
@@ -147,6 +148,19 @@ class ExecutionInfo:
     started_at: datetime.datetime
     ended_at: datetime.datetime | None
     outcome: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstanceWait:
+    """One thing that the code of an instance waits for, since when, and for a timer until when.
+
+    `kind`: activity, timer, signal or child; `name` is the activity's, the signal's, or the child's instance id.
+    """
+
+    kind: str
+    name: str
+    since: datetime.datetime | None
+    until: datetime.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,10 +6,13 @@ statement, however many callers there are.
 
 from __future__ import annotations
 
+import datetime
+
 import msgspec
 
 from perdure import errors
 from perdure._core import export, history
+from perdure._core.projection import Projection, fold
 from perdure._store.batching import Batcher
 from perdure._store.store import Record, Store
 from perdure.client.connection import Connected, LocalWorker
@@ -19,6 +22,7 @@ from perdure.client.instances import (
     InstanceFilter,
     InstanceInfo,
     InstancePage,
+    InstanceWait,
     Page,
     Unoffered,
     info_of,
@@ -27,6 +31,7 @@ from perdure.client.instances import (
 __all__ = ["Looking", "not_found"]
 
 _TREE_SIZE = 10_000
+_NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
 class Looking(Connected):
@@ -54,11 +59,18 @@ class Looking(Connected):
         return InstancePage(items, items[-1].instance_id if len(items) == page.size else None)
 
     async def get_history(self, instance_id: str, execution: int | None = None) -> list[history.Turn]:
-        """Give the turns of an execution (of the current one when None), in order."""
+        """Give the turns of an execution (of the current one when None), in order.
+
+        Raises `InstanceNotFoundError`, and `HistoryUnreadableError` when they cannot be read here.
+        """
         rows = await self._fetch("history_get", instance_id, execution)
         if not rows:
             await self.get_instance_info(instance_id)
-        return [history.decode_turn(row["at"], row["body"]) for row in rows]
+        try:
+            return [history.decode_turn(row["at"], row["body"]) for row in rows]
+        except msgspec.DecodeError as error:
+            message = f"The history of {instance_id} cannot be read: {error}."
+            raise errors.HistoryUnreadableError(message) from error
 
     async def export_history(self, instance_id: str, execution: int | None = None) -> export.HistoryExport:
         """Give an execution (the current one when None) as what `perdure replay` and `export.decode` read.
@@ -67,11 +79,7 @@ class Looking(Connected):
         """
         info = await self.get_instance_info(instance_id)
         chosen = info.execution if execution is None else execution
-        try:
-            turns = await self.get_history(instance_id, chosen)
-        except msgspec.DecodeError as error:
-            message = f"The history of {instance_id} cannot be read: {error}."
-            raise errors.HistoryUnreadableError(message) from error
+        turns = await self.get_history(instance_id, chosen)
         started = [
             event for turn in turns[:1] for event in turn.events if isinstance(event, history.OrchestrationStarted)
         ]
@@ -82,6 +90,21 @@ class Looking(Connected):
             execution=chosen,
             turns=turns,
         )
+
+    async def get_waits(self, instance_id: str) -> list[InstanceWait]:
+        """Give what the code of an instance waits for now, the longest first; nothing for one that has ended.
+
+        It reads the history of the current execution. Raises `InstanceNotFoundError` when there is none.
+        """
+        projection = Projection()
+        for turn in await self.get_history(instance_id):
+            fold(projection, turn)
+        waits = [
+            *(InstanceWait("activity", step.name, step.started_at) for step in projection.running.values()),
+            *(InstanceWait("timer", "", None, timer.fire_at) for timer in projection.timers.values()),
+            *(InstanceWait(wait.kind, wait.name, wait.since) for wait in projection.waits.values()),
+        ]
+        return sorted(waits, key=lambda wait: wait.since or wait.until or _NEVER)
 
     async def get_tree(self, instance_id: str) -> list[InstanceInfo]:
         """Give an instance and all below it, parents before their children; up to 10,000, payloads as in a list.
