@@ -1,7 +1,7 @@
-"""Activities of a simulation: attempts, timeouts and retries as on a worker, in virtual time.
+"""Activities of a simulation: attempts, timeouts, heartbeats and retries as on a worker, in virtual time.
 
 Without jitter, so that a test can say how long a run takes. Sync functions are called where they are, not in a thread.
-An assertion that fails in a stand-in is the test's and is raised to it, not taken for a failure of the activity.
+An assertion that fails in a stand-in is the test's: it is raised there, and is no failure of the activity.
 """
 
 from __future__ import annotations
@@ -9,19 +9,53 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+from collections.abc import Mapping
 
 import msgspec
 
 from perdure import errors
-from perdure._core import failure, history, payload, retry
-from perdure._core.activity import ActivityContext, ActivityInfo, ActivityLogger, KubernetesApi
+from perdure._core import failure, history, payload, retry, secret
+from perdure._core.activity import ActivityContext, ActivityInfo, ActivityLogger, KubernetesApi, Lifeline
 from perdure._core.replay import Trace
 from perdure.testing.run import ActivityCall
-from perdure.testing.standins import Activities
+from perdure.testing.standins import Activities, StandIn
 
-__all__ = ["Attempts", "activity_context", "note_end", "to_call"]
+__all__ = ["Attempts", "Outside", "activity_context", "note_end", "to_call"]
 
 _RUN_AS = "system:serviceaccount:test:test"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outside:
+    """What stands for the world that activities reach through their context: the API server, and secrets by value."""
+
+    kubernetes: KubernetesApi | None = None
+    secrets: Mapping[secret.SecretRef, str] | None = None
+
+    def secrecy(self) -> secret.Secrecy:
+        """Give the memory of an attempt for the secrets it resolves."""
+        return secret.Secrecy(None if self.secrets is None else _Secrets(self.secrets))
+
+    def context(
+        self, info: ActivityInfo, logger: ActivityLogger, *, secrecy: secret.Secrecy, lifeline: Lifeline | None = None
+    ) -> ActivityContext:
+        """Give the context of an attempt."""
+        api = self.kubernetes
+        if api is None:
+            return ActivityContext(info, logger, None, lifeline, secrecy)
+        return ActivityContext(dataclasses.replace(info, run_as=_RUN_AS), logger, lambda _: api, lifeline, secrecy)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Secrets:
+    """Secrets that a test gives by value."""
+
+    values: Mapping[secret.SecretRef, str]
+
+    async def resolve(self, reference: secret.SecretRef, /) -> str:
+        if reference not in self.values:
+            raise errors.SecretMissingError(str(reference), "the test gives no value for it")
+        return self.values[reference]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,37 +77,73 @@ class _Lines:
         self.traces.append(Trace(level, " ".join([event, *(f"{name}={value}" for name, value in fields.items())])))
 
 
-def activity_context(
-    *,
-    attempt: int = 1,
-    instance_id: str = "test",
-    kubernetes: KubernetesApi | None = None,
-    logger: ActivityLogger | None = None,
-) -> ActivityContext:
-    """Give a context to call an activity with, on its own; `kubernetes` stands in for the API server."""
-    info = ActivityInfo(
-        instance_id=instance_id,
-        orchestration="test::orchestration::test",
-        execution=1,
-        activity="test::activity::test",
-        seq=1,
-        attempt=attempt,
-    )
-    return _context(info, logger or _Lines([]), kubernetes)
+class _Attempt:
+    """One try while it runs: what its context speaks to."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, call: ActivityCall, *, seconds: float | None, silence: float | None
+    ) -> None:
+        """Begin, with a first heartbeat; it may take `seconds`, and `silence` from one heartbeat to the next."""
+        self.seconds, self.silence = seconds, silence
+        self.detail = call.heartbeats[-1] if call.heartbeats else None
+        self.scope = asyncio.timeout(self.seconds)
+        self.is_silent = self.is_over = False
+        self._loop = loop
+        self._call = call
+        self._beaten_at = loop.time()
+        self._listener: asyncio.TimerHandle | None = None
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self.is_over or self.scope.expired() or self._call.state == "Cancelled"
+
+    def beat(self, detail: bytes | None) -> None:
+        self._beaten_at = self._loop.time()
+        if detail is not None:
+            self._call.heartbeats.append(detail)
+
+    async def make(self, stand_in: StandIn, context: ActivityContext, *, data: bytes) -> object:
+        """Call the function; `TimeoutError` when it takes too long or is silent for too long."""
+        try:
+            async with self.scope:
+                self._listen()
+                return await stand_in.call(context, data)
+        finally:
+            self.is_over = True
+            if self._listener is not None:
+                self._listener.cancel()
+
+    def timed_out(self) -> errors.ActivityTimeoutError:
+        """Say which of the two it was."""
+        if self.is_silent:
+            message = f"no heartbeat within {self.silence:g} s: it hangs, or calls ctx.heartbeat() too seldom"
+        else:
+            message = f"no result within {self.seconds:g} s"
+        return errors.ActivityTimeoutError(message, type="ActivityTimeoutError")
+
+    def _listen(self) -> None:
+        if self.silence is None:
+            return
+        due = self._beaten_at + self.silence
+        if due > self._loop.time():
+            self._listener = self._loop.call_at(due, self._listen)
+        else:
+            self.is_silent = True
+            self.scope.reschedule(self._loop.time())
 
 
 class Attempts:
     """Brings activities to their one result."""
 
-    def __init__(
-        self, activities: Activities, loop: asyncio.AbstractEventLoop, *, kubernetes: KubernetesApi | None
-    ) -> None:
+    def __init__(self, activities: Activities, loop: asyncio.AbstractEventLoop, *, outside: Outside) -> None:
         """Call `activities`, in the time of `loop`."""
         self._activities = activities
         self._loop = loop
-        self._kubernetes = kubernetes
+        self._outside = outside
 
-    async def perform(self, command: history.ScheduleActivity, call: ActivityCall, info: ActivityInfo) -> history.Event:
+    async def perform(
+        self, command: history.ScheduleActivity, call: ActivityCall, *, info: ActivityInfo
+    ) -> history.Event:
         """Attempt until there is a final result. Raises what is the test's: assertions, and `SimulationError`."""
         total, policy = command.total_timeout, command.retry
         deadline = None if total is None else call.began + total
@@ -94,13 +164,15 @@ class Attempts:
     ) -> history.ActivityCompleted | failure.Failure:
         stand_in = self._activities.find(command.name)
         seconds = self._timeout(command, call)
-        context = _context(info, _Lines(call.traces), self._kubernetes)
-        scope = asyncio.timeout(seconds)
+        attempt = _Attempt(self._loop, call, seconds=seconds, silence=command.heartbeat_timeout)
+        secrecy = self._outside.secrecy()
+        context = self._outside.context(info, _Lines(call.traces), secrecy=secrecy, lifeline=attempt)
         error: BaseException
         try:
-            async with scope:
-                result = await stand_in.call(context, bytes(command.input))
-            data = payload.encode(result, f"result of activity {command.name}")
+            result = await attempt.make(stand_in, context, data=bytes(command.input))
+            what = f"result of activity {command.name}"
+            data = payload.encode(result, what)
+            secrecy.refuse_in(data, what)
             return history.ActivityCompleted(command.seq, msgspec.Raw(data))
         except asyncio.CancelledError as raised:
             task = asyncio.current_task()
@@ -111,10 +183,10 @@ class Attempts:
             if not stand_in.is_real:
                 raise
             error = raised
-        except (Exception, SystemExit) as raised:
+        except (Exception, SystemExit) as raised:  # noqa: BLE001 - the border to the activity's own code
             error = raised
-            if isinstance(raised, TimeoutError) and scope.expired():
-                error = errors.ActivityTimeoutError(f"no result within {seconds:g} s", type="ActivityTimeoutError")
+            if isinstance(raised, TimeoutError) and attempt.scope.expired():
+                error = attempt.timed_out()
         call.exceptions.append(error)
         return failure.of(error, activity=command.name, attempts=info.attempt)
 
@@ -127,15 +199,25 @@ class Attempts:
         return left if own is None else min(own, left)
 
 
-def _context(info: ActivityInfo, logger: ActivityLogger, kubernetes: KubernetesApi | None) -> ActivityContext:
-    if kubernetes is None:
-        return ActivityContext(info, logger)
-    return ActivityContext(dataclasses.replace(info, run_as=_RUN_AS), logger, lambda _: kubernetes)
-
-
-def _out_of_time(failed: failure.Failure, total: float | None) -> failure.Failure:
-    message = f"The total timeout of {total:g} s has no room for another attempt; last error: {failed.message}"
-    return msgspec.structs.replace(failed, code=errors.ActivityTimeoutError.code, message=message)
+def activity_context(
+    *,
+    attempt: int = 1,
+    instance_id: str = "test",
+    kubernetes: KubernetesApi | None = None,
+    secrets: Mapping[secret.SecretRef, str] | None = None,
+    logger: ActivityLogger | None = None,
+) -> ActivityContext:
+    """Give a context to call an activity with, on its own; `kubernetes` and `secrets` stand for the world outside."""
+    info = ActivityInfo(
+        instance_id=instance_id,
+        orchestration="test::orchestration::test",
+        execution=1,
+        activity="test::activity::test",
+        seq=1,
+        attempt=attempt,
+    )
+    outside = Outside(kubernetes, secrets)
+    return outside.context(info, logger or _Lines([]), secrecy=outside.secrecy())
 
 
 def to_call(command: history.ScheduleActivity, *, execution: int, began: float) -> ActivityCall:
@@ -153,3 +235,8 @@ def note_end(call: ActivityCall, event: history.Event, *, ended: float) -> None:
             call.state, call.failure = "Failed", event.failure
         case _:
             raise AssertionError(event)  # an activity ends in one of the two
+
+
+def _out_of_time(failed: failure.Failure, total: float | None) -> failure.Failure:
+    message = f"The total timeout of {total:g} s has no room for another attempt; last error: {failed.message}"
+    return msgspec.structs.replace(failed, code=errors.ActivityTimeoutError.code, message=message)

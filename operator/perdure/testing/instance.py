@@ -1,8 +1,8 @@
 """One simulated instance: its executions, and a crash after every turn.
 
-After a turn its coroutine is put away and built again from history in its stored form, as when a worker dies and another
-takes over. What it asks for then must be what it asked for before (I6); so whatever passes in a test has been replayed.
-It takes turns when it is told to and knows nothing of who carries out what it asks for.
+After a turn its coroutine is put away and built again from history in its stored form, as when a worker dies and
+another takes over. What it asks for then must be what it asked for before (I6); so whatever passes in a test has been
+replayed. It takes turns when it is told to and knows nothing of who carries out what it asks for.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class Instance:
         self.grace: asyncio.TimerHandle | None = None
         self._crash_after = 0
 
-    def begin(self, definition: AnyOrchestration, input: msgspec.Raw, carried: Sequence[history.Event] = ()) -> None:
+    def begin(self, definition: AnyOrchestration, input: msgspec.Raw, *, carried: Sequence[history.Event] = ()) -> None:
         """Begin the next execution."""
         if self.number:
             self.past.append(self.turns)
             self.execution.close()
         self.number += 1
         self.definition = definition
-        self.execution = Execution(definition, Identity(self.instance_id, self.number))
+        self.execution: Execution = Execution(definition, Identity(self.instance_id, self.number))
         self.turns, self._crash_after = [], 0
         started = history.OrchestrationStarted(definition.name, definition.version, input, history.PROTOCOL)
         self.inbox = [started, *carried]
@@ -103,8 +103,7 @@ class Instance:
     @property
     def waits(self) -> list[str]:
         """The names of the signals that the code waits for, in the order of its waits."""
-        commands = [operation.command for operation in self.execution.pending.values()]
-        return [command.name for command in commands if isinstance(command, history.WaitForSignal)]
+        return [wait.name for wait in self.projection.waits.values() if wait.kind == "signal"]
 
     def _crash(self) -> None:
         """Lose the coroutine, and build it again from history."""

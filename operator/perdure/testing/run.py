@@ -16,6 +16,7 @@ import msgspec
 
 from perdure import errors
 from perdure._core import failure, history, lifecycle, payload, projection
+from perdure._core.history import Command, Turn
 from perdure._core.payload import JsonValue
 from perdure._core.replay import Trace
 
@@ -33,7 +34,8 @@ class ActivityCall:
     """One activity that an orchestration asked for, and what came of it.
 
     `attempts` counts those that were begun, `exceptions` has what each failed one raised. `began` and `ended` are
-    seconds of virtual time since the simulation began. `traces` are the lines that the activity logged.
+    seconds of virtual time since the simulation began. `traces` are the lines that the activity logged, `heartbeats`
+    what its heartbeats said, as JSON text.
     """
 
     name: str
@@ -48,6 +50,7 @@ class ActivityCall:
     exceptions: list[BaseException] = dataclasses.field(default_factory=list)
     ended: float | None = None
     traces: list[Trace] = dataclasses.field(default_factory=list)
+    heartbeats: list[bytes] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -183,7 +186,7 @@ class Run(Generic[O]):
         return self._instance.number
 
     @property
-    def history(self) -> list[list[history.Turn]]:
+    def history(self) -> list[list[Turn]]:
         """Its turns, execution by execution, as a database would have them."""
         return [list(turns) for turns in self._instance.past] + [list(self._instance.turns)]
 
@@ -201,7 +204,7 @@ class Run(Generic[O]):
         """Say how it stands, for a failing assertion."""
         return f"<Run {self.instance_id} of {self._instance.definition.name}: {self._described()}>"
 
-    def _commands(self) -> Sequence[history.Command]:
+    def _commands(self) -> Sequence[Command]:
         return [command for turns in self.history for turn in turns for command in turn.commands]
 
     def _described(self) -> str:

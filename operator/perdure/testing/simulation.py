@@ -1,13 +1,13 @@
 """Simulations: what a test holds in its hand.
 
-The door to the world (`perdure.testing.world`): it takes what a test gives, in the forms that are handy there, lets time
-pass as the test says, and gives runs to look at. Every call works in `def test_` and in `async def test_` alike.
+The door to the world (`perdure.testing.world`): it takes what a test gives, in the forms that are handy there, lets
+time pass as the test says, and gives runs to look at. Every call works in `def test_` and in `async def test_` alike.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self, TypeVar
 
 import msgspec
@@ -16,8 +16,9 @@ from perdure import errors
 from perdure._core import history, identifiers, payload, retry
 from perdure._core.activity import KubernetesApi
 from perdure._core.definition import OrchestrationDefinition
+from perdure._core.secret import SecretRef
 from perdure.testing import standins
-from perdure.testing.attempts import Attempts
+from perdure.testing.attempts import Attempts, Outside
 from perdure.testing.instance import Instance
 from perdure.testing.run import Run
 from perdure.testing.virtual import VirtualTimeLoop
@@ -37,8 +38,8 @@ class Simulation:
 
     `activities` says what stands for the activities: definitions (a registry too) for the real ones, or a mapping of
     definitions or names to functions of (ctx, input), to values that are returned, to exceptions that are raised.
-    `orchestrations` says the same for children and for detached ones. `kubernetes` is what real activities get as
-    `ctx.kubernetes`.
+    `orchestrations` says the same for children and for detached ones. Real activities find `kubernetes` as
+    `ctx.kubernetes`, and the values of `secrets` by `ctx.resolve_secret`.
     """
 
     def __init__(
@@ -48,10 +49,11 @@ class Simulation:
         orchestrations: standins.GivenOrchestrations = (),
         begins_at: datetime.datetime = BEGINS_AT,
         kubernetes: KubernetesApi | None = None,
+        secrets: Mapping[SecretRef, str] | None = None,
     ) -> None:
         """Hold no instance yet."""
         loop = VirtualTimeLoop()
-        attempts = Attempts(standins.Activities(activities), loop, kubernetes=kubernetes)
+        attempts = Attempts(standins.Activities(activities), loop, outside=Outside(kubernetes, secrets))
         self._world = World(standins.to_registry(orchestrations), attempts, loop, begins_at=begins_at)
 
     def __enter__(self) -> Self:
@@ -61,6 +63,11 @@ class Simulation:
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
+
+    def __del__(self) -> None:
+        """Close what a failing test has left open."""
+        if hasattr(self, "_world"):
+            self._world.close(is_forgotten=True)
 
     def close(self) -> None:
         """Give up what is under way; its runs can still be looked at."""
@@ -79,6 +86,7 @@ class Simulation:
         Each of `signals`, a (name, payload), is sent once the code waits for that name, the first of a name first.
         """
         known, world = self._world.orchestrations, self._world
+        world.refuse_if_closed()
         identifiers.check_instance_id(instance_id)
         if instance_id in world.instances:
             raise errors.InstanceConflictError(f"The simulation has an instance {instance_id!r} already.")
@@ -87,7 +95,7 @@ class Simulation:
         data = msgspec.Raw(payload.encode(input, f"input of {orchestration.name}"))
         instance = Instance(instance_id, began=world.loop.time())
         instance.signals += signals
-        world.begin(instance, orchestration, data)
+        world.begin(instance, orchestration, input=data)
         self._settle()
         return Run(instance, self)
 
@@ -128,12 +136,15 @@ class Simulation:
 
     def send_signal(self, instance_id: str, name: str, payload: object = None) -> None:
         """Send a signal, and let happen what can without time passing."""
-        self._world.receive(self._world.find(instance_id), signal_event(name, payload))
-        self._settle()
+        self._receive(instance_id, signal_event(name, payload))
 
     def cancel(self, instance_id: str, reason: str) -> None:
         """Cancel an instance, and let happen what can without time passing."""
-        self._world.receive(self._world.find(instance_id), history.CancelRequested(reason))
+        self._receive(instance_id, history.CancelRequested(reason))
+
+    def _receive(self, instance_id: str, event: history.Event) -> None:
+        self._world.refuse_if_closed()
+        self._world.receive(self._world.find(instance_id), event)
         self._settle()
 
 

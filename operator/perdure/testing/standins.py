@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from perdure import errors
 from perdure._core import definition, payload
@@ -19,8 +19,9 @@ from perdure._core.definition import AnyActivity, AnyOrchestration, Orchestratio
 
 __all__ = ["Activities", "Given", "GivenActivities", "GivenOrchestrations", "StandIn", "to_registry"]
 
-GivenActivities = Iterable[AnyActivity] | Mapping[AnyActivity | str, object]
-GivenOrchestrations = Iterable[AnyOrchestration] | Mapping[AnyOrchestration | str, object]
+GivenActivities = Iterable[AnyActivity] | Mapping[Any, object]
+"""Definitions, or a mapping of definitions or names; `Any`, as a mapping of one of the two is none of both to mypy."""
+GivenOrchestrations = Iterable[AnyOrchestration] | Mapping[Any, object]
 Given = Callable[..., object]
 _MAX_PARAMETERS = 2
 

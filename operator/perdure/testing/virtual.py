@@ -1,7 +1,7 @@
 """Virtual time: an event loop whose clock moves only when nothing else can happen.
 
-Whoever sleeps is woken in the right order, and at once. While a thread or a socket is at work the clock stands still and
-the loop really waits, so code that does real I/O works too, only not faster than it does. The loop runs where it is
+Whoever sleeps is woken in the right order, and at once. While a thread or a socket is at work the clock stands still
+and the loop really waits, so code that does real I/O works too, only not faster than it does. The loop runs where it is
 asked to, or in a thread of its own when another loop runs there already: so tests may be `async def` or not.
 
 It knows nothing of orchestrations.
@@ -14,14 +14,12 @@ import concurrent.futures
 import contextvars
 import math
 import selectors
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
-
-if TYPE_CHECKING:
-    from _typeshed import FileDescriptorLike
+from collections.abc import Callable
+from typing import Final, TypeVar, TypeVarTuple, Unpack
 
 __all__ = ["VirtualTimeLoop"]
 
+_RESOLUTION: Final = 1e-7  # under half a microsecond, which is what moments are rounded to
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -39,6 +37,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Give the virtual time in seconds."""
         return self._selector_of_time.now
 
+    @property
+    def _clock_resolution(self) -> float:
+        """How far a due time may lie ahead and count as come; asyncio's own is too fine once years have passed."""
+        return max(_RESOLUTION, 2 * math.ulp(self.time()))
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, _: float) -> None:
+        """Leave what asyncio sets: it measures the machine's clock."""
+
     def drive(self, *, until: float = math.inf, is_enough: Callable[[], bool] | None = None) -> None:
         """Let happen what can, up to the moment `until`; stop before time moves when it is enough."""
         selector = self._selector_of_time
@@ -53,7 +60,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self,
         executor: concurrent.futures.Executor | None,
         func: Callable[[Unpack[Ts]], T],
-        *args: Unpack[Ts],
+        *args: *Ts,
     ) -> asyncio.Future[T]:
         """Run in a thread; the clock stands until it has ended."""
         future = super().run_in_executor(executor, func, *args)
@@ -70,24 +77,25 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             self.close()
 
 
-class _Selector(selectors.BaseSelector):
-    """Where a loop waits; here it does not, unless for the world outside."""
+class _Selector(selectors.DefaultSelector):
+    """Where a loop waits; this one does not, unless for the world outside."""
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
+        """Serve one loop."""
+        super().__init__()
         self._loop = loop
-        self._real = selectors.DefaultSelector()
-        self._own = 0
         self.now = 0.0
         self.until = math.inf
         self.is_enough: Callable[[], bool] | None = None
         self.threads = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        found = self._real.select(0)
+        """Give what is there; when nothing is, let time jump to what is due next, or stop the loop."""
+        found = super().select(0)
         if found or timeout == 0:
             return found
-        if self.threads or len(self._real.get_map() or ()) > 1:  # more than the pipe by which the loop is woken
-            found = self._real.select(timeout)
+        if self.threads or len(self.get_map()) > 1:  # more than the pipe by which the loop is woken
+            found = super().select(timeout)
             if found:
                 return found
         is_over = self.is_enough is not None and self.is_enough()
@@ -98,18 +106,6 @@ class _Selector(selectors.BaseSelector):
         else:
             self.now = max(self.now + timeout, math.nextafter(self.now, math.inf))
         return []
-
-    def register(self, fileobj: FileDescriptorLike, events: int, data: object = None) -> selectors.SelectorKey:
-        return self._real.register(fileobj, events, data)
-
-    def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
-        return self._real.unregister(fileobj)
-
-    def get_map(self) -> Mapping[FileDescriptorLike, selectors.SelectorKey]:
-        return self._real.get_map()
-
-    def close(self) -> None:
-        self._real.close()
 
 
 def _is_loop_running() -> bool:

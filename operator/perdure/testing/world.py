@@ -1,7 +1,7 @@
 """The world of a simulation: its instances, its clock, and whatever turns ask for.
 
-Theory of operation. Everything happens on one loop of virtual time. An event that comes in makes its instance due; a due
-instance takes a turn when all that came in the same moment is there. What a turn asks for is carried out after it:
+Theory of operation. Everything happens on one loop of virtual time. An event that comes in makes its instance due; a
+due instance takes a turn when all that came in the same moment is there. What a turn asks for is carried out after it:
 activities begin, timers are set, children start, signals reach their instances. So a run takes the way it takes on
 workers, one turn after the other and nothing in between. It stands in for no database and no worker: queues, slots,
 leases and lost workers are the engine's, and tested there.
@@ -53,6 +53,7 @@ class World:
         self._begins_at = begins_at
         self._due: set[str] = set()
         self._turns = 0
+        self._is_closing = False
         self._error: BaseException | None = None
 
     # Time.
@@ -64,20 +65,26 @@ class World:
 
     def drive(self, *, until: float = math.inf, is_enough: Callable[[], bool] | None = None) -> None:
         """Let happen what can; raise what is the test's."""
-        if self.loop.is_closed():
-            raise errors.SimulationError("The simulation is closed; nothing more can happen in it.")
+        self.refuse_if_closed()
         self.loop.drive(until=until, is_enough=is_enough)
         error, self._error = self._error, None
         if error is not None:
             raise error
 
-    def close(self) -> None:
-        """Put all coroutines away, and end what is under way."""
+    def refuse_if_closed(self) -> None:
+        """Raise `SimulationError` once it is closed."""
+        if self.loop.is_closed():
+            raise errors.SimulationError("The simulation is closed; nothing more can happen in it.")
+
+    def close(self, *, is_forgotten: bool = False) -> None:
+        """Put all coroutines away, and end what is under way; activities that are forgotten may not clean up."""
         if self.loop.is_closed() or self.loop.is_running():
             return
+        self._is_closing = True
         for instance in self.instances.values():
             instance.close()
-        self.loop.drive(until=self.loop.time())
+        if not is_forgotten:
+            self.loop.drive(until=self.loop.time())
         self.loop.close()
 
     def _at(self, when: float, action: Callable[[], object]) -> asyncio.TimerHandle:
@@ -100,7 +107,7 @@ class World:
             raise errors.InstanceNotFoundError(f"The simulation has no instance {instance_id!r}. There is: {known}.")
         return self.instances[instance_id]
 
-    def begin(self, instance: Instance, definition: AnyOrchestration, input: msgspec.Raw) -> None:
+    def begin(self, instance: Instance, definition: AnyOrchestration, *, input: msgspec.Raw) -> None:
         """Begin an instance whose id is free."""
         self.instances[instance.instance_id] = instance
         instance.begin(definition, input)
@@ -143,7 +150,7 @@ class World:
             for_all = history.SignalReceived | history.CancelRequested
             late = [event for event in instance.inbox if isinstance(event, for_all)]
             definition = self._definition(instance.definition.name, outcome.version)
-            instance.begin(definition, outcome.input, [*outcome.carried, *late])
+            instance.begin(definition, outcome.input, carried=[*outcome.carried, *late])
             self._make_due(instance)
             return
         if instance.grace is not None:
@@ -215,9 +222,10 @@ class World:
             attempt=1,
         )
         try:
-            event = await self._attempts.perform(command, call, info)
-        except asyncio.CancelledError:
-            call.state, call.ended = "Cancelled", self.elapsed
+            event = await self._attempts.perform(command, call, info=info)
+        except (asyncio.CancelledError, GeneratorExit):
+            if not self._is_closing:
+                call.state, call.ended = "Cancelled", self.elapsed
             raise
         except BaseException as error:  # noqa: BLE001 - an assertion of the test, or what it forgot to give
             self._guarded(functools.partial(_raise, error))
@@ -235,13 +243,14 @@ class World:
         parent = Parent(instance, instance.number, command.seq)
         child = Instance(command.instance_id, began=self.loop.time(), parent=parent)
         instance.children.append(child)
-        self.begin(child, definition, command.input)
+        self.begin(child, definition, input=command.input)
 
     def _start_detached(self, command: history.StartOrchestration) -> None:
         """Start one that goes its own way, if it is known and its id is free; else the run has only said so."""
         if command.name in self.orchestrations.names() and command.instance_id not in self.instances:
             definition = self._definition(command.name, command.version)
-            self.begin(Instance(command.instance_id, began=self.loop.time()), definition, command.input)
+            instance = Instance(command.instance_id, began=self.loop.time())
+            self.begin(instance, definition, input=command.input)
 
     def _definition(self, name: str, version: str) -> AnyOrchestration:
         known = self.orchestrations
