@@ -216,8 +216,9 @@ async def test_a_rate_starts_whole_tokens_and_says_when_the_next_is_there(desk: 
     async with serving(desk) as server:
         taken, again = await server.claim()
 
-    [row] = await desk.fetch("select tokens, started from queues")
+    [row] = await desk.fetch("select tokens, started, refilled_at > now() as is_ahead from queues")
     assert (len(taken), row["tokens"], row["started"], again) == (2, 0.5, 2, 0.125)
+    assert row["is_ahead"], "a clock that was set back must not gather the same tokens twice"
 
 
 async def test_tokens_gather_up_to_those_of_one_second(desk: Desk) -> None:
