@@ -32,8 +32,8 @@ _INSTANCES: Final = "select * from instances order by instance_id"
 _TURNS: Final = "select execution, at, body from history where instance_id = $1 order by turn"
 _ASKED: Final = "select body from history where instance_id = $1 and execution = $2"
 _LEFT_BEHIND: Final = "I5: what has ended leaves nothing behind"
-"""What a message or a failed attempt leaves that was committed while the last turn waited for it is no violation: nobody
-reads it again. So this rule is for climates where no two transactions overlap."""
+"""What a message or a failed attempt leaves that was committed while the last turn waited for it is no violation: it is
+never read again. So this rule is for climates where transactions do not overlap."""
 _DELIVERED_WITHIN: Final = datetime.timedelta(seconds=60)
 Place = tuple[uuid.UUID | None, int]
 
