@@ -90,9 +90,9 @@ async def test_what_was_claimed_in_the_moment_of_the_stop_is_given_back(world: W
     await first.stop()
     await world.fetch("update instances set wake_at = now()")
     async with world.outside.transaction():
-        await world.fetch("lock table tasks in access exclusive mode")
+        await world.fetch("lock table history in access exclusive mode")
         leaving = await world.worker(doze, settings=ALONE)
-        await world.until("select 1 from pg_locks where relation = 'tasks'::regclass and not granted")
+        await world.until("select 1 from pg_locks where relation = 'history'::regclass and not granted")
         await leaving.stop()
 
     assert await world.fetch("select 1 from workers union all select 1 from instances where owner_id is not null") == []
