@@ -22,8 +22,8 @@ TEST = re.compile(r"\[`(test_\w+)`\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ELISION = re.compile(r"^\s*\.\.\.$\n?", re.MULTILINE)
 
-RUN_BY_THEMSELVES = {Path("docs/writing-workflows.md"), Path("docs/secrets.md")}
-"""A package of its own stands on each of these pages; `test_docs.py` and `test_docs_secrets.py` take it and run it."""
+RUN_BY_THEMSELVES = {Path("docs/client.md"), Path("docs/writing-workflows.md"), Path("docs/secrets.md")}
+"""What stands on these pages is taken and run by `test_client_page.py`, `test_docs.py` and `test_docs_secrets.py`."""
 
 
 def pages() -> list[Path]:
