@@ -203,3 +203,23 @@ async def test_what_nobody_offers_is_named(desk: Desk) -> None:
         ("flow", "1.0.0"),
         ("flow", "2.0.0"),
     ]
+
+
+async def test_ten_thousand_instances_are_gone_through_by_page_and_filter(desk: Desk) -> None:
+    """Every one that fits comes once, in order, however many do not."""
+    await desk.fetch(
+        "insert into instances (instance_id, name, input, phase, finished_at) "
+        "select format('i-%s', lpad(n::text, 5, '0')), 'flow', 'null', "
+        "case when n % 3 = 0 then 'Failed' else 'Pending' end, case when n % 3 = 0 then now() end "
+        "from generate_series(1, 10000) as n"
+    )
+    wanted = InstanceFilter(phase="Failed", name="flow", finished_after=NOW - datetime.timedelta(hours=1))
+
+    ids: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = await desk.client.list_instances(wanted, Page(after, 1_000))
+        ids += [info.instance_id for info in page.items]
+        after = page.after
+
+    assert ids == [f"i-{number:05}" for number in range(3, 10_001, 3)]
