@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import importlib
-import json
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,15 +15,15 @@ from typing import cast
 import pytest
 import yaml
 
-from perdure import ActivityContext, ActivityInfo, Manifest, OrchestrationRegistry, errors
-from perdure._core import history, payload
+from perdure import ActivityContext, ActivityInfo, Manifest, OrchestrationDefinition, OrchestrationRegistry, errors
+from perdure._core import payload
 from perdure._core.activity import ActivityLogger
 from perdure._core.definition import AnyActivity
 from perdure._core.secret import Secrecy
 from perdure._store.store import Store
 from perdure.client import Client
 from perdure.encryption import EncryptionCodec
-from tests.unit.library.driving import drive
+from perdure.testing import simulate
 
 PAGE = (Path(__file__).parents[2] / "docs" / "secrets.md").read_text("utf-8")
 BLOCK = re.compile(r"^```python\n# (letters/\w+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -59,11 +58,14 @@ def test_the_orchestration_of_the_page_passes_the_reference_on(letters: Callable
     """What the activity is given is the reference, and so is what history holds."""
     [post] = OrchestrationRegistry.of(letters("post").post)
 
-    ended = drive(post, shown_input(), activities={"send": lambda _: "sent"})
+    run = simulate(
+        cast("OrchestrationDefinition[object, object]", post),
+        shown_input(),
+        activities={"letters::activity::send": "sent"},
+    )
 
-    [asked] = [command for command in ended.commands if isinstance(command, history.ScheduleActivity)]
-    assert json.loads(bytes(asked.input)) == shown_input()
-    assert ended.output == "sent"
+    assert [call.input for call in run.activities] == [shown_input()]
+    assert run.output == "sent"
 
 
 @dataclasses.dataclass

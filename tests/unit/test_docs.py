@@ -12,13 +12,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pytest
 
-from perdure import Manifest, errors
-from perdure._core import history, payload
-from tests.unit.library.driving import drive
+from perdure import ActivityContext, JsonValue, KubernetesApi, Manifest, OrchestrationDefinition, errors
+from perdure._core import payload
+from perdure.testing import Simulation, activity_context, simulate
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "writing-workflows.md"
@@ -88,15 +88,25 @@ class Deployments:
         self.replicas = replicas
         self.scaled: list[tuple[str, int]] = []
 
-    def read(self, name: object) -> object:
+    def read(self, _: ActivityContext, name: str) -> JsonValue:
         """Do as `read-replicas` does."""
-        return {"deployment": name, "replicas": self.replicas[str(name)]}
+        return {"deployment": name, "replicas": self.replicas[name]}
 
-    def scale(self, wanted: object) -> None:
+    def scale(self, _: ActivityContext, wanted: dict[str, JsonValue]) -> None:
         """Do as `scale` does."""
-        assert isinstance(wanted, dict)
-        self.scaled.append((wanted["deployment"], wanted["replicas"]))
-        self.replicas[wanted["deployment"]] = wanted["replicas"]
+        deployment, replicas = str(wanted["deployment"]), int(str(wanted["replicas"]))
+        self.scaled.append((deployment, replicas))
+        self.replicas[deployment] = replicas
+
+    @property
+    def activities(self) -> dict[str, object]:
+        """Stand for the activities of the page."""
+        return {"nightshift::activity::read-replicas": self.read, "nightshift::activity::scale": self.scale}
+
+
+def started(definition: object) -> OrchestrationDefinition[object, object]:
+    """Take a definition that was loaded from a page for one that takes JSON."""
+    return cast("OrchestrationDefinition[object, object]", definition)
 
 
 def test_the_workflow_of_the_page_rests_and_wakes(nightshift: ModuleType) -> None:
@@ -104,11 +114,10 @@ def test_the_workflow_of_the_page_rests_and_wakes(nightshift: ModuleType) -> Non
     shop = Deployments(web=3, api=2)
     [rest] = nightshift.create_orchestration_registry()
 
-    ended = drive(rest, {"deployments": ["web", "api"]}, activities={"read-replicas": shop.read, "scale": shop.scale})
+    run = simulate(started(rest), {"deployments": ["web", "api"]}, activities=shop.activities)
 
-    assert ended.output == 5
+    assert (run.output, run.elapsed) == (5, 8 * 3_600)
     assert shop.scaled == [("web", 0), ("api", 0), ("web", 3), ("api", 2)]
-    assert [command for command in ended.commands if isinstance(command, history.CreateTimer)]
 
 
 def test_the_workflow_of_the_page_wakes_what_it_put_to_rest_when_it_is_cancelled(nightshift: ModuleType) -> None:
@@ -116,14 +125,12 @@ def test_the_workflow_of_the_page_wakes_what_it_put_to_rest_when_it_is_cancelled
     shop = Deployments(web=3)
     [rest] = nightshift.create_orchestration_registry()
 
-    ended = drive(
-        rest,
-        {"deployments": ["web"]},
-        activities={"read-replicas": shop.read, "scale": shop.scale},
-        cancel_at_timer="somebody works late",
-    )
+    with Simulation(activities=shop.activities) as simulation:
+        run = simulation.start(started(rest), {"deployments": ["web"]})
+        simulation.advance(3_600)
+        run.cancel("somebody works late")
 
-    assert isinstance(ended.outcome, history.CancelOrchestration)
+    assert run.phase == "Cancelled"
     assert shop.scaled == [("web", 0), ("web", 3)]
 
 
@@ -144,10 +151,7 @@ async def test_an_activity_of_the_page_ends_at_once_where_there_is_nothing_to_do
         async def get(self, *_: str) -> Manifest | None:
             return None
 
-    class Context:
-        kubernetes = Kubernetes()
-
     read_replicas, _ = nightshift.create_activity_registry()
 
     with pytest.raises(errors.NonRetryableError, match="no Deployment web in namespace shop"):
-        await read_replicas(Context(), "web")
+        await read_replicas(activity_context(kubernetes=cast("KubernetesApi", Kubernetes())), "web")

@@ -1,106 +1,135 @@
-"""The offered orchestrations on the pure core: which steps, in which order, and what comes of a failing one.
-
-Activities are plain functions here; every run is rebuilt from its history before every turn.
-"""
+"""The offered orchestrations in simulations: which steps, in which order, and what comes of a failing one."""
 
 from __future__ import annotations
 
-from perdure import Manifest, errors
-from tests.unit.library.driving import Plain, drive
+from activities.kubernetes.apply import apply
+from activities.kubernetes.wait_until_ready import wait_until_ready
+from activities.postgres.connection import verify_connection
+from activities.postgres.deploy import deploy_postgres
+from activities.postgres.wait import wait_for_postgres
+from activities.types import (
+    AppliedObject,
+    ApplyInput,
+    ApplyOutput,
+    DeployPostgresOutput,
+    VerifyConnectionOutput,
+    WaitOutput,
+)
+from perdure import ActivityContext, Manifest, errors
+from perdure.testing import Run, simulate
 from workflows.apply_manifests import apply_manifests
 from workflows.create_postgres import create_postgres
-from workflows.types import ApplyManifestsInput, CreatePostgresInput
+from workflows.types import ApplyManifestsInput, CreatePostgresInput, CreatePostgresOutput
 
-SERVER = {"host": "pg.shop.svc", "port": 5432, "database": "app", "secretName": "pg-credentials"}
-POSTGRES: dict[str, Plain] = {
-    "deploy-postgres": lambda _: SERVER,
-    "wait-for-postgres": lambda _: {"message": "1 of 1 replicas ready"},
-    "verify-postgres-connection": lambda _: {"serverVersion": "18.4"},
+SERVER = DeployPostgresOutput(host="pg.shop.svc", port=5432, database="app", secret_name="pg-credentials")
+POSTGRES = {
+    deploy_postgres: SERVER,
+    wait_for_postgres: WaitOutput(message="1 of 1 replicas ready"),
+    verify_connection: VerifyConnectionOutput(server_version="18.4"),
 }
+READY = CreatePostgresOutput(**SERVER.model_dump(), version="18")
 CONFIG: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "colours"}}
 JOB: Manifest = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "load"}}
 
 
-def applied(input: object) -> object:
+def applied(_: ActivityContext, input: ApplyInput) -> ApplyOutput:
     """Stand for the API server: give back what was applied, with a uid."""
-    assert isinstance(input, dict)
-    [manifest] = input["manifests"]
-    reference = {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "name": manifest["metadata"]["name"]}
-    return {"objects": [{**reference, "namespace": "shop", "uid": "6b1f"}]}
+    return ApplyOutput(objects=[to_object(manifest) for manifest in input.manifests])
 
 
-def refuse(_: object) -> object:
-    """Stand for a server that does not answer."""
-    raise errors.PostgresUnreachableError("pg.shop.svc:5432/app", "connection refused")
+def to_object(manifest: Manifest) -> AppliedObject:
+    """Name an object as the API server has it."""
+    metadata = manifest["metadata"]
+    assert isinstance(metadata, dict)
+    fields = {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "name": metadata["name"]}
+    return AppliedObject.model_validate({**fields, "namespace": "shop", "uid": "6b1f"})
 
 
-def fail(_: object) -> object:
-    """Stand for an object that has failed."""
-    raise errors.ObjectFailedError("Job load", "BackoffLimitExceeded")
+CLUSTER = {apply: applied, wait_until_ready: WaitOutput(message="ready")}
+
+
+def steps(run: Run[object]) -> list[str]:
+    """Name the activities that were asked for, by the last part of their names."""
+    return [call.name.rpartition("::")[2] for call in run.activities]
+
+
+def failed_with(run: Run[object]) -> str:
+    """Give the sentence that a run failed with."""
+    assert run.error is not None
+    return run.error.message
 
 
 def test_create_postgres_deploys_waits_connects_and_says_where_it_is() -> None:
     """Three steps, each shown before it begins; the output is what a client needs, and no password."""
-    ended = drive(create_postgres, CreatePostgresInput(name="pg"), activities=POSTGRES)
+    run = simulate(create_postgres, CreatePostgresInput(name="pg"), activities=POSTGRES)
 
-    assert ended.output == {**SERVER, "version": "18"}
-    assert ended.activities == ["deploy-postgres", "wait-for-postgres", "verify-postgres-connection"]
-    assert [(done, total) for done, total, _ in ended.progress] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert run.output == READY
+    assert steps(run) == ["deploy-postgres", "wait-for-postgres", "verify-postgres-connection"]
+    assert [(shown.done, shown.total) for shown in run.progress] == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
 def test_create_postgres_without_verification_has_two_steps() -> None:
     """Where the operator cannot reach the server (outside its cluster), the input leaves the connection out."""
-    ended = drive(create_postgres, CreatePostgresInput(name="pg", verify_connection=False), activities=POSTGRES)
+    run = simulate(create_postgres, CreatePostgresInput(name="pg", verify_connection=False), activities=POSTGRES)
 
-    assert ended.output == {**SERVER, "version": "18"}
-    assert ended.activities == ["deploy-postgres", "wait-for-postgres"]
-    assert ended.progress[-1] == (2, 2, "pg is ready")
+    assert run.output == READY
+    assert steps(run) == ["deploy-postgres", "wait-for-postgres"]
+    assert (run.progress[-1].done, run.progress[-1].message) == (2, "pg is ready")
 
 
 def test_create_postgres_fails_with_the_reason_of_the_step_that_failed() -> None:
-    """A server that never answers fails the run with its address."""
-    ended = drive(
-        create_postgres, CreatePostgresInput(name="pg"), activities={**POSTGRES, "verify-postgres-connection": refuse}
+    """A server that never answers is asked twelve times, in a good minute, and fails the run with its address."""
+    refused = errors.PostgresUnreachableError("pg.shop.svc:5432/app", "connection refused")
+
+    run = simulate(create_postgres, CreatePostgresInput(name="pg"), activities={**POSTGRES, verify_connection: refused})
+
+    assert "pg.shop.svc:5432/app: connection refused" in failed_with(run)
+    assert run.activities[-1].attempts == 12
+    assert 60 < run.elapsed < 80
+
+
+def test_create_postgres_goes_on_when_the_server_answers_after_all() -> None:
+    """A server that is starting refuses a few times: that is no failure."""
+
+    def starting(ctx: ActivityContext) -> VerifyConnectionOutput:
+        if ctx.attempt < 4:
+            raise errors.PostgresUnreachableError("pg.shop.svc:5432/app", "connection refused")
+        return VerifyConnectionOutput(server_version="18.4")
+
+    run = simulate(
+        create_postgres, CreatePostgresInput(name="pg"), activities={**POSTGRES, verify_connection: starting}
     )
 
-    assert "pg.shop.svc:5432/app: connection refused" in ended.failure.message
+    assert run.output == READY
+    assert [tuple(trace) for trace in run.traces] == [("info", "Postgres 18.4 answers at pg.shop.svc")]
 
 
 def test_apply_manifests_waits_for_each_object_before_the_next() -> None:
     """The order of the list is the order of the cluster."""
-    ended = drive(
-        apply_manifests,
-        ApplyManifestsInput(manifests=[CONFIG, JOB]),
-        activities={"kubernetes-apply": applied, "kubernetes-wait-until-ready": lambda _: {"message": "ready"}},
-    )
+    run = simulate(apply_manifests, ApplyManifestsInput(manifests=[CONFIG, JOB]), activities=CLUSTER)
 
-    assert ended.activities == ["kubernetes-apply", "kubernetes-wait-until-ready"] * 2
-    assert ended.output == {
-        "objects": [
-            {"apiVersion": "v1", "kind": "ConfigMap", "name": "colours", "namespace": "shop", "uid": "6b1f"},
-            {"apiVersion": "batch/v1", "kind": "Job", "name": "load", "namespace": "shop", "uid": "6b1f"},
-        ]
-    }
+    assert steps(run) == ["kubernetes-apply", "kubernetes-wait-until-ready"] * 2
+    assert run.output.objects == [to_object(CONFIG), to_object(JOB)]
 
 
 def test_apply_manifests_stops_at_the_first_object_that_fails() -> None:
     """What comes after a failed object is not applied."""
-    ended = drive(
+    broken = errors.ObjectFailedError("Job load", "BackoffLimitExceeded")
+
+    run = simulate(
         apply_manifests,
         ApplyManifestsInput(manifests=[JOB, CONFIG]),
-        activities={"kubernetes-apply": applied, "kubernetes-wait-until-ready": fail},
+        activities={**CLUSTER, wait_until_ready: broken},
     )
 
-    assert ended.activities == ["kubernetes-apply", "kubernetes-wait-until-ready"]
-    assert "Job load failed: BackoffLimitExceeded" in ended.failure.message
+    assert steps(run) == ["kubernetes-apply", "kubernetes-wait-until-ready"]
+    assert "Job load failed: BackoffLimitExceeded" in failed_with(run)
 
 
 def test_apply_manifests_need_not_wait() -> None:
     """A timeout of zero means: apply, and go on."""
-    ended = drive(
-        apply_manifests,
-        ApplyManifestsInput(manifests=[CONFIG, JOB], timeout_seconds=0),
-        activities={"kubernetes-apply": applied},
-    )
+    input = ApplyManifestsInput(manifests=[CONFIG, JOB], timeout_seconds=0)
 
-    assert ended.activities == ["kubernetes-apply"] * 2
+    run = simulate(apply_manifests, input, activities=CLUSTER)
+
+    assert steps(run) == ["kubernetes-apply"] * 2
