@@ -8,7 +8,18 @@ passes has also shown that the code is deterministic. What is simulated is the a
 from __future__ import annotations
 
 from perdure.testing.attempts import activity_context
+from perdure.testing.replaying import assert_replays
 from perdure.testing.run import ActivityCall, Run, Sent, Started
 from perdure.testing.simulation import BEGINS_AT, Simulation, simulate
 
-__all__ = ["BEGINS_AT", "ActivityCall", "Run", "Sent", "Simulation", "Started", "activity_context", "simulate"]
+__all__ = [
+    "BEGINS_AT",
+    "ActivityCall",
+    "Run",
+    "Sent",
+    "Simulation",
+    "Started",
+    "activity_context",
+    "assert_replays",
+    "simulate",
+]

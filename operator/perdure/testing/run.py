@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 import msgspec
 
 from perdure import errors
-from perdure._core import failure, history, lifecycle, payload, projection
+from perdure._core import export, failure, history, lifecycle, payload, projection
 from perdure._core.history import Command, Turn
 from perdure._core.payload import JsonValue
 from perdure._core.replay import Trace
@@ -189,6 +189,18 @@ class Run(Generic[O]):
     def history(self) -> list[list[Turn]]:
         """Its turns, execution by execution, as a database would have them."""
         return [list(turns) for turns in self._instance.past] + [list(self._instance.turns)]
+
+    def export(self, execution: int | None = None) -> bytes:
+        """Give the history of an execution (the last, unless told which) as a file for `assert_replays`."""
+        number = execution or self.executions
+        turns = self.history[number - 1]
+        started = turns[0].events[0] if turns else None
+        if not isinstance(started, history.OrchestrationStarted):
+            raise errors.SimulationError(f"{self.instance_id} has taken no turn in execution {number}.")
+        exported = export.HistoryExport(
+            instance_id=self.instance_id, name=started.name, version=started.version, execution=number, turns=turns
+        )
+        return export.encode(exported)
 
     # What a test does to it.
 

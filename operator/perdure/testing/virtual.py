@@ -17,7 +17,7 @@ import selectors
 from collections.abc import Callable
 from typing import Final, TypeVar, TypeVarTuple, Unpack
 
-__all__ = ["VirtualTimeLoop"]
+__all__ = ["VirtualTimeLoop", "beside_loops"]
 
 _RESOLUTION: Final = 1e-7  # under half a microsecond, which is what moments are rounded to
 T = TypeVar("T")
@@ -50,11 +50,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Let happen what can, up to the moment `until`; stop before time moves when it is enough."""
         selector = self._selector_of_time
         selector.until, selector.is_enough = until, is_enough
-        if not _is_loop_running():
-            self.run_forever()
-            return
-        with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="perdure-testing") as thread:
-            thread.submit(contextvars.copy_context().run, self.run_forever).result()
+        beside_loops(self.run_forever)
 
     def run_in_executor(
         self,
@@ -106,6 +102,14 @@ class _Selector(selectors.DefaultSelector):
         else:
             self.now = max(self.now + timeout, math.nextafter(self.now, math.inf))
         return []
+
+
+def beside_loops(action: Callable[[], T]) -> T:
+    """Do something where no loop and no task of asyncio is: here, or in a thread of its own."""
+    if not _is_loop_running():
+        return action()
+    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="perdure-testing") as thread:
+        return thread.submit(contextvars.copy_context().run, action).result()
 
 
 def _is_loop_running() -> bool:
