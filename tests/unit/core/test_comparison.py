@@ -121,6 +121,41 @@ def test_a_change_of_what_has_an_effect_is_found(old: history.Command, new: hist
         assert raised.value.actual == comparison.describe(actual)
 
 
+VALUES = [
+    (b'{"a":1}', b'{"a":1,"b":0}', True),
+    (b'{"a":{"b":[1,{"c":null}]}}', b'{"a":{"b":[1,{"c":null,"d":"new"}],"e":{}}}', True),
+    (b"[]", b"[]", True),
+    (b'{"a":1}', b'{"a":2,"b":0}', False),
+    (b'{"a":1,"b":0}', b'{"a":1}', False),
+    (b'{"a":1}', b'{"b":1}', False),
+    (b"[1]", b"[1,2]", False),
+    (b"[1,2]", b"[2,1]", False),
+    (b"1", b"1.0", False),
+    (b"1", b"true", False),
+    (b'{"a":1}', b"null", False),
+    (b"null", b"{}", False),
+]
+
+
+@pytest.mark.parametrize(("recorded", "actual", "is_same"), VALUES)
+def test_a_value_may_have_grown_fields_since_it_was_recorded(recorded: bytes, actual: bytes, *, is_same: bool) -> None:
+    """A type may be given a new field with a default while instances run; all else of a value must be as it was."""
+    for command, field in (
+        (ACTIVITY, "input"),
+        (CHILD, "input"),
+        (DETACHED, "input"),
+        (SENT, "payload"),
+        (history.CompleteOrchestration(ONE), "output"),
+        (history.ContinueAsNew(ONE), "input"),
+    ):
+        old, new = (msgspec.structs.replace(command, **{field: msgspec.Raw(value)}) for value in (recorded, actual))
+        if is_same:
+            comparison.compare([old], [new])
+        else:
+            with pytest.raises(errors.NondeterminismError):
+                comparison.compare([old], [new])
+
+
 @pytest.mark.parametrize(("old", "new"), NO_CHANGES, ids=kind)
 def test_what_is_no_change_passes(old: history.Command, new: history.Command) -> None:
     """What was recorded stands, or is only shown, or is worded anew."""
