@@ -43,16 +43,21 @@ def quotations() -> list[Block]:
     return [block for block in blocks() if block.source]
 
 
-@pytest.fixture
-def nightshift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """Write the package of the page to a folder and give its registry."""
-    monkeypatch.syspath_prepend(tmp_path)
-    package = tmp_path / "nightshift"
+def write_package(folder: Path) -> None:
+    """Write the package of the page to a folder."""
+    package = folder / "nightshift"
     package.mkdir()
     (package / "__init__.py").touch()
     for block in blocks():
         if named := FILE.match(block.code):
-            (tmp_path / named[1]).write_text(block.code)
+            (folder / named[1]).write_text(block.code)
+
+
+@pytest.fixture
+def nightshift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """Write the package of the page to a folder and give its registry."""
+    monkeypatch.syspath_prepend(tmp_path)
+    write_package(tmp_path)
     yield importlib.import_module("nightshift.registry")
     for name in [name for name in sys.modules if name.partition(".")[0] == "nightshift"]:
         del sys.modules[name]
