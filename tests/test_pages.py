@@ -22,8 +22,15 @@ TEST = re.compile(r"\[`(test_\w+)`\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ELISION = re.compile(r"^\s*\.\.\.$\n?", re.MULTILINE)
 
-RUN_BY_THEMSELVES = {Path("docs/client.md"), Path("docs/writing-workflows.md"), Path("docs/secrets.md")}
-"""What stands on these pages is taken and run by `test_client_page.py`, `test_docs.py` and `test_docs_secrets.py`."""
+RUN_BY_THEMSELVES = {
+    Path("docs/client.md"),
+    Path("docs/determinism.md"),
+    Path("docs/secrets.md"),
+    Path("docs/testing.md"),
+    Path("docs/versions.md"),
+    Path("docs/writing-workflows.md"),
+}
+"""The code of these pages stands by itself; the tests named `test_docs*.py` and `test_client_page.py` take it from there and run it."""
 
 
 def pages() -> list[Path]:

@@ -19,7 +19,7 @@ from typing import cast
 
 import pytest
 
-from perdure import OrchestrationDefinition, errors
+from perdure import ActivityDefinition, OrchestrationDefinition, errors
 from perdure.testing import simulate
 from tests.unit import test_docs
 
@@ -73,3 +73,34 @@ def test_the_tests_of_the_pages_pass(load: Callable[[str], ModuleType], page: st
         result = function(**arguments)
         if inspect.iscoroutine(result):
             asyncio.run(result)
+
+
+def came_to(module: ModuleType, name: str) -> str:
+    """Simulate an orchestration of a page, with the activities of the page; say what it came to."""
+    definition = cast("OrchestrationDefinition[object, object]", getattr(module, name))
+    activities = [one for one in vars(module).values() if isinstance(one, ActivityDefinition)]
+    try:
+        run = simulate(definition, activities=activities)
+    except errors.NondeterminismError as error:
+        return error.code
+    return run.error.code if run.error else run.phase
+
+
+@pytest.mark.parametrize(("page", "name"), names(ending="_wrong"), ids=str)
+def test_what_a_page_calls_wrong_is_caught(load: Callable[[str], ModuleType], page: str, name: str) -> None:
+    """By the replay after every turn, or at the await."""
+    assert came_to(load(page), name) in {errors.NondeterminismError.code, errors.ForeignAwaitError.code}
+
+
+@pytest.mark.parametrize(("page", "name"), names(ending="_right") + names(ending="_unseen"), ids=str)
+def test_what_a_page_calls_right_completes(load: Callable[[str], ModuleType], page: str, name: str) -> None:
+    """And what it says nobody sees in one process, nobody sees."""
+    assert came_to(load(page), name) == "Completed"
+
+
+def test_every_orchestration_of_the_rules_says_whether_it_is_right() -> None:
+    """There is no example of a rule that is not run."""
+    shown = re.findall(r"^@orchestration\(.*\)\nasync def (\w+)", code("determinism.md"), re.MULTILINE)
+
+    assert len(shown) > 10
+    assert [name for name in shown if not name.endswith(("_wrong", "_right", "_unseen"))] == []
