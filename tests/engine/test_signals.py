@@ -81,6 +81,7 @@ async def test_signals_to_an_instance_that_nobody_has_in_memory_wake_it(world: W
     """Its worker is gone, the next one sleeps: the signals bring the instance there, in the order they were sent."""
     first = await world.worker(listener, settings=ALONE)
     instance_id = await world.start(listener, 4)
+    await waiting(world, instance_id, turns=1)
     await world.client.send_signal(instance_id, "word", 0)
     await waiting(world, instance_id, turns=2)
     await first.stop()

@@ -58,7 +58,8 @@ woken as (
     update instances i
     set wake_at = now()
     from (select distinct s.instance_id from sent s) as s
-    where i.instance_id = s.instance_id and (i.wake_at is null or i.wake_at > now())
+    -- Whatever wake_at was in the snapshot: its owner may have cleared it while this waited for the row.
+    where i.instance_id = s.instance_id
 )
 select
     j.position,
