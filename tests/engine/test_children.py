@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 
 import pytest
 
@@ -170,17 +171,17 @@ async def test_a_child_that_is_cancelled_fails_its_parents_wait(world: World, pu
     assert (output["type"], output["message"]) == ("InstanceCancelledError", "not this one")
 
 
-@pytest.mark.parametrize("owned", [True, False])
-async def test_a_child_that_is_terminated_fails_its_parents_wait(world: World, puppet: Puppet, owned: bool) -> None:
+@pytest.mark.parametrize("whose", ["owned", "nobody's"])
+async def test_a_child_that_is_terminated_fails_its_parents_wait(world: World, puppet: Puppet, whose: str) -> None:
     """Whether somebody owns the child or nobody does, its parent hears of the end at once."""
     hand = await world.worker(forgiving, relay, puppet.activity, settings=ALONE)
     parent = await world.start(forgiving, "x")
     await puppet.called()
-    if not owned:
+    if whose != "owned":
         await hand.stop()
 
     await world.client.terminate_instance(f"{parent}::sub::1.1", "enough")
-    if not owned:
+    if whose != "owned":
         await world.worker(forgiving, relay, puppet.activity)
 
     output = (await world.end(parent)).output
@@ -255,7 +256,7 @@ async def test_a_taken_id_is_an_error_of_the_parent(world: World, puppet: Puppet
 
 
 async def test_an_id_asked_for_twice_in_one_commit_belongs_to_one(world: World) -> None:
-    """Two waits for one id in one turn, and parents whose turns go out together: one gets the child, the others are told."""
+    """Two waits in one turn, and parents whose turns go out together: one gets the child, the others are told."""
 
     @orchestration("test::orchestration::twins")
     async def twins(ctx: OrchestrationContext) -> JsonValue:
@@ -267,18 +268,19 @@ async def test_an_id_asked_for_twice_in_one_commit_belongs_to_one(world: World) 
     await world.worker(twins, echo, settings=ALONE)
 
     outputs = [(await world.end(instance_id)).output for instance_id in ids]
-    assert sorted(word for output in outputs for word in output) == ["child"] + 19 * ["error"]  # type: ignore[union-attr]
+    words = [word for output in outputs for word in cast("list[str]", output)]
+    assert sorted(words) == ["child"] + 19 * ["error"]
 
 
 async def test_an_id_that_goes_to_a_detached_instance_is_taken(world: World) -> None:
-    """Asked for as a child and as a detached instance in one turn, in this order and the other: nobody waits in vain."""
+    """Asked for as a child and as a detached instance in one turn, in either order: nobody waits in vain."""
 
     @orchestration("test::orchestration::both")
-    async def both(ctx: OrchestrationContext, input: bool) -> JsonValue:
-        if input:
+    async def both(ctx: OrchestrationContext, input: str) -> JsonValue:
+        if input == "detached first":
             ctx.schedule_orchestration(echo, f"{ctx.instance_id}-x", "detached")
         child = ctx.schedule_sub_orchestration(echo, "child", instance_id=f"{ctx.instance_id}-x")
-        if not input:
+        if input == "child first":
             ctx.schedule_orchestration(echo, f"{ctx.instance_id}-x", "detached")
         try:
             return await child
@@ -287,12 +289,12 @@ async def test_an_id_that_goes_to_a_detached_instance_is_taken(world: World) -> 
 
     await world.worker(both, echo, settings=ALONE)
 
-    assert (await world.run(both, False)).output in {"child", "InstanceConflictError"}
-    assert (await world.run(both, True)).output in {"child", "InstanceConflictError"}
+    assert (await world.run(both, "child first")).output in {"child", "InstanceConflictError"}
+    assert (await world.run(both, "detached first")).output in {"child", "InstanceConflictError"}
 
 
 async def test_a_taken_id_is_told_by_the_next_owner_too(world: World, puppet: Puppet) -> None:
-    """The worker died between the commit and the telling: whoever rebuilds the parent finds that the child is not there."""
+    """The worker died between the commit and the telling: whoever rebuilds the parent finds that no child is there."""
 
     @orchestration("test::orchestration::claims-it")
     async def claims_it(ctx: OrchestrationContext, input: str) -> JsonValue:
@@ -403,23 +405,23 @@ async def test_a_parent_that_ends_asks_its_children_to_end(world: World, puppet:
     """It returned, or failed, without waiting for them: they are cancelled, and what they say changes nothing."""
 
     @orchestration("test::orchestration::careless")
-    async def careless(ctx: OrchestrationContext, input: bool) -> str:
+    async def careless(ctx: OrchestrationContext, input: str) -> str:
         ctx.schedule_sub_orchestration(relay, "left")
         await ctx.schedule_wait("go")
-        if input:
+        if input == "Failed":
             raise ValueError("careless")
         return "done"
 
     await world.worker(careless, relay, puppet.activity, settings=ALONE)
-    for is_failing in (True, False):
-        parent = await world.start(careless, is_failing)
+    for end in ("Failed", "Completed"):
+        parent = await world.start(careless, end)
         call = await puppet.called()
 
         await world.client.send_signal(parent, "go")
 
         await call.cancelled.wait()
         assert (await world.end(f"{parent}::sub::1.1")).phase == "Cancelled"
-        assert (await world.end(parent)).phase == ("Failed" if is_failing else "Completed")
+        assert (await world.end(parent)).phase == end
     assert await world.fetch("select 1 from inbox") == []
 
 
@@ -501,7 +503,7 @@ async def reborn(ctx: OrchestrationContext, input: int) -> JsonValue:
 
 
 async def test_a_later_execution_gets_its_own_children_only(world: World, puppet: Puppet) -> None:
-    """The child of the first execution has the same number as that of the second: it is cancelled, and mistaken for none."""
+    """The child of the first execution has the number of that of the second: it is cancelled, and not mistaken."""
     await world.worker(reborn, settings=ALONE)
     await world.worker(relay, puppet.activity, settings=ALONE)
     parent = await world.start(reborn, 0)

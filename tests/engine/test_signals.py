@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import cast
 
+import asyncpg
 import pytest
 
 from perdure import JsonValue, OrchestrationContext, orchestration
@@ -350,3 +353,79 @@ async def test_a_signal_to_a_held_instance_is_kept_until_it_goes_on(world: World
     await world.worker(listener)
 
     assert (await world.end(instance_id)).output == ["patience"]
+
+
+async def test_a_signal_to_one_that_ends_in_the_same_commit_leaves_nothing_behind(world: World) -> None:
+    """Sent to itself with its last breath, and to others that end beside it: no row stays in an inbox for ever."""
+
+    @orchestration("test::orchestration::last-words")
+    async def last_words(ctx: OrchestrationContext, input: list[str]) -> None:
+        await ctx.schedule_wait("go")
+        for instance_id in [ctx.instance_id, *input]:
+            ctx.send_signal(instance_id, "word", "farewell")
+
+    ids = [f"speaker-{number}" for number in range(20)]
+    for instance_id in ids:
+        await world.client.start_orchestration(instance_id, last_words, ids)
+    await asyncio.gather(*(world.client.send_signal(instance_id, "go") for instance_id in ids))
+    for _ in range(2):
+        await world.worker(last_words)
+
+    assert {(await world.end(instance_id)).phase for instance_id in ids} == {"Completed"}
+    assert await world.fetch("select 1 from inbox") == []
+
+
+WAITING = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like $1"
+
+
+@contextlib.asynccontextmanager
+async def in_the_way(world: World, sql: str, *arguments: object) -> AsyncIterator[None]:
+    """Let somebody else's transaction, which began with this statement, stand open."""
+    other = await asyncpg.connect(world.dsn)
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute(sql, *arguments)
+    try:
+        yield
+    finally:
+        await transaction.rollback()
+        await other.close()
+
+
+async def test_news_that_a_claim_had_to_skip_are_heard_after_the_commit(world: World, puppet: Puppet) -> None:
+    """The claim that was to note a signal found its instance locked by a commit: it is not left to the poll."""
+    await world.worker(busy_listener, puppet.activity, settings=ALONE)
+    instance_id = await world.start(busy_listener, 1)
+    call = await puppet.called()
+    async with in_the_way(world, "insert into history values ($1, 1, 1, now(), '')", instance_id):
+        async with in_the_way(world, "select from workers for update"):
+            await world.client.send_signal(instance_id, "word", "not left to the poll")
+            await world.until(WAITING, "-- claim.sql%")
+            call.returns(None)
+            await world.until(WAITING, "-- commit_turns.sql%")
+        active = "select from pg_stat_activity where query like '-- claim.sql%' and state = 'active'"
+        await world.until(f"select 1 where not exists ({active})")
+
+    assert (await world.end(instance_id)).output == ["not left to the poll"]
+
+
+async def test_a_signal_to_one_that_somebody_else_starts_at_this_moment_wakes_it(world: World) -> None:
+    """Two start one id and send it a signal; the second cannot see the row of the first, and wakes it all the same."""
+
+    @orchestration("test::orchestration::starter")
+    async def starter(ctx: OrchestrationContext) -> None:
+        ctx.schedule_orchestration(listener, "shared", 1)
+        ctx.send_signal("shared", "word", "heard")
+
+    await world.worker(starter, listener, settings=ALONE)
+    other = await asyncpg.connect(world.dsn)
+    async with other.transaction():
+        await other.execute(
+            "insert into instances (instance_id, name, input) values ('shared', $1, '1')", listener.name
+        )
+        sending = await world.start(starter)
+        await world.until(WAITING, "-- commit_turns.sql%")
+    await other.close()
+
+    assert (await world.end(sending)).phase == "Completed"
+    assert (await world.end("shared")).output == ["heard"]

@@ -76,9 +76,9 @@ class Claimer:
         self.on_loaded: Callable[[list[Loaded]], Awaitable[None]]
         self.on_news: Callable[[Resident], None]
         self.on_paused: Callable[[Resident], None]
-        self.evict: Callable[[Resident], None]
         self.hold: Callable[[Resident, Exception], Awaitable[None]]
         self.release: Callable[[Sequence[Resident]], Awaitable[None]]
+        self.evict: Callable[[Resident], None]
 
     def nudge(self) -> None:
         """Look at once."""
@@ -125,9 +125,10 @@ class Claimer:
         return max(0, self._max_instances - len(self._residents))
 
     async def _give_up_strays(self) -> None:
-        """After a claim of unknown outcome: what is ours but not here goes back to the others."""
+        """After a claim of unknown outcome: what is ours but not here, or only to leave, goes back to the others."""
         rows = await self._store.fetch_patiently("owned", self._owner_id)
-        strays = [row["instance_id"] for row in rows if row["instance_id"] not in self._residents]
+        here = {resident.instance_id for resident in self._residents.values() if not resident.is_gone}
+        strays = [row["instance_id"] for row in rows if row["instance_id"] not in here]
         if strays:
             now = (await self._store.fetch_patiently("now"))[0]["now"]
             await self._store.fetch_patiently("release", self._owner_id, strays, [now] * len(strays))

@@ -57,7 +57,7 @@ class Committer:
         """Commit for `owner_id`; the callbacks below are set by the life.
 
         `on_committed` lets effects happen, given which children could not be started; `on_lost` evicts; `on_held` tells
-        of an instance put on hold.
+        of an instance put on hold, `on_unread` of news that a claim may have missed.
         """
         self._store = store
         self._clock = clock
@@ -67,6 +67,7 @@ class Committer:
         self.on_committed: Callable[[TakenTurn], None]
         self.on_lost: Callable[[Resident], None]
         self.on_held: Callable[[Resident, failure.Failure], None]
+        self.on_unread: Callable[[], None]
         self._queue: list[Resident] = []
         self._has_work = asyncio.Event()
         self._is_drained = asyncio.Event()
@@ -76,7 +77,7 @@ class Committer:
 
     def mark(self, resident: Resident) -> None:
         """Queue a resident for its next turn."""
-        if not (resident.is_queued or resident.is_in_flight or resident.is_gone or resident.is_suspended):
+        if resident.takes_turns and not (resident.is_queued or resident.is_in_flight):
             resident.is_queued = True
             self._queue.append(resident)
             self._has_work.set()
@@ -103,7 +104,7 @@ class Committer:
     async def _take_turn(self, resident: Resident) -> TakenTurn | None:
         """Let the code run to its next awaits; None when it may not or cannot."""
         resident.is_queued = False
-        if resident.is_gone or resident.is_suspended or not (resident.events or resident.failure):
+        if not (resident.takes_turns and (resident.events or resident.failure)):
             return None
         resident.is_in_flight = True
         at = max(self._clock.now(), resident.execution.now)
@@ -178,7 +179,9 @@ class Committer:
 
     async def _commit(self, turns: list[TakenTurn]) -> None:
         accepted = await self._send(turns)
-        await self._find_lost_children([turn for turn in turns if turn.resident.instance_id in accepted])
+        stand = [turn for turn in turns if turn.resident.instance_id in accepted]
+        await self._find_lost_children(stand)
+        await self._wake_unseen(stand)
         self.commits += 1
         for turn in turns:
             turn.resident.is_in_flight = False
@@ -220,16 +223,18 @@ class Committer:
                 return await self._send_halves(turns, is_unsure=is_unsure, is_retried=is_retried)
             return await self._refused(turns[0], error, is_unsure=is_unsure)
         accepted = {row["instance_id"] for row in rows if row["is_turn"]}
-        started = {(row["parent_id"], row["parent_seq"]) for row in rows if not row["is_turn"]}
+        started = {row["instance_id"]: (row["parent_id"], row["parent_seq"]) for row in rows if not row["is_turn"]}
         for turn in turns:
             turn.note_started(started)
+        if is_unsure or any(row["has_news"] for row in rows):
+            self.on_unread()
         if is_unsure and len(accepted) < len(turns):
             accepted |= await self._landed_before([t for t in turns if t.resident.instance_id not in accepted])
         return accepted
 
     async def _find_lost_children(self, turns: Sequence[TakenTurn]) -> None:
         """Tell parents of children that could not be started: their id belongs to somebody else."""
-        doubtful = [(turn, child) for turn in turns for child in turn.unstarted]
+        doubtful = [(turn, child) for turn in turns for child in turn.unstarted_children]
         if not doubtful:
             return
         keys = [turn.resident.child_key(child) for turn, child in doubtful]
@@ -237,6 +242,13 @@ class Committer:
         for turn, child in doubtful:
             if (turn.resident.instance_id, child.seq) in lost:
                 turn.resident.events.append(child_taken(child))
+
+    async def _wake_unseen(self, turns: Sequence[TakenTurn]) -> None:
+        """Wake who was sent a message while somebody else was starting it: the commit had no row to mark."""
+        unstarted = {start.instance_id for turn in turns for start in turn.unstarted}
+        unseen = {message.instance_id for turn in turns for message in turn.sent if message.instance_id in unstarted}
+        if unseen:
+            await self._store.fetch_patiently("instances_wake", list(unseen))
 
     async def _landed_before(self, turns: Sequence[TakenTurn]) -> set[str]:
         """Find which refused turns an earlier try had written although its answer was lost (I8)."""

@@ -97,9 +97,10 @@ class Life:
         self.claimer.on_loaded = self._take_up
         self.claimer.on_news = self.committer.mark
         self.claimer.on_paused = self._paused
-        self.claimer.evict = self._evict
         self.claimer.hold = self.committer.hold
         self.claimer.release = self._release
+        self.claimer.evict = self._evict
+        self.committer.on_unread = self.claimer.nudge
         self.lease = Lease(
             store,
             self.clock,
@@ -266,18 +267,18 @@ class Life:
         await self._resume_held([item.resident for item in loaded if item.resident.phase == "Suspended"])
         losses = await self._count_losses([item for item in loaded if item.is_recovered])
         for resident, known in ((item.resident, item.known) for item in loaded):
-            execution, answered = resident.execution, resident.answered
+            execution = resident.execution
             for seq, operation in list(execution.pending.items()):
-                if seq in answered:  # while the instance was paused
-                    resident.over_tasks += [seq] if seq in known else []
-                    continue
-                self._set_timer(resident, operation)
-                if isinstance(operation.command, history.ScheduleActivity) and not operation.command.queue:
-                    row = known.get(seq)
-                    counted = losses.get((resident.instance_id, seq))
-                    if counted is not None:
-                        row = dataclasses.replace(row or Known(0, 0, self.clock.now()), losses=counted)
-                    self.runner.start(resident, operation, known=row)
+                if seq not in resident.results:
+                    self._set_timer(resident, operation)
+            for operation in resident.to_run:
+                seq = operation.command.seq
+                row = known.get(seq)
+                counted = losses.get((resident.instance_id, seq))
+                if counted is not None:
+                    row = dataclasses.replace(row or Known(0, 0, self.clock.now()), losses=counted)
+                self.runner.start(resident, operation, known=row)
+            resident.over_tasks += [seq for seq in known if seq in resident.results]
             if execution.cancelled_at is not None:
                 self._set_grace(resident)
             if resident.events or resident.failure:
@@ -306,11 +307,9 @@ class Life:
     async def _count_losses(self, recovered: Sequence[Loaded]) -> dict[tuple[str, int], int]:
         """Write down, before they are run again, that a worker died while these activities ran."""
         keys = [
-            (item.resident.instance_id, item.resident.execution.identity.execution, seq)
+            (item.resident.instance_id, item.resident.execution.identity.execution, operation.command.seq)
             for item in recovered
-            for seq, operation in item.resident.execution.pending.items()
-            if isinstance(operation.command, history.ScheduleActivity) and not operation.command.queue
-            if seq not in item.resident.answered
+            for operation in item.resident.to_run
         ]
         if not keys:
             return {}
@@ -330,7 +329,8 @@ class Life:
                 trace.message, instance=resident.instance_id, orchestration=resident.execution.definition.name
             )
         resident.forgettable.update(turn.messages)
-        phase, resident.phase = resident.phase, "Suspended" if resident.is_suspended else turn.phase
+        is_paused = resident.is_suspended and not turn.is_last
+        phase, resident.phase = resident.phase, "Suspended" if is_paused else turn.phase
         self._show(resident, phase_changed=phase != resident.phase)
         if turn.starts or turn.sent or turn.queued:
             self._others_news.set()
@@ -404,6 +404,7 @@ class Life:
             rows = [
                 (r.instance_id, r.execution.identity.execution, history.encode_event(event))
                 for r in leaving
+                if r.execution.outcome is None
                 for event in r.unwritten
             ]
             if rows:

@@ -82,6 +82,11 @@ class Resident:
         return any(job.task is not None and not job.task.done() for job in self.jobs.values())
 
     @property
+    def takes_turns(self) -> bool:
+        """Whether it may take one: it is ours, not paused, and not on its way to who has its next version."""
+        return not (self.is_gone or self.is_suspended or self.execution.outcome is not None)
+
+    @property
     def is_to_end(self) -> bool:
         """Whether it was asked to end: its code knows already, or will in its next turn."""
         return self.execution.is_cancelling or any(isinstance(e, history.CancelRequested) for e in self.events)
@@ -94,17 +99,29 @@ class Resident:
         return list(dict.fromkeys([*self.orphans, *asked]))
 
     @property
+    def results(self) -> set[int]:
+        """The activities and timers whose ends are here, for the next turn to take in."""
+        ends = (history.ActivityCompleted, history.ActivityFailed, history.TimerFired)
+        return {event.seq for event in self.events if isinstance(event, ends)}
+
+    @property
+    def to_run(self) -> list[replay.Operation]:
+        """The activities that its owner runs: without a queue or a result, of code that fits its history."""
+        results = self.results
+        return [
+            operation
+            for seq, operation in self.execution.pending.items()
+            if self.failure is None
+            and isinstance(operation.command, history.ScheduleActivity)
+            and not (operation.command.queue or seq in results)
+        ]
+
+    @property
     def unwritten(self) -> list[history.Event]:
         """Results that came in from activities that ran here, and stand nowhere else yet."""
         written = [event for _, event in self.messages]
         results = [e for e in self.events if isinstance(e, history.ActivityCompleted | history.ActivityFailed)]
         return [result for result in results if not any(result is event for event in written)]
-
-    @property
-    def answered(self) -> set[int]:
-        """The operations whose result has come in and waits for the next turn."""
-        kinds = history.ActivityCompleted | history.ActivityFailed | history.TimerFired
-        return {event.seq for event in self.events if isinstance(event, kinds)}
 
     def child_key(self, child: history.ScheduleSubOrchestration) -> tuple[str, int, int, str]:
         """Give what a child's row must say to be the one that was asked for here."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -48,7 +49,7 @@ class TakenTurn:
     starts: list[Start] = dataclasses.field(default_factory=list)
     sent: list[Message] = dataclasses.field(default_factory=list)
     queued: list[history.ScheduleActivity] = dataclasses.field(default_factory=list)
-    unstarted: list[history.ScheduleSubOrchestration] = dataclasses.field(default_factory=list)
+    unstarted: list[Start] = dataclasses.field(default_factory=list)
     next_definition: AnyOrchestration | None = None
 
     def encode(self) -> None:
@@ -65,7 +66,8 @@ class TakenTurn:
 
     def fail(self, error: Exception, events: list[history.Event]) -> None:
         """End the instance here, without what its code asked for; its children are asked to end."""
-        open_children = self.resident.children
+        given_up = [c.instance_id for c in self.turned.commands if isinstance(c, history.CancelSubOrchestration)]
+        open_children = dict.fromkeys([*self.resident.children, *given_up])
         outcome = history.FailOrchestration(failure.of(error))
         self.events, self.turned = events, replay.Turned([outcome], [], outcome)
         self.resident.execution.outcome = outcome
@@ -97,11 +99,18 @@ class TakenTurn:
             return self.resident.execution.definition.version
         return self.continues.version if self.next_definition is None else self.next_definition.version
 
-    def note_started(self, started: set[tuple[str | None, int | None]]) -> None:
-        """Note which of its children were not started, as far as the commit's answer tells: (parent, seq) that were."""
-        children = [c for c in self.starts if isinstance(c, history.ScheduleSubOrchestration)]
-        parent_id = self.resident.instance_id
-        self.unstarted = [child for child in children if (parent_id, child.seq) not in started]
+    @property
+    def unstarted_children(self) -> list[history.ScheduleSubOrchestration]:
+        """Those that were not started of the children that it waits for."""
+        return [start for start in self.unstarted if isinstance(start, history.ScheduleSubOrchestration)]
+
+    def note_started(self, started: Mapping[str, tuple[str | None, int | None]]) -> None:
+        """Note what was not started by this commit, as far as its answer tells: ids, each with its parent and seq."""
+        for start in self.starts:
+            is_child = isinstance(start, history.ScheduleSubOrchestration)
+            asked_by = (self.resident.instance_id, start.seq) if is_child else (None, None)
+            if started.get(start.instance_id) != asked_by:
+                self.unstarted.append(start)
 
     def _ask_others(self) -> None:
         loud = [command for command in self.turned.commands if not isinstance(command, _QUIET)]

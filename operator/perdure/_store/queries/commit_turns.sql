@@ -13,10 +13,15 @@
 --     Messages: $30 instance_id, $31 kind, $32 payload, $33 execution (null: any).
 --     Activities: $34 seq, $35 queue, $36 priority, $37 name, $38 command. Last $39 how many executions keep their history.
 --     A last turn takes all messages and tasks of its instance with it, the last of an execution all tasks.
---     Gives the turns that were accepted, and the instances that were started, with who asked for them as a child.
+--     Gives the turns that were accepted, with whether there are news that a claim may have had to skip while this held the
+--     row; and the instances that were started, with who asked for them as a child.
 -- Locks: instances in instance_id order, then new instances in that order, then inbox and tasks rows of those instances.
 with locked as materialized (
-    select t.*, i.finished_at is not null as is_finished
+    -- Who is not ours, or not at this turn, takes no turn; a message for it is one for somebody outside.
+    select
+        t.*,
+        t.turn is not null and i.owner_id is not distinct from $1::uuid and i.turn = t.turn as is_accepted,
+        i.finished_at is not null as is_finished
     from unnest(
         $2::text[], $3::integer[], $4::integer[], $5::timestamptz[], $6::bytea[],
         $7::text[], $8::text[], $9::bytea[], $10::bytea[], $11::bytea[], $12::text[], $13::text[],
@@ -29,7 +34,6 @@ with locked as materialized (
         starts_from, starts_to, sent_from, sent_to, queued_from, queued_to
     )
     join instances i on i.instance_id = t.instance_id
-    where t.turn is null or (i.owner_id is not distinct from $1::uuid and i.turn = t.turn)
     order by t.instance_id
     for update of i
 ),
@@ -61,11 +65,11 @@ updated as (
             else i.wake_at
         end
     from locked l
-    where i.instance_id = l.instance_id and l.turn is not null
+    where i.instance_id = l.instance_id and l.is_accepted
     returning
         l.instance_id, l.execution, l.turn, l.at, l.body, l.messages, l.tasks, l.next_execution,
         l.starts_from, l.starts_to, l.sent_from, l.sent_to, l.queued_from, l.queued_to,
-        i.name, i.run_as, i.on_nondeterminism, i.finished_at
+        i.name, i.run_as, i.on_nondeterminism, i.finished_at, i.wake_at is not null as has_news
 ),
 recorded as (
     insert into history (instance_id, execution, turn, at, body)
@@ -124,12 +128,18 @@ sent as (
         ($30::text[])[u.sent_from:u.sent_to], ($31::text[])[u.sent_from:u.sent_to],
         ($32::bytea[])[u.sent_from:u.sent_to], ($33::integer[])[u.sent_from:u.sent_to]
     ) as m (instance_id, kind, payload, execution)
-    where m.instance_id = any($25::text[])
-        or (
-            exists (select from instances i where i.instance_id = m.instance_id and i.finished_at is null)
-            -- Who ends in this statement, or ended while it waited for the lock, is still there in its snapshot.
-            and m.instance_id not in (select f.instance_id from updated f where f.finished_at is not null)
-            and m.instance_id not in (select l.instance_id from locked l where l.is_finished)
+    where (
+            m.instance_id = any($25::text[])
+            or exists (
+                select from instances i
+                where i.instance_id = m.instance_id and (m.execution is null or i.execution = m.execution)
+            )
+        )
+        -- Who has ended, were it in this very commit, would never take it in.
+        and m.instance_id not in (
+            select l.instance_id
+            from locked l
+            where l.is_finished or (l.is_accepted and l.phase in ('Completed', 'Failed', 'Cancelled'))
         )
 ),
 poked as (
@@ -144,7 +154,7 @@ poked as (
             else 'Running'
         end
     from locked l
-    where l.turn is null and i.instance_id = l.instance_id and i.finished_at is null
+    where i.instance_id = l.instance_id and l.is_ending is not null and not l.is_accepted and not l.is_finished
 ),
 queued as (
     insert into tasks (instance_id, execution, seq, queue, priority, activity, command, orchestration, run_as, asked_at)
@@ -156,6 +166,6 @@ queued as (
         ($38::bytea[])[u.queued_from:u.queued_to]
     ) as q (seq, queue, priority, activity, command)
 )
-select instance_id, true as is_turn, null as parent_id, null as parent_seq from updated
+select instance_id, true as is_turn, has_news, null as parent_id, null as parent_seq from updated
 union all
-select instance_id, false, parent_id, parent_seq from started
+select instance_id, false, false, parent_id, parent_seq from started
