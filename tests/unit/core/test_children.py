@@ -18,7 +18,7 @@ from perdure import (
     errors,
     orchestration,
 )
-from perdure._core import history, limits
+from perdure._core import history, lifecycle, limits
 from perdure._core.definition import AnyOrchestration
 from tests.unit.core.runs import Run, child_completed, child_failed, completed, fired, signal
 
@@ -120,6 +120,18 @@ def test_a_child_that_failed_raises_with_all_that_is_known() -> None:
     run.turn(child_failed(1, "no room"))
 
     assert run.output == "ValueError|no room|unit::orchestration::child|run::sub::1.1|PERDURE-1200"
+
+
+def test_a_child_that_was_cancelled_by_itself_is_an_error_of_its_parent() -> None:
+    """Whoever cancelled it: the parent gets the reason, and may go on."""
+    cancelled = lifecycle.failure_of(history.CancelOrchestration("not needed"))
+    run = Run(parent)
+
+    run.turn(history.ChildFailed(1, cancelled))
+
+    said = str(run.output).split("|")
+    assert (said[0], "not needed" in said[1], said[3]) == ("InstanceCancelledError", True, "run::sub::1.1")
+    assert said[4] == errors.InstanceCancelledError.code
 
 
 def test_an_uncaught_failure_of_a_child_fails_its_parent_and_names_the_child() -> None:

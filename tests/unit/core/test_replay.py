@@ -92,6 +92,22 @@ def test_ten_steps_replay_to_the_same_ten_results() -> None:
     assert kinds(run) == 10 * ["ScheduleActivity"] + ["CompleteOrchestration"]
 
 
+def test_two_activities_that_are_the_same_have_results_of_their_own() -> None:
+    """Same name and same input, one after the other and side by side, with a crash between their results."""
+
+    async def twins(ctx: OrchestrationContext) -> list[JsonValue]:
+        first = await ctx.schedule_activity("step", 1)
+        both = await ctx.join(ctx.schedule_activity("step", 1), ctx.schedule_activity("step", 1))
+        return [first, *both]
+
+    run = Run(named(twins))
+    for seq in (1, 3, 2):
+        run.turn(completed(seq, f"result {seq}"))
+        run.crash()
+
+    assert run.output == ["result 1", "result 2", "result 3"]
+
+
 def test_completions_of_one_batch_are_all_applied_in_one_turn() -> None:
     """Two results that arrive together make one turn."""
 

@@ -143,6 +143,44 @@ def test_a_timeout_is_a_select_with_a_timer() -> None:
     assert (late.output, late.open, done.output, done.open) == ("too late", [], "done", [])
 
 
+def test_a_result_that_comes_after_its_timeout_disturbs_nothing() -> None:
+    """Neither in the turn of the timeout nor later, and not on any replay."""
+
+    @orchestration("unit::orchestration::late")
+    async def late(ctx: OrchestrationContext) -> list[object]:
+        index, _ = await ctx.select(ctx.schedule_activity("step"), ctx.schedule_timer(60))
+        return [index, await ctx.schedule_activity("step")]
+
+    run = Run(late)
+    run.turn(fired(2), completed(1, "too late"))
+    run.turn(completed(1, "much too late"), failed(1))
+    run.turn(completed(3, "in time"))
+
+    assert run.output == [1, "in time"]
+
+
+def test_what_is_asked_for_and_given_up_in_one_turn_says_both() -> None:
+    """History has it, with its number; whoever carries commands out sees that nobody waits any more."""
+
+    @orchestration("unit::orchestration::fickle")
+    async def fickle(ctx: OrchestrationContext) -> None:
+        rung = ctx.schedule_timer(1)
+        await ctx.schedule_activity("step")
+        await ctx.select(ctx.schedule_activity("step"), ctx.schedule_timer(60), ctx.schedule_wait("go"), rung)
+        await ctx.schedule_activity("step")
+
+    run = Run(fickle)
+    run.turn(fired(1))
+    commands = run.turn(completed(2))
+
+    assert [type(command).__name__ for command in commands] == [
+        *("ScheduleActivity", "CreateTimer", "WaitForSignal"),
+        *("CancelActivity", "CancelTimer", "CancelWait"),
+        "ScheduleActivity",
+    ]
+    assert run.open == [6]
+
+
 def test_joins_and_selects_of_coroutines_nest_at_will() -> None:
     """Races of joins of multi-step coroutines need no child orchestrations."""
 
