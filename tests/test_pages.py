@@ -30,7 +30,7 @@ RUN_BY_THEMSELVES = {
     Path("docs/versions.md"),
     Path("docs/writing-workflows.md"),
 }
-"""The code of these pages stands by itself; the tests named `test_docs*.py` and `test_client_page.py` take it from there and run it."""
+"""The code of these pages stands by itself; `test_docs*.py` and `test_client_page.py` take it from there and run it."""
 
 
 def pages() -> list[Path]:

@@ -238,7 +238,7 @@ class Execution:
         """Let the code go on until it waits for what is not there; give the outcome when it has ended."""
         while self._main is not None:
             self.scheduler.run()
-            if self._lead_out():
+            if self.scheduler.is_continuing and self._lead_out():
                 continue
             ending = self._outcome_or_none()
             if ending is not None or (pair := self._mailbox.match()) is None:
@@ -251,7 +251,7 @@ class Execution:
     def _lead_out(self) -> bool:
         """Ask all code to end once a coroutine beside the main one has continued as new: nobody need wait for that."""
         main = cast("futures.Task[object]", self._main)
-        if not self.scheduler.is_continuing or main.done or self._is_led_out or self._cancel_reason is not None:
+        if main.done or self._is_led_out or self._cancel_reason is not None:
             return False
         self._is_led_out = True
         self.scheduler.cancel_all("continuing as new")
