@@ -17,6 +17,7 @@ from perdure._store import connect, statements
 BIG = ("instances", "history", "inbox", "tasks")
 WHOLE_BY_DESIGN = {
     "hold_retry",  # once in the life of a worker
+    "instance_count",  # somebody wants to know how many there are
     "queue_list",  # somebody looks at the queues
     "stranded",  # the checker of I5
 }

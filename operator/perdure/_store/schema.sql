@@ -281,6 +281,8 @@ CREATE INDEX instances_by_resource ON instances USING btree (resource_uid) WHERE
 
 CREATE INDEX instances_claimable ON instances USING btree (name, version, wake_at) WHERE ((owner_id IS NULL) AND (wake_at IS NOT NULL) AND (NOT is_suspended));
 
+CREATE INDEX instances_continued ON instances USING btree (instance_id) WHERE (execution > 1);
+
 CREATE INDEX instances_owned ON instances USING btree (owner_id) WHERE (owner_id IS NOT NULL);
 
 CREATE INDEX instances_with_news ON instances USING btree (owner_id) WHERE ((owner_id IS NOT NULL) AND (wake_at IS NOT NULL));

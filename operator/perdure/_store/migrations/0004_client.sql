@@ -13,3 +13,6 @@ comment on column instances.suspend_reason is 'Why somebody asked for the pause;
 
 -- What has ended, the oldest first: removing what is past its time without reading everything.
 create index instances_by_end on instances (finished_at) where finished_at is not null;
+
+-- What continued as new, and so has executions to prune.
+create index instances_continued on instances (instance_id) where execution > 1;

@@ -2,7 +2,7 @@
 --     Gives how many executions were removed.
 -- Parameters: $1 ids or null for all, $2 how many executions of each instance stay, $3 ended before or null,
 --     $4 seconds since they ended or null, $5 how many executions at most.
--- Locks: rows of history that nobody writes any more.
+-- Locks: rows of history that nobody writes any more. Reads instances_continued.
 with old as materialized (
     select i.instance_id, e.execution
     from instances i
