@@ -318,6 +318,22 @@ async def test_the_loser_of_a_select_is_told(world: World, puppet: Puppet) -> No
     assert (await world.end(instance_id)).output == [1, "went on"]
 
 
+async def test_a_task_that_nobody_told_of_is_found_all_the_same(world: World, puppet: Puppet) -> None:
+    """A lost NOTIFY, a delay that is over: the heartbeat of the lease sees that something waits in a served queue."""
+    await world.worker(sent_away)
+    instance_id = await world.start(sent_away)
+    await world.until("select 1 from tasks")
+    await world.fetch("update tasks set visible_at = now() + interval '1 h'")
+    server = await world.worker(puppet.activity, settings=SERVING)
+    await world.until("select 1 from workers where queues = '{gpu}'")
+
+    await world.fetch("update tasks set visible_at = now()")
+    (await puppet.called()).returns("found")
+
+    assert (await world.end(instance_id)).output == "found"
+    assert server.is_working
+
+
 async def test_a_task_whose_command_cannot_be_read_fails_and_stops_nobody(world: World, puppet: Puppet) -> None:
     """A broken row in the queue is an error at the await of its orchestration, not a worker in a loop."""
     await world.worker(sent_away)
@@ -340,6 +356,6 @@ async def test_a_worker_without_queues_asks_for_nothing(world: World, puppet: Pu
     capacity = Capacity(1, 1)
     for registry, queues in ((ActivityRegistry.of(puppet.activity), ()), (ActivityRegistry(), ("gpu",))):
         attempts = Attempts(registry, clock, capacity=capacity, kubernetes=None)
-        runner = QueueRunner(owner.store, uuid.uuid4(), attempts, queues=queues, poll_seconds=0.01)
+        runner = QueueRunner(owner.store, uuid.uuid4(), attempts, queues=queues)
 
         await runner.run()

@@ -96,6 +96,8 @@ class Lease:
             if row is None or not row["is_alive"]:
                 raise LeaseLost
             self._note(row["now"], asked_at)
+            if row["has_tasks"]:
+                self._wake()
             if row["has_dead"] and self._may_reap():
                 await self._reap(control)
             await asyncio.sleep(beat)

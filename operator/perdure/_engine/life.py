@@ -83,9 +83,7 @@ class Life:
         self.runner = ActivityRunner(
             self.attempts, self.clock, record=self._record, note=self._write_details, deliver=self._deliver
         )
-        self.queue_runner = QueueRunner(
-            store, self.worker_id, self.attempts, queues=settings.queues, poll_seconds=settings.poll_seconds
-        )
+        self.queue_runner = QueueRunner(store, self.worker_id, self.attempts, queues=settings.queues)
         self.claimer = Claimer(
             store,
             worker.orchestrations,

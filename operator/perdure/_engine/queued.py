@@ -15,6 +15,7 @@ everything back; a dead one's tasks are put back by whoever reaps it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import uuid
@@ -40,6 +41,9 @@ _PORTION = 50
 
 _STRAY_SECONDS = 45.0
 """A claim whose answer was lost may still land: for as long as the server lets a statement run, and a little longer."""
+
+_AFTER_LOSS_SECONDS = 1.0
+"""How soon to look again after the database was away, and for what a lost answer has taken."""
 
 _decode_command = msgspec.json.Decoder(history.ScheduleActivity).decode
 
@@ -77,15 +81,12 @@ class Report:
 class QueueRunner:
     """Takes tasks of the queues that this worker serves, and brings them to their end."""
 
-    def __init__(
-        self, store: Store, worker_id: uuid.UUID, attempts: Attempts, *, queues: Sequence[str], poll_seconds: float
-    ) -> None:
+    def __init__(self, store: Store, worker_id: uuid.UUID, attempts: Attempts, *, queues: Sequence[str]) -> None:
         """Serve `queues` in the slots of `attempts`, shared with this worker's own instances."""
         self._store = store
         self._worker_id = worker_id
         self._attempts = attempts
         self._queues = sorted(set(queues))
-        self._poll_seconds = poll_seconds
         self._names = {
             is_async: [item.name for item in attempts.registry if item.signature.is_async is is_async]
             for is_async in (True, False)
@@ -168,12 +169,10 @@ class QueueRunner:
                 await self._wait(again_seconds)
 
     async def _wait(self, again_seconds: float | None) -> None:
-        seconds = self._poll_seconds if again_seconds is None else min(again_seconds, self._poll_seconds)
-        try:
-            async with asyncio.timeout(seconds):
+        """Wait until somebody tells of work, the lease's heartbeat at the latest, or it is worth another look."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(again_seconds):
                 await self._nudged.wait()
-        except TimeoutError:
-            return
 
     async def _wait_for_room(self) -> None:
         """Wait for a slot of either kind, in turn with this worker's own activities; take what else is free."""
@@ -206,7 +205,9 @@ class QueueRunner:
                 self._lanes.put(job)
         for is_async, count in held.items():
             self._slots[is_async].give(count)
-        return len(taken), rows[0]["again_seconds"] if rows else None
+        if self._attempts.time() < self._strays_until:
+            return len(taken), _AFTER_LOSS_SECONDS
+        return len(taken), rows[0]["again_seconds"]
 
     async def _rows_for(self, room: dict[bool, int]) -> list[Record]:
         """Claim what fits into `room`; nothing while the database is away."""

@@ -1,13 +1,23 @@
--- Purpose: renew a worker's lease; tell it the time, whether it still exists, and whether somebody's lease has ended.
+-- Purpose: renew a worker's lease; tell it the time, whether it still exists, whether somebody's lease has ended, and
+--     whether something waits in a queue that it serves (so that serving queues takes no poll of its own).
 -- Parameters: $1 worker_id uuid, $2 lease in seconds.
 -- Locks: the worker's own row.
 with renewed as (
     update workers
     set lease_until = now() + make_interval(secs => $2::float8)
     where worker_id = $1::uuid
-    returning worker_id
+    returning queues
 )
 select
     clock_timestamp() as now,
     exists (select from renewed) as is_alive,
-    exists (select from workers where lease_until < now() and worker_id <> $1::uuid) as has_dead
+    exists (select from workers where lease_until < now() and worker_id <> $1::uuid) as has_dead,
+    exists (
+        select
+        from renewed r
+        cross join lateral (
+            select from tasks t
+            where t.queue = any(r.queues) and t.worker_id is null and t.visible_at <= now()
+            limit 1
+        ) waiting
+    ) as has_tasks
