@@ -23,6 +23,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ELISION = re.compile(r"^\s*\.\.\.$\n?", re.MULTILINE)
 
 RUN_BY_THEMSELVES = {
+    Path("docs/activities.md"),
     Path("docs/client.md"),
     Path("docs/determinism.md"),
     Path("docs/secrets.md"),
@@ -30,7 +31,7 @@ RUN_BY_THEMSELVES = {
     Path("docs/versions.md"),
     Path("docs/writing-workflows.md"),
 }
-"""The code of these pages stands by itself; `test_docs*.py` and `test_client_page.py` take it from there and run it."""
+"""The code of these pages stands by itself; tests `test_docs*.py` and `test_*_page.py` take it from there and run it."""
 
 
 def pages() -> list[Path]:

@@ -18,6 +18,7 @@ BIG = ("instances", "history", "inbox", "tasks")
 WHOLE_BY_DESIGN = {
     "hold_retry",  # once in the life of a worker
     "instance_count",  # somebody wants to know how many there are
+    "keys_in_use",  # somebody wants to throw a key away
     "queue_list",  # somebody looks at the queues
     "stranded",  # the checker of I5
 }

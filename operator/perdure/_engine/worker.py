@@ -31,8 +31,9 @@ _log = structlog.get_logger(__name__)
 class WorkerSettings:
     """What may be tuned. Durations are seconds.
 
-    `retention_seconds` is how long a finished instance stays, None for ever; `secrets` is where a worker outside of Kubernetes has them from (`perdure.secrets`); without it they are read
-    through the API server, as the ServiceAccount of the run.
+    `retention_seconds` is how long a finished instance stays, None for ever. `secrets` is where a worker outside of
+    Kubernetes has them from (`perdure.secrets`); without it they are read through the API server, as the ServiceAccount
+    of the run.
     """
 
     lease_seconds: float = 10.0

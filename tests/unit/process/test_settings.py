@@ -48,9 +48,13 @@ def test_everything_has_a_default() -> None:
 
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spaces and empty parts count nothing."""
-    settings = load(monkeypatch, {"PERDURE_NAMESPACES": "shop, bank,", "PERDURE_ROLES": "worker"})
+    settings = load(
+        monkeypatch,
+        {"PERDURE_NAMESPACES": "shop, bank,", "PERDURE_ROLES": "worker", "PERDURE_QUEUES": "gpu, team-a/slow"},
+    )
 
     assert settings.namespaces == ("shop", "bank")
+    assert settings.queues == ("gpu", "team-a/slow")
     assert settings.roles == ("worker",)
 
 
@@ -72,6 +76,7 @@ def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PERDURE_ROLES", ",", "at least 1 item"),
         ("PERDURE_LOG_FORMAT", "xml", "'pretty' or 'json'"),
         ("PERDURE_NAMESPACES", "team-a,T1", "no name of a namespace"),
+        ("PERDURE_QUEUES", "gpu,-slow", "no name for a queue"),
         ("PERDURE_MIGRATE", "maybe", "'on' or 'off'"),
         ("PERDURE_LEASE_SECONDS", "0", "greater than or equal to 0.5"),
         ("PERDURE_DATABASE_URL", "mysql://localhost/x", "postgresql://"),
