@@ -196,10 +196,44 @@ async def test_a_stop_with_a_lost_answer_keeps_no_task(world: World, puppet: Pup
     assert (await world.end(instance_id)).output == "from the next"
 
 
+async def test_a_result_that_the_database_refuses_fails_its_task_alone(world: World, puppet: Puppet) -> None:
+    """Of two results in one batch the bad one becomes a failure with the reason; the other is applied."""
+    await world.fetch("alter table inbox add constraint no_swearing check (position('damn'::bytea in payload) = 0)")
+    await world.worker(away_once)
+    await world.worker(puppet.activity, settings=SERVING)
+    ids = [await world.start(away_once, word) for word in ("damn", "hello")]
+
+    for call in (await puppet.called(), await puppet.called()):
+        call.returns(call.input)
+
+    bad, good = [await world.end(instance_id) for instance_id in ids]
+    assert (good.phase, good.output) == ("Completed", "hello")
+    assert bad.error is not None
+    assert "no_swearing" in bad.error.message
+
+
+async def test_a_task_that_the_database_lets_nobody_end_is_put_back(world: World, puppet: Puppet) -> None:
+    """When not even a failure can be written it is not the task's fault: it is tried again later."""
+    await world.worker(away_once)
+    server = await world.worker(puppet.activity, settings=SERVING)
+    instance_id = await world.start(away_once)
+    call = await puppet.called()
+    await world.fetch("alter table inbox add constraint closed check (kind <> 'Event')")
+
+    call.returns("too early")
+    await world.until("select 1 from tasks where worker_id is null and visible_at > now() and failed_attempts = 0")
+    await world.fetch("alter table inbox drop constraint closed")
+    await world.fetch("update tasks set visible_at = now()")
+    (await puppet.called()).returns("later")
+
+    assert (await world.end(instance_id)).output == "later"
+    assert server.is_working
+
+
 async def test_a_database_that_crashes_loses_no_task(crashable_postgres: EmbeddedPostgres, puppet: Puppet) -> None:
     """A result that came while the database was away is reported when it is back: the activity ran once."""
     async with worlds.created(crashable_postgres.dsn) as world:
-        await world.worker(away_once, settings=ALONE)
+        await world.worker(away_once)
         await world.worker(puppet.activity, settings=LISTENING)
         instance_id = await world.start(away_once)
         call = await puppet.called()

@@ -349,6 +349,20 @@ async def test_a_task_whose_command_cannot_be_read_fails_and_stops_nobody(world:
     assert server.is_working
 
 
+async def test_a_server_with_nothing_to_do_asks_nothing(world: World, puppet: Puppet) -> None:
+    """Having found nothing it waits to be told: its connections do nothing while we look at them again and again."""
+    await world.worker(sent_away, puppet.activity, settings=LISTENING)
+    await world.until("select 1 from workers")
+    instance_id = await world.start(sent_away)
+    (await puppet.called()).returns("done")
+    await world.end(instance_id)
+
+    last = "select max(query_start) from pg_stat_activity where application_name = 'perdure-test'"
+    looks = [(await world.fetch(last))[0][0] for _ in range(400)]
+
+    assert len(set(looks[200:])) == 1
+
+
 async def test_a_worker_without_queues_asks_for_nothing(world: World, puppet: Puppet) -> None:
     """Nothing served, or nothing to offer: not one query."""
     owner = await world.worker(relay, puppet.activity)

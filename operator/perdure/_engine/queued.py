@@ -161,8 +161,8 @@ class QueueRunner:
 
     async def _serve(self) -> None:
         while True:
-            self._nudged.clear()
             await self._wait_for_room()
+            self._nudged.clear()
             asked = sum(self._held.values())
             taken, again_seconds = await self._claim()
             if taken < asked and again_seconds != 0:
@@ -303,24 +303,31 @@ class QueueRunner:
         task.add_done_callback(self._reports.discard)
 
     async def _tell(self, report: Report) -> None:
-        job, batcher = report.job, self._results
-        if isinstance(report.outcome, failure.Failure):
-            batcher = self._failures
+        """Write a report; in place of one that the database will not take, that it will not."""
+        job = report.job
         try:
-            is_ours = await batcher.submit(report)
-        except Exception as error:  # noqa: BLE001 - what the database will not take of one must not stop the others
-            _log.error(
-                "report of a task refused", instance=job.instance_id, activity=job.command.name, error=str(error)
-            )
-            await self._results.submit(Report(job, _given_up(job, error)))
-        else:
-            if not is_ours:
-                _log.info("task was no longer ours", instance=job.instance_id, activity=job.command.name)
-        finally:
-            if self._jobs.get(job.key) is job:
-                del self._jobs[job.key]
-        if isinstance(report.outcome, failure.Failure):
+            is_ours = await self._write(report)
+        except Exception as error:  # noqa: BLE001 - what is refused of one must not stop the others
+            is_ours = await self._write_refusal(job, error)
+        if self._jobs.get(job.key) is job:
+            del self._jobs[job.key]
+        if not is_ours:
+            _log.info("task was no longer ours", instance=job.instance_id, activity=job.command.name)
+        elif isinstance(report.outcome, failure.Failure):
             asyncio.get_running_loop().call_later(report.delay_seconds, self.nudge)
+
+    async def _write(self, report: Report) -> bool:
+        batcher = self._failures if isinstance(report.outcome, failure.Failure) else self._results
+        return await batcher.submit(report)
+
+    async def _write_refusal(self, job: QueuedJob, error: Exception) -> bool:
+        """Fail a task whose outcome cannot be written; when that cannot either, it is not its fault: it is put back."""
+        _log.error("report of a task refused", instance=job.instance_id, activity=job.command.name, error=str(error))
+        try:
+            return await self._write(Report(job, _given_up(job, error)))
+        except Exception as again:  # noqa: BLE001 - see above
+            failed = failure.of(again, activity=job.command.name, attempts=job.failed_attempts)
+            return await self._write(Report(job, failed, limits.HOLD_RETRY_SECONDS))
 
     async def _write_results(self, reports: list[Report]) -> list[bool]:
         events = [history.encode_event(cast("history.Event", report.outcome)) for report in reports]
