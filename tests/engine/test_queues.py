@@ -295,6 +295,25 @@ async def test_a_cancel_reaches_a_running_task(world: World, puppet: Puppet) -> 
     assert await world.fetch("select 1 from tasks union all select 1 from inbox") == []
 
 
+async def test_a_cancel_takes_what_waits_out_of_the_queue(world: World, puppet: Puppet) -> None:
+    """What nobody has begun is never begun: who comes to serve the queue afterwards finds nothing."""
+    await world.worker(sent_away)
+    instance_id = await world.start(sent_away)
+    await world.until("select 1 from tasks")
+
+    await world.client.cancel_instance(instance_id)
+    info = await world.end(instance_id)
+    await world.worker(sent_away, puppet.activity, settings=SERVING)
+    after = await world.start(sent_away, "after")
+    call = await puppet.called()
+    call.returns(None)
+
+    assert info.phase == "Cancelled"
+    assert call.input == "after"
+    await world.end(after)
+    assert puppet.count == 1
+
+
 async def test_the_loser_of_a_select_is_told(world: World, puppet: Puppet) -> None:
     """A task that its orchestration gives up is taken out of the queue, running or not, and the instance goes on."""
 
