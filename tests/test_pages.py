@@ -31,7 +31,7 @@ RUN_BY_THEMSELVES = {
     Path("docs/versions.md"),
     Path("docs/writing-workflows.md"),
 }
-"""The code of these pages stands by itself; tests `test_docs*.py` and `test_*_page.py` take it from there and run it."""
+"""The code of these pages stands by itself; the tests `test_docs*.py` and `test_*_page.py` take it from there."""
 
 
 def pages() -> list[Path]:
