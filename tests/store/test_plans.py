@@ -29,7 +29,8 @@ FILL = """
     insert into instances (instance_id, name, version, phase, input, wake_at)
     select format('due-%s', n), 'chain', '1', 'Pending', '{}', now() from generate_series(1, 1000) as n;
     insert into history (instance_id, execution, turn, at, body)
-    select instance_id, 1, number, now(), '{}' from instances, generate_series(0, 5) as number where phase = 'Completed';
+    select instance_id, 1, number, now(), '{}'
+    from instances, generate_series(0, 5) as number where phase = 'Completed';
 """
 
 
