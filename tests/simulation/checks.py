@@ -19,6 +19,7 @@ import asyncpg
 
 from perdure._core import history, lifecycle, replay
 from perdure._store import statements
+from tests.simulation import programs
 from tests.simulation.ledger import Key
 
 if TYPE_CHECKING:
@@ -136,9 +137,11 @@ class Checks:
             case history.TimerFired(), history.CreateTimer(fire_at=fire_at):
                 if turn.at < fire_at:
                     self._world.violated(f"I7: a timer never fires early: {key} at {turn.at}, due {fire_at}")
-            case history.ActivityCompleted(result=result), history.ScheduleActivity():
-                if json.loads(bytes(result)) not in self._world.ledger.results(key):
-                    self._world.violated(f"a result comes from a run: {key} {event}")
+            case history.ActivityCompleted(result=result), history.ScheduleActivity(input=input):
+                text = str(json.loads(bytes(result)))
+                tag = programs.plan_of(json.loads(bytes(input))).tag
+                if text not in self._world.ledger.results(key) or not text.startswith(tag):
+                    self._world.violated(f"a result comes from a run of what was asked: {key} {text}, asked {tag}")
             case history.ActivityFailed(failure=failed), history.ScheduleActivity(retry=policy):
                 if failed.attempts > policy.max_attempts and failed.type != "ActivityPoisonError":
                     self._world.violated(f"I10: attempts are counted: {key} {failed}")

@@ -39,6 +39,18 @@ join (
 where i.finished_at is not null
 
 union all
+select 'I5: a task belongs to nobody or to somebody on the list', t.instance_id, format('seq %s of %s', t.seq, t.worker_id)
+from tasks t
+where t.worker_id is not null and not exists (select from workers w where w.worker_id = t.worker_id)
+
+union all
+select 'a queue runs no more at once than it may', q.queue, format('%s of %s', count(*), q.max_running)
+from queues q
+join tasks t on t.queue = q.queue and t.worker_id is not null
+group by q.queue, q.max_running
+having count(*) > q.max_running
+
+union all
 select 'I6: nothing is held, the code fits its history', i.instance_id, i.hold_reason || coalesce(convert_from(i.error, 'UTF8'), '')
 from instances i
 where i.hold_reason <> ''

@@ -62,11 +62,12 @@ class Crew:
         self._numbers = itertools.count(1)
         self._hands: list[Hand] = []
         self._is_old_offered = dice.random() < 0.3
+        self._is_picky = dice.random() < 0.3
 
     @property
     def idle_statements_a_second(self) -> float:
-        """What an idle worker may ask: a claim each poll, three heartbeats a lease, and next to nothing else."""
-        return 1.05 * (1 / self._settings.poll_seconds + 3 / self._settings.lease_seconds)
+        """What an idle worker may ask: two claims each poll, three heartbeats a lease, and next to nothing else."""
+        return 1.05 * (2 / self._settings.poll_seconds + 3 / self._settings.lease_seconds)
 
     async def keep(self) -> None:
         """Start as many workers as are missing, as long as somebody waits for this."""
@@ -88,10 +89,11 @@ class Crew:
             self._world.note(None, "the storm is over")
 
     def renew(self) -> None:
-        """Let those go who offer only what is old."""
-        self._is_old_offered = False
+        """Let those go who offer only what is old or serve no queue."""
+        self._is_old_offered = self._is_picky = False
         for hand in self._hands:
-            if hand.is_alive and hand.worker.orchestrations is not self._world.orchestrations:
+            offers_all = hand.worker.orchestrations is self._world.orchestrations and hand.worker.settings.queues
+            if hand.is_alive and not offers_all:
                 hand.stop.set()
 
     async def dismiss(self) -> None:
@@ -132,7 +134,9 @@ class Crew:
         world.note(actor, f"starts, its clock is {hours:.1f} hours away{', it offers only what is old' * is_old}")
         store = SimulatedStore(world.join(actor))
         offered = programs.orchestrations(has_old_only=True) if is_old else world.orchestrations
-        worker = Worker(store, offered, ActivityRegistry.of(_step(world, actor)), settings=self._settings)
+        queues = programs.QUEUES[: dice.randint(0, 2)] if self._is_picky else programs.QUEUES
+        settings = dataclasses.replace(self._settings, queues=queues)
+        worker = Worker(store, offered, ActivityRegistry.of(_step(world, actor)), settings=settings)
         hand = Hand(actor, worker, asyncio.Event())
         hand.task = actor.start(world.loop, worker.run(hand.stop))
         hand.task.add_done_callback(lambda task: self._ended(hand, task))
@@ -148,6 +152,15 @@ class Crew:
             self._world.violated(f"a worker lives until it is told to stop: {hand.actor.name}: {error!r}")
 
 
+async def _work(ctx: ActivityContext, plan: programs.Plan) -> None:
+    """Take the time that the plan says, beating all along if it says so."""
+    pieces = 4 if plan.beats else 1
+    for piece in range(pieces):
+        await asyncio.sleep(plan.takes / pieces)
+        if plan.beats:
+            ctx.heartbeat({"piece": piece})
+
+
 def _step(world: World, actor: Actor) -> ActivityDefinition[JsonValue, JsonValue]:
     """Make the one activity: it does what its plan says."""
 
@@ -160,20 +173,20 @@ def _step(world: World, actor: Actor) -> ActivityDefinition[JsonValue, JsonValue
         word = plan.words[min(count, len(plan.words) - 1)]
         world.note(actor, f"runs {key.instance_id}/{key.execution}/{key.seq} as attempt {ctx.attempt}: {word}")
         world.checks.asked_for(key)
-        await asyncio.sleep(plan.takes)
+        await _work(ctx, plan)
         match word:
             case "fail":
                 raise ConnectionError(f"no luck the {count + 1}. time")
             case "fatal":
                 raise NonRetryableError("no use in trying again")
-            case "hang":
+            case "hang" | "silent":
                 await asyncio.sleep(_LONG_SECONDS)
             case "kill" if not world.weather.is_calm:
                 world.kill(actor)
                 await asyncio.sleep(_LONG_SECONDS)
             case _:
                 pass
-        run.result = f"{key.instance_id}/{key.execution}/{key.seq}#{count + 1}"
+        run.result = f"{plan.tag} {key.instance_id}/{key.execution}/{key.seq}#{count + 1}"
         return run.result
 
     return step

@@ -48,6 +48,9 @@ class Crowd:
     def gather(self) -> None:
         """Begin to ask."""
         world = self._world
+        if world.dice.random() < 0.5:
+            most, rate = world.dice.choice((1, 2, None)), world.dice.choice((0.5, 5.0, None))
+            self._do(_patiently(lambda: self._client.set_queue_limits("narrow", max_running=most, per_second=rate)))
         for number in range(world.dice.randint(2, 10)):
             program = programs.draw(world.dice)
             rounds = world.dice.choice((1, 1, 1, 3))

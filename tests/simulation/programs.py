@@ -25,20 +25,26 @@ from perdure import (
     orchestration,
 )
 
-__all__ = ["NAME", "SIGNALS", "STEP", "Plan", "Program", "draw", "orchestrations", "plan_of"]
+__all__ = ["NAME", "QUEUES", "SIGNALS", "STEP", "Plan", "Program", "draw", "orchestrations", "plan_of"]
 
 Program = list[JsonValue]
 NAME: Final = "sim::orchestration::rounds"
 STEP: Final = "sim::activity::step"
 SIGNALS: Final = ("go", "stop")
+QUEUES: Final = ("side", "narrow")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """What an activity does each time it is run (the last word for all times after), and how long it takes."""
+    """What an activity does each time it is run (the last word for all times after), and how long it takes.
+
+    `beats` says that it beats while it works; `tag` is found again in its results.
+    """
 
     words: Sequence[str]
     takes: float
+    beats: bool
+    tag: str
 
 
 def plan_of(input: JsonValue) -> Plan:
@@ -47,7 +53,7 @@ def plan_of(input: JsonValue) -> Plan:
     words, takes = input["plan"], input["takes"]
     assert isinstance(words, list)
     assert isinstance(takes, int | float)
-    return Plan([str(word) for word in words], takes)
+    return Plan([str(word) for word in words], takes, input["beats"] is not None, str(input["tag"]))
 
 
 # Drawing.
@@ -67,7 +73,7 @@ def draw(dice: random.Random, depth: int = 3) -> Program:
 
 def _activity(dice: random.Random) -> Program:
     attempts = dice.choice((1, 1, 3, 5))
-    bad = ("fail", "fail", "fail", "fatal", "hang", "kill")
+    bad = ("fail", "fail", "fail", "fatal", "hang", "silent", "kill")
     words: list[JsonValue] = [dice.choice(bad) for _ in range(dice.choice((0, 0, 0, 1, 2)))]
     options: dict[str, JsonValue] = {
         "plan": [*words, dice.choice(("ok", "ok", "ok", "fail"))],
@@ -76,6 +82,10 @@ def _activity(dice: random.Random) -> Program:
         "backoff": dice.choice((0, 1, 5)),
         "timeout": 4.0 if "hang" in words else dice.choice((None, 10.0)),
         "total": dice.choice((None, None, 15.0)),
+        "beats": 2.0 if "silent" in words else dice.choice((None, None, 2.0)),
+        "queue": dice.choice((None, None, *QUEUES)),
+        "priority": dice.choice((0, 0, 5)),
+        "tag": f"{dice.getrandbits(32):08x}",
     }
     return ["activity", options]
 
@@ -197,9 +207,21 @@ async def _run_activity(ctx: OrchestrationContext, options: JsonValue) -> JsonVa
     assert isinstance(backoff, int)
     assert timeout is None or isinstance(timeout, float)
     assert total is None or isinstance(total, float)
+    beats, queue, priority = options["beats"], options["queue"], options["priority"]
+    assert beats is None or isinstance(beats, float)
+    assert queue is None or isinstance(queue, str)
+    assert isinstance(priority, int)
     delays = Exponential(base=1, max=backoff) if backoff else Fixed(0)
     policy = RetryPolicy(attempts, backoff=delays, timeout=timeout)
-    return await ctx.schedule_activity(STEP, options, retry=policy, total_timeout=total)
+    return await ctx.schedule_activity(
+        STEP,
+        options,
+        retry=policy,
+        total_timeout=total,
+        heartbeat_timeout=beats,
+        queue=queue,
+        priority=priority,
+    )
 
 
 async def _run_child(ctx: OrchestrationContext, rest: Sequence[JsonValue]) -> JsonValue:
