@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import asyncpg
 
+from perdure import errors
 from perdure._core import history, lifecycle, replay
 from perdure._store import statements
 from tests.simulation import programs
@@ -115,6 +116,7 @@ class Checks:
         """Results belong to what was asked before, come once, from somebody who did it, and timers never early."""
         asked: dict[int, history.Command] = {}
         answered: set[int] = set()
+        late: set[int] = set()  # the queue did not answer in time; if it does now, nobody waits for it any more
         for number, turn in enumerate(turns):
             starts = [isinstance(event, history.OrchestrationStarted) for event in turn.events].count(True)
             is_forced = any(isinstance(event, history.GraceEnded) for event in turn.events)
@@ -124,6 +126,10 @@ class Checks:
                 seq = getattr(event, "seq", None)
                 if seq is None:
                     continue
+                if seq in late:
+                    continue
+                if _is_out_of_time(event, asked.get(seq)):
+                    late.add(seq)
                 if seq in answered or seq not in asked:
                     self._world.violated(f"I10: a result is applied once, of something asked: {place} {event}")
                 answered.add(seq)
@@ -186,6 +192,16 @@ class Checks:
 
     def _look(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         return self._world.database.look(sql, *arguments, now=self._world.now())
+
+
+def _is_out_of_time(event: history.Event, command: history.Command | None) -> bool:
+    """Say whether an owner gave up on what it had put into a queue."""
+    return (
+        isinstance(event, history.ActivityFailed)
+        and isinstance(command, history.ScheduleActivity)
+        and command.queue != ""
+        and event.failure.code == errors.ActivityTimeoutError.code
+    )
 
 
 def _texts(signals: Sequence[history.SignalReceived]) -> collections.Counter[str]:
