@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import cast
 
 import asyncpg
@@ -13,7 +11,7 @@ import pytest
 from perdure import JsonValue, OrchestrationContext, orchestration
 from perdure._core import history
 from tests.engine import proxy
-from tests.engine.world import ALONE, PUPPET, Puppet, World, relay
+from tests.engine.world import ALONE, PUPPET, WAITING, Puppet, World, in_the_way, relay
 
 
 @orchestration("test::orchestration::listener")
@@ -84,7 +82,7 @@ async def test_signals_to_an_instance_that_nobody_has_in_memory_wake_it(world: W
     """Its worker is gone, the next one sleeps: the signals bring the instance there, in the order they were sent."""
     first = await world.worker(listener, settings=ALONE)
     instance_id = await world.start(listener, 4)
-    await waiting(world, instance_id, turns=1)
+    await waiting(world, instance_id)
     await world.client.send_signal(instance_id, "word", 0)
     await waiting(world, instance_id, turns=2)
     await first.stop()
@@ -375,23 +373,6 @@ async def test_a_signal_to_one_that_ends_in_the_same_commit_leaves_nothing_behin
     assert await world.fetch("select 1 from inbox") == []
 
 
-WAITING = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like $1"
-
-
-@contextlib.asynccontextmanager
-async def in_the_way(world: World, sql: str, *arguments: object) -> AsyncIterator[None]:
-    """Let somebody else's transaction, which began with this statement, stand open."""
-    other = await asyncpg.connect(world.dsn)
-    transaction = other.transaction()
-    await transaction.start()
-    await other.execute(sql, *arguments)
-    try:
-        yield
-    finally:
-        await transaction.rollback()
-        await other.close()
-
-
 async def test_news_that_a_claim_had_to_skip_are_heard_after_the_commit(world: World, puppet: Puppet) -> None:
     """The claim that was to note a signal found its instance locked by a commit: it is not left to the poll."""
     await world.worker(busy_listener, puppet.activity, settings=ALONE)
@@ -429,3 +410,20 @@ async def test_a_signal_to_one_that_somebody_else_starts_at_this_moment_wakes_it
 
     assert (await world.end(sending)).phase == "Completed"
     assert (await world.end("shared")).output == ["heard"]
+
+
+async def test_a_signal_that_waited_for_a_claim_is_news_for_the_new_owner(world: World) -> None:
+    """It began while the instance was due and nobody's, and went on when it was claimed: its owner looks again."""
+    instance_id = await world.start(listener, 1)
+    other = await asyncpg.connect(world.dsn)
+    async with other.transaction():
+        await other.execute("update instances set owner_id = gen_random_uuid(), wake_at = null")
+        sending = asyncio.create_task(world.client.send_signal(instance_id, "word", "seen"))
+        await world.until(WAITING, "-- signal_send.sql%")
+    await sending
+    await other.close()
+
+    assert await world.fetch("select 1 from instances where wake_at is not null")
+    await world.fetch("update instances set owner_id = null")
+    await world.worker(listener)
+    assert (await world.end(instance_id)).output == ["seen"]

@@ -41,6 +41,9 @@ SETTINGS = WorkerSettings(lease_seconds=2.0, poll_seconds=0.2, shutdown_grace_se
 ALONE = dataclasses.replace(SETTINGS, lease_seconds=3_600.0, poll_seconds=3_600.0)
 """A worker that neither polls nor looks after its lease while a test lasts: what it notices, it was told."""
 
+WAITING = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like $1"
+"""Whether a statement, by the name in its first line, waits for somebody else's transaction."""
+
 _numbers = itertools.count(1)
 
 
@@ -216,6 +219,20 @@ class World:
         worker_id = hand.worker.worker_id
         await self.fetch("update workers set lease_until = now() - interval '1 s' where worker_id = $1", worker_id)
         await self.until("select 1 where not exists (select from workers where worker_id = $1)", worker_id)
+
+
+@contextlib.asynccontextmanager
+async def in_the_way(world: World, sql: str, *arguments: object) -> AsyncIterator[None]:
+    """Let somebody else's transaction, which began with this statement, stand open."""
+    other = await asyncpg.connect(world.dsn)
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute(sql, *arguments)
+    try:
+        yield
+    finally:
+        await transaction.rollback()
+        await other.close()
 
 
 @contextlib.asynccontextmanager

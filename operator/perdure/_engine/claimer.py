@@ -76,6 +76,7 @@ class Claimer:
         self.on_loaded: Callable[[list[Loaded]], Awaitable[None]]
         self.on_news: Callable[[Resident], None]
         self.on_paused: Callable[[Resident], None]
+        self.on_resumed: Callable[[Resident], None]
         self.hold: Callable[[Resident, Exception], Awaitable[None]]
         self.release: Callable[[Sequence[Resident]], Awaitable[None]]
         self.evict: Callable[[Resident], None]
@@ -137,12 +138,11 @@ class Claimer:
         """Notice who was suspended or resumed meanwhile, and bring the messages."""
         for row in rows:
             resident = self._residents.get(row["instance_id"])
-            if resident is not None and row["is_suspended"] and not resident.is_suspended:
-                resident.is_suspended = True
-                self.on_paused(resident)
-            elif resident is not None and resident.is_suspended and not row["is_suspended"]:
-                resident.is_suspended = False
-                self.on_news(resident)
+            if resident is None or resident.is_gone or resident.is_suspended == row["is_suspended"]:
+                continue
+            resident.is_suspended = row["is_suspended"]
+            changed = self.on_paused if resident.is_suspended else self.on_resumed
+            changed(resident)
         await self._bring_news([row["instance_id"] for row in rows])
 
     async def _bring_news(self, instance_ids: Sequence[str]) -> None:

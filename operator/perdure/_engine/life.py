@@ -95,6 +95,7 @@ class Life:
         self.claimer.on_loaded = self._take_up
         self.claimer.on_news = self.committer.mark
         self.claimer.on_paused = self._paused
+        self.claimer.on_resumed = self._resumed
         self.claimer.hold = self.committer.hold
         self.claimer.release = self._release
         self.claimer.evict = self._evict
@@ -356,7 +357,7 @@ class Life:
                 if operation := resident.execution.pending.get(seq):
                     if queue:
                         self._set_timer(resident, operation)
-                    else:
+                    elif not resident.is_suspended:  # else when it is resumed
                         self.runner.start(resident, operation)
             case history.CreateTimer(seq=seq):
                 if operation := resident.execution.pending.get(seq):
@@ -384,9 +385,20 @@ class Life:
         self._show(resident, phase_changed=True)
         self._leave_if_suspended(resident)
 
+    def _resumed(self, resident: Resident) -> None:
+        """Go on with one that had not left yet: what its last turn asked for begins now."""
+        resident.phase = "Running"
+        self._show(resident, phase_changed=True)
+        if resident.is_in_flight:
+            return  # what it asks for may not begin yet, and does when it is committed
+        for operation in resident.to_run:
+            if operation.command.seq not in resident.jobs:
+                self.runner.start(resident, operation)
+        self.committer.mark(resident)
+
     def _leave_if_suspended(self, resident: Resident) -> None:
         """Let a suspended instance go once nothing of it runs here; what its activities brought is kept."""
-        if resident.is_suspended and not (resident.is_in_flight or resident.is_working or resident.is_gone):
+        if resident.is_suspended and resident.may_leave:
             self._leave(resident)
 
     def _leave(self, resident: Resident) -> None:
@@ -398,18 +410,22 @@ class Life:
             await self._has_leaving.wait()
             self._has_leaving.clear()
             residents, self._leaving = list(self._leaving.values()), {}
-            leaving = [r for r in residents if not r.is_gone and (r.is_suspended or r.execution.outcome is not None)]
-            rows = [
-                (r.instance_id, r.execution.identity.execution, history.encode_event(event))
-                for r in leaving
-                if r.execution.outcome is None
-                for event in r.unwritten
-            ]
-            if rows:
-                columns = [list(column) for column in zip(*rows, strict=True)]
-                await self.worker.store.fetch_patiently("inbox_keep", self.worker_id, *columns)
-            await self._release(leaving)
+            results = {resident.instance_id: resident.unwritten for resident in residents}
+            await self._keep([resident for resident in residents if resident.may_leave])
+            # Meanwhile one may have been resumed, or have got another result: that one stays, or comes here once more.
+            await self._release([r for r in residents if r.may_leave and r.unwritten == results[r.instance_id]])
             self._others_news.set()
+
+    async def _keep(self, residents: Sequence[Resident]) -> None:
+        """Write down the results that are in memory only, for whoever comes next."""
+        rows = [
+            (resident.instance_id, resident.execution.identity.execution, history.encode_event(result))
+            for resident in residents
+            for result in resident.unwritten
+        ]
+        if rows:
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            await self.worker.store.fetch_patiently("inbox_keep", self.worker_id, *columns)
 
     async def _announce_news(self) -> None:
         """Tell whoever may have got an instance, a message or an activity; at most once a batch of commits."""

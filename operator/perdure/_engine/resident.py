@@ -87,6 +87,13 @@ class Resident:
         return not (self.is_gone or self.is_suspended or self.execution.outcome is not None)
 
     @property
+    def may_leave(self) -> bool:
+        """Whether it is paused, or its next version is not offered here, and nothing of it goes on here."""
+        if self.is_gone or self.is_in_flight:
+            return False
+        return self.execution.outcome is not None or (self.is_suspended and not self.is_working)
+
+    @property
     def is_to_end(self) -> bool:
         """Whether it was asked to end: its code knows already, or will in its next turn."""
         return self.execution.is_cancelling or any(isinstance(e, history.CancelRequested) for e in self.events)
@@ -119,6 +126,8 @@ class Resident:
     @property
     def unwritten(self) -> list[history.Event]:
         """Results that came in from activities that ran here, and stand nowhere else yet."""
+        if self.execution.outcome is not None:
+            return []  # nobody waits for them any more
         written = [event for _, event in self.messages]
         results = [e for e in self.events if isinstance(e, history.ActivityCompleted | history.ActivityFailed)]
         return [result for result in results if not any(result is event for event in written)]

@@ -56,7 +56,7 @@ sent as (
 ),
 woken as (
     update instances i
-    set wake_at = now()
+    set wake_at = least(i.wake_at, now())
     from (select distinct s.instance_id from sent s) as s
     -- Whatever wake_at was in the snapshot: its owner may have cleared it while this waited for the row.
     where i.instance_id = s.instance_id
