@@ -198,11 +198,11 @@ class Committer:
 
         `is_unsure` says that an earlier try may have written some of them, `is_retried` that it was refused.
         """
-        arguments = batch.columns(turns, keep_executions=self._keep_executions)
 
         async def send() -> list[Record]:
             nonlocal is_unsure
             try:
+                arguments = batch.arguments(turns, keep_executions=self._keep_executions)
                 return await self._store.fetch("commit_turns", self._owner_id, *arguments)
             except Exception as error:
                 if len(turns) > 1 and is_too_much(error):

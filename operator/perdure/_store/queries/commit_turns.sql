@@ -1,18 +1,14 @@
 -- Purpose: commit the turns of many instances, each all or nothing (I3), only for their owner and only the next turn (I4),
 --     with all that they ask of others: instances to start, messages, activities for a queue.
 --     The instance row is the fence: every other write comes from the rows that the update returned. Values are passed
---     through from step to step, since joining one CTE to another would be planned as a nested loop over guesses; what a
---     turn asks for is a slice of arrays of its own (from, to; null for none).
--- Parameters: $1 owner uuid; then one array element a turn: $2 instance_id, $3 execution, $4 turn, $5 at, $6 body,
---     $7 phase, $8 version, $9 output, $10 error, $11 custom_status (null keeps it), $12 messages taken in
---     ('{1,2}' as text, null for none), $13 seqs of tasks that are over ('{1,2}' as text, null for none),
---     $14 next execution and $15 its input and $16 the signals it begins with (null: it goes on), $17 buffered signals,
---     $18 whether what is sent to it by this batch asks it to end (null: nothing is sent to it), $19-$20 slice of starts, $21-$22 of messages to send,
---     $23-$24 of activities to queue. A row whose turn is null is somebody outside of the batch who gets a message.
---     Starts: $25 instance_id, $26 name, $27 version, $28 input, $29 seq of the asking (null: detached).
---     Messages: $30 instance_id, $31 kind, $32 payload, $33 execution (null: any).
---     Activities: $34 seq, $35 queue, $36 priority, $37 name, $38 command. Last $39 how many executions keep their history.
---     A last turn takes all messages and tasks of its instance with it, the last of an execution all tasks.
+--     through from step to step, since joining one CTE to another would be planned as a nested loop over guesses.
+-- Parameters: $1 owner uuid, $2 turns (a JSON array of objects with the columns of `t` below; what is a payload there is
+--     the number of one in $4, from 1), $3 the bodies of the turns in the same order, $4 payloads, $5 how many executions
+--     keep their history. Of a turn: messages taken in, seqs of tasks that are over, what the next execution begins with
+--     (null: it goes on), is_ending (whether what is sent to it by this batch asks it to end; null: nothing is sent to
+--     it), starts (seq null: detached), sent (execution null: any), queued. A row whose turn is null is somebody outside
+--     of the batch who gets a message. A last turn takes all messages and tasks of its instance with it, the last of an
+--     execution all tasks.
 --     Gives the turns that were accepted, with whether there are news that a claim may have had to skip while this held the
 --     row; and the instances that were started, with who asked for them as a child.
 -- Locks: instances in instance_id order, then new instances in that order, then inbox and tasks rows of those instances.
@@ -22,16 +18,17 @@ with locked as materialized (
         t.*,
         t.turn is not null and i.owner_id is not distinct from $1::uuid and i.turn = t.turn as is_accepted,
         i.finished_at is not null as is_finished
-    from unnest(
-        $2::text[], $3::integer[], $4::integer[], $5::timestamptz[], $6::bytea[],
-        $7::text[], $8::text[], $9::bytea[], $10::bytea[], $11::bytea[], $12::text[], $13::text[],
-        $14::integer[], $15::bytea[], $16::bytea[], $17::integer[], $18::boolean[],
-        $19::integer[], $20::integer[], $21::integer[], $22::integer[], $23::integer[], $24::integer[]
+    from rows from (
+        json_to_recordset($2::json) as (
+            instance_id text, execution integer, turn integer, at timestamptz, phase text, version text,
+            output integer, error integer, custom_status integer, messages bigint[], tasks integer[],
+            next_execution integer, next_input integer, carried integer, buffered integer, is_ending boolean,
+            starts json, sent json, queued json
+        ),
+        unnest($3::bytea[])
     ) as t (
-        instance_id, execution, turn, at, body,
-        phase, version, output, error, custom_status, messages, tasks,
-        next_execution, next_input, carried, buffered, is_ending,
-        starts_from, starts_to, sent_from, sent_to, queued_from, queued_to
+        instance_id, execution, turn, at, phase, version, output, error, custom_status, messages, tasks,
+        next_execution, next_input, carried, buffered, is_ending, starts, sent, queued, body
     )
     join instances i on i.instance_id = t.instance_id
     order by t.instance_id
@@ -45,12 +42,12 @@ updated as (
             when i.is_suspended and l.is_ending is not true and l.phase = 'Running' then 'Suspended' else l.phase
         end,
         version = l.version,
-        output = l.output,
-        error = l.error,
-        custom_status = coalesce(l.custom_status, i.custom_status),
+        output = ($4::bytea[])[l.output],
+        error = ($4::bytea[])[l.error],
+        custom_status = coalesce(($4::bytea[])[l.custom_status], i.custom_status),
         execution = coalesce(l.next_execution, i.execution),
-        input = coalesce(l.next_input, i.input),
-        carried = case when l.next_execution is null then i.carried else l.carried end,
+        input = coalesce(($4::bytea[])[l.next_input], i.input),
+        carried = case when l.next_execution is null then i.carried else ($4::bytea[])[l.carried] end,
         buffered_signals = l.buffered,
         recoveries = 0,
         hold_reason = case when i.is_suspended then i.hold_reason else '' end,
@@ -68,7 +65,7 @@ updated as (
     where i.instance_id = l.instance_id and l.is_accepted
     returning
         l.instance_id, l.execution, l.turn, l.at, l.body, l.messages, l.tasks, l.next_execution,
-        l.starts_from, l.starts_to, l.sent_from, l.sent_to, l.queued_from, l.queued_to,
+        l.starts, l.sent, l.queued,
         i.name, i.run_as, i.on_nondeterminism, i.finished_at, i.wake_at is not null as has_news
 ),
 recorded as (
@@ -80,7 +77,7 @@ consumed as (
     using updated u
     where (u.messages is not null or u.finished_at is not null)
         and m.instance_id = u.instance_id
-        and (m.message_id = any(u.messages::bigint[]) or u.finished_at is not null)
+        and (m.message_id = any(u.messages) or u.finished_at is not null)
 ),
 over as (
     delete from tasks t
@@ -88,7 +85,7 @@ over as (
     where (u.tasks is not null or u.finished_at is not null or u.next_execution is not null)
         and t.instance_id = u.instance_id
         and (
-            (t.execution = u.execution and t.seq = any(u.tasks::integer[]))
+            (t.execution = u.execution and t.seq = any(u.tasks))
             or u.finished_at is not null
             or u.next_execution is not null
         )
@@ -96,9 +93,9 @@ over as (
 pruned as (
     delete from history h
     using updated u
-    where u.next_execution > $39::integer
+    where u.next_execution > $5::integer
         and h.instance_id = u.instance_id
-        and h.execution <= u.next_execution - $39::integer
+        and h.execution <= u.next_execution - $5::integer
 ),
 started as (
     insert into instances (
@@ -106,33 +103,29 @@ started as (
         parent_id, parent_execution, parent_seq, created_at, wake_at
     )
     select
-        s.instance_id, s.name, s.version, s.input, u.run_as, u.on_nondeterminism,
+        s.instance_id, s.name, s.version, ($4::bytea[])[s.input], u.run_as, u.on_nondeterminism,
         case when s.seq is not null then u.instance_id end,
         case when s.seq is not null then u.execution end,
         s.seq, u.at, now()
     from updated u
-    cross join lateral unnest(
-        ($25::text[])[u.starts_from:u.starts_to], ($26::text[])[u.starts_from:u.starts_to],
-        ($27::text[])[u.starts_from:u.starts_to], ($28::bytea[])[u.starts_from:u.starts_to],
-        ($29::integer[])[u.starts_from:u.starts_to]
-    ) as s (instance_id, name, version, input, seq)
+    cross join lateral json_to_recordset(u.starts) as s (
+        instance_id text, name text, version text, input integer, seq integer
+    )
     order by s.instance_id
     on conflict (instance_id) do nothing
     returning instance_id, parent_id, parent_seq
 ),
 sent as (
     insert into inbox (instance_id, kind, payload, execution)
-    select m.instance_id, m.kind, m.payload, m.execution
+    select m.instance_id, m.kind, ($4::bytea[])[m.payload], m.execution
     from updated u
-    cross join lateral unnest(
-        ($30::text[])[u.sent_from:u.sent_to], ($31::text[])[u.sent_from:u.sent_to],
-        ($32::bytea[])[u.sent_from:u.sent_to], ($33::integer[])[u.sent_from:u.sent_to]
-    ) as m (instance_id, kind, payload, execution)
+    cross join lateral json_to_recordset(u.sent) as m (instance_id text, kind text, payload integer, execution integer)
     where (
-            m.instance_id = any($25::text[])
-            or exists (
-                select from instances i
-                where i.instance_id = m.instance_id and (m.execution is null or i.execution = m.execution)
+            m.instance_id in (select s.instance_id from started s)
+            or ( -- not `exists`: that may be planned as a hash of all instances there are
+                select m.execution is null or i.execution = m.execution
+                from instances i
+                where i.instance_id = m.instance_id
             )
         )
         -- Who has ended, were it in this very commit, would never take it in.
@@ -158,13 +151,13 @@ poked as (
 ),
 queued as (
     insert into tasks (instance_id, execution, seq, queue, priority, activity, command, orchestration, run_as, asked_at)
-    select u.instance_id, u.execution, q.seq, q.queue, q.priority, q.activity, q.command, u.name, u.run_as, u.at
+    select
+        u.instance_id, u.execution, q.seq, q.queue, q.priority, q.activity, ($4::bytea[])[q.command],
+        u.name, u.run_as, u.at
     from updated u
-    cross join lateral unnest(
-        ($34::integer[])[u.queued_from:u.queued_to], ($35::text[])[u.queued_from:u.queued_to],
-        ($36::integer[])[u.queued_from:u.queued_to], ($37::text[])[u.queued_from:u.queued_to],
-        ($38::bytea[])[u.queued_from:u.queued_to]
-    ) as q (seq, queue, priority, activity, command)
+    cross join lateral json_to_recordset(u.queued) as q (
+        seq integer, queue text, priority integer, activity text, command integer
+    )
 )
 select instance_id, true as is_turn, has_news, null as parent_id, null as parent_seq from updated
 union all
