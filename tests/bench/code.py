@@ -35,6 +35,12 @@ async def fan_out(ctx: OrchestrationContext, input: dict[str, int]) -> int:
     return len(results)
 
 
+@orchestration("bench::orchestration::listen")
+async def listen(ctx: OrchestrationContext, input: dict[str, int]) -> object:
+    """One signal."""
+    return await ctx.schedule_wait("go")
+
+
 @orchestration("bench::orchestration::sleep")
 async def sleep(ctx: OrchestrationContext, input: dict[str, float]) -> None:
     """One timer."""
@@ -56,4 +62,4 @@ async def trivial(ctx: OrchestrationContext, input: dict[str, int]) -> int:
 
 
 ACTIVITIES: tuple[AnyActivity, ...] = (step,)
-ORCHESTRATIONS: tuple[AnyOrchestration, ...] = (chain, fan_out, sleep, steps, trivial)
+ORCHESTRATIONS: tuple[AnyOrchestration, ...] = (chain, fan_out, listen, sleep, steps, trivial)

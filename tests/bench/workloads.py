@@ -147,6 +147,25 @@ async def timers(stage: Stage) -> Result:
     return Result(took, {"lateness_p50_ms": round(lateness[125], 1), "lateness_p99_ms": round(lateness[247], 1)})
 
 
+async def signals(stage: Stage) -> Result:
+    """W4: from the first of 500 signals to the end of the last of 500 instances that wait for one each."""
+    durations = []
+    for number in range(5):
+        ids = [f"listen-{number}-{index}" for index in range(500)]
+        turns = stage.worker.turns_committed
+        ends = [stage.worker.finished(instance_id) for instance_id in ids]
+        await asyncio.gather(*(stage.client.start_orchestration(instance_id, code.listen, {}) for instance_id in ids))
+        while stage.worker.turns_committed < turns + len(ids):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
+        began = time.perf_counter()
+        await asyncio.gather(*(stage.client.send_signal(instance_id, "go", {"from": "bench"}) for instance_id in ids))
+        await asyncio.gather(*ends)
+        durations.append(time.perf_counter() - began)
+    info = await stage.client.get_instance_info("listen-4-499")
+    _check(info.output == {"from": "bench"}, f"the signal gave {info.output!r}")
+    return Result(statistics.median(durations), {"runs_s": [round(duration, 3) for duration in durations]})
+
+
 async def trivials(stage: Stage) -> Result:
     """W5: instances that return at once."""
     return await throughput(stage, code.trivial, count=6_000)
@@ -283,6 +302,7 @@ WORKLOADS: dict[str, Workload] = {
     "W1L": Workload("the same, one at a time, p50", "ms", 5, False, one_chain),
     "W2": Workload("fan-out and join of 1,000 activities", "s", 0.1, False, one_fan_out),
     "W3": Workload("1,000 timers of 1 s in a burst, all done", "s", 1.3, False, timers, {"lateness_p99_ms": 50}),
+    "W4": Workload("500 signals to 500 waiting instances", "s", 0.2, False, signals),
     "W5": Workload("trivial start to completion", "instances/s", 4_000, True, trivials),
     "W6": Workload("idle worker, 1,000 waiting instances", "transactions/s", 1, False, idle),
     "W7": Workload("2,000 steps in one instance", "s", 2, False, many_steps, {"replay_ms": 10}),
