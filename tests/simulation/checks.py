@@ -59,14 +59,14 @@ class Checks:
         """Give where instances stand before a commit of turns; nothing when a transaction is open beside it."""
         if name != "commit_turns" or not self._world.database.is_quiet:
             return {}
-        return {row["instance_id"]: (row["owner_id"], row["turn"]) for row in self._look(_OWNERS, arguments[1])}
+        ids = list(_turns_of(arguments))
+        return {row["instance_id"]: (row["owner_id"], row["turn"]) for row in self._look(_OWNERS, ids)}
 
     def committed(
         self, places: Mapping[str, Place], arguments: Sequence[object], rows: Sequence[asyncpg.Record]
     ) -> None:
         """Whoever committed a turn was the owner, and it was the next turn (I4)."""
-        owner_id, ids, _, turns = cast("tuple[uuid.UUID, list[str], object, list[int]]", tuple(arguments[:4]))
-        asked = dict(zip(ids, turns, strict=True))
+        owner_id, asked = cast("uuid.UUID", arguments[0]), _turns_of(arguments)
         for row in rows:
             instance_id = row["instance_id"]
             if row["is_turn"] and instance_id in places and places[instance_id] != (owner_id, asked[instance_id]):
@@ -206,3 +206,9 @@ def _is_out_of_time(event: history.Event, command: history.Command | None) -> bo
 
 def _texts(signals: Sequence[history.SignalReceived]) -> collections.Counter[str]:
     return collections.Counter(str(json.loads(bytes(signal.payload))) for signal in signals)
+
+
+def _turns_of(arguments: Sequence[object]) -> dict[str, int]:
+    """Give which turn a commit asks for, by instance; who only gets a message takes none."""
+    rows = json.loads(cast("str", arguments[1]))
+    return {row["instance_id"]: row["turn"] for row in rows if "turn" in row}
