@@ -45,7 +45,7 @@ def show(data: database.Database, seed: int) -> bool:
     try:
         played = world.play(data, seed, world.Options(check_every=1, watch=print))
     except world.Violation as violation:
-        for row in data.look(_HISTORY, now=database.BEGIN):
+        for row in data.look(_HISTORY):
             print(f"{row['instance_id']} {row['execution']} {row['turn']} {row['at'].time()} {row['body']}")
         print(f"\nseed {seed}: {violation}")
         return False

@@ -84,11 +84,11 @@ class Checks:
     def tables_now(self) -> None:
         """Look at the tables."""
         overlap = self._world.weather.has_overlap
-        for row in self._look(_TABLES):
+        for row in self._look(_TABLES, now=self._world.now()):
             if overlap and row["rule"] == _LEFT_BEHIND:
                 continue
             self._world.violated(f"{row['rule']}: {row['instance_id']}: {row['detail']}")
-        for row in self._look(statements.load()["stranded"]):
+        for row in self._look(statements.load()["stranded"], now=self._world.now()):
             self._world.violated(f"I5: stranded: {dict(row)}")
 
     def asked_for(self, key: Key) -> None:
@@ -190,8 +190,8 @@ class Checks:
         elif (outcome is not None) != (not is_last):
             self._world.violated(f"an execution goes on as long as it is the last: {row['instance_id']}/{number}")
 
-    def _look(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
-        return self._world.database.look(sql, *arguments, now=self._world.now())
+    def _look(self, sql: str, *arguments: object, now: datetime.datetime | None = None) -> list[asyncpg.Record]:
+        return self._world.database.look(sql, *arguments, now=now)
 
 
 def _is_out_of_time(event: history.Event, command: history.Command | None) -> bool:

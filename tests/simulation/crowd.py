@@ -1,4 +1,4 @@
-"""The clients of a world: they start instances, send them signals, cancel, pause and end them, and wait for some.
+"""The clients of a world: they start instances, signal, cancel, pause, end and remove them, and wait for some.
 
 They do what people's programs do: ask again while the database is away, with the same id and the same dedupe key. What
 they have asked for, and when they were told that it is there, is kept for the checks.
@@ -7,9 +7,10 @@ they have asked for, and when they were told that it is there, is kept for the c
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from perdure import errors
@@ -39,6 +40,7 @@ class Crowd:
         self._letters = itertools.count(1)
         self.started: set[str] = set()
         self.waiting: set[str] = set()
+        self._removed: set[str] = set()
 
     @property
     def is_content(self) -> bool:
@@ -50,66 +52,104 @@ class Crowd:
         world = self._world
         if world.dice.random() < 0.5:
             most, rate = world.dice.choice((1, 2, None)), world.dice.choice((0.5, 5.0, None))
-            self._do(_patiently(lambda: self._client.set_queue_limits("narrow", max_running=most, per_second=rate)))
+            limiting = _patiently(lambda: self._client.set_queue_limits("narrow", max_running=most, per_second=rate))
+            self._do("narrow", limiting)
         for number in range(world.dice.randint(2, 10)):
-            program = programs.draw(world.dice)
-            rounds = world.dice.choice((1, 1, 1, 3))
-            world.note(self._actor, f"will start i{number}, {rounds} rounds of {program}")
-            dice = random.Random(f"{world.seed} i{number}")
-            self._do(self._story(f"i{number}", {"rounds": rounds, "program": program}, dice))
+            self._do(f"i{number}", self._story(f"i{number}", random.Random(f"{world.seed} i{number}")))
 
     def help(self, unfinished: Mapping[str, bool]) -> None:
         """Give those that have not ended what they may be waiting for; whether they are suspended says the value."""
         for instance_id, is_suspended in unfinished.items():
             if is_suspended:
-                self._do(self._resume(instance_id))
+                self._do(instance_id, self._resume(instance_id))
             for name in programs.SIGNALS:
-                self._do(self._send(instance_id, name, times=1))
+                self._do(instance_id, self._send(instance_id, name, times=1))
 
-    def _do(self, work: Awaitable[object]) -> None:
-        async def doing() -> object:
-            return await work
-
-        task = self._actor.start(self._world.loop, doing())
+    def _do(self, about: str, work: Coroutine[object, object, object]) -> None:
+        task = self._actor.start(self._world.loop, work)
         self._busy.append(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(functools.partial(self._ended, about))
 
-    def _ended(self, task: asyncio.Task[object]) -> None:
-        if not self._world.is_over and (task.cancelled() or task.exception()):
-            error = None if task.cancelled() else task.exception()
-            self._world.violated(f"clients get answers: {error!r}")
+    def _ended(self, about: str, task: asyncio.Task[object]) -> None:
+        if self._world.is_over or not (task.cancelled() or task.exception()):
+            return
+        error = None if task.cancelled() else task.exception()
+        was_removed = any(about == removed or about.startswith(f"{removed}::") for removed in self._removed)
+        if not (was_removed and isinstance(error, errors.InstanceNotFoundError | errors.InstanceConflictError)):
+            self._world.violated(f"clients get answers: {about}: {error!r}")
 
-    async def _story(self, instance_id: str, input: object, dice: random.Random) -> None:
-        client = self._client
+    async def _story(self, instance_id: str, dice: random.Random) -> None:
         await asyncio.sleep(dice.choice((0.0, 10.0)) * dice.random())
-        for _ in range(dice.choice((1, 1, 2))):
-            await _patiently(lambda: client.start_orchestration(instance_id, programs.NAME, input))
-            self.started.add(instance_id)
+        await self._start(instance_id, dice)
         if dice.random() < 0.5:
-            self._do(self._wait(instance_id))
+            self._do(instance_id, self._wait(instance_id))
         for _ in range(dice.choice((0, 1, 3))):
             await asyncio.sleep(dice.choice((0.1, 20.0)) * dice.random())
-            match dice.choice(("signal", "signal", "signal", "cancel", "pause", "end")):
-                case "signal":
-                    await self._send(instance_id, dice.choice(programs.SIGNALS), times=dice.choice((1, 1, 3)))
-                case "cancel":
-                    for _ in range(dice.choice((1, 1, 3))):
-                        await _patiently(lambda: client.cancel_instance(instance_id, "enough"))
-                case "pause":
-                    await self._pause(instance_id)
-                    await asyncio.sleep(dice.choice((0.1, 20.0)) * dice.random())
-                    await self._resume(instance_id)
-                case _ if dice.random() < 0.3:
-                    await _patiently(lambda: client.terminate_instance(instance_id, "at once"))
-                case _:
-                    pass
+            await dice.choice(self._deeds)(instance_id, dice)
+
+    # What one may do to an instance.
+
+    @property
+    def _deeds(self) -> Sequence[Callable[[str, random.Random], Awaitable[None]]]:
+        return (self._signal, self._signal, self._signal, self._cancel, self._pause, self._terminate, self._remove)
+
+    async def _start(self, instance_id: str, dice: random.Random) -> None:
+        program = programs.draw(dice)
+        rounds = dice.choice((1, 1, 1, 3))
+        self._world.note(self._actor, f"starts {instance_id}, {rounds} rounds of {program}")
+        input = {"rounds": rounds, "program": program}
+        for _ in range(dice.choice((1, 1, 2))):
+            await _patiently(lambda: self._client.start_orchestration(instance_id, programs.NAME, input))
+            self.started.add(instance_id)
 
     async def _wait(self, instance_id: str) -> None:
         self.waiting.add(instance_id)
-        info = await _patiently(lambda: self._client.wait_for_orchestration(instance_id))
+        try:
+            info = await _patiently(lambda: self._client.wait_for_orchestration(instance_id))
+        finally:
+            self.waiting.discard(instance_id)
         if not info.is_finished:
             self._world.violated(f"who waited for the end gets the end: {info}")
-        self.waiting.discard(instance_id)
+
+    async def _signal(self, instance_id: str, dice: random.Random) -> None:
+        await self._send(instance_id, dice.choice(programs.SIGNALS), times=dice.choice((1, 1, 3)))
+
+    async def _cancel(self, instance_id: str, dice: random.Random) -> None:
+        for _ in range(dice.choice((1, 1, 3))):
+            await _patiently(lambda: self._client.cancel_instance(instance_id, "enough"))
+
+    async def _pause(self, instance_id: str, dice: random.Random) -> None:
+        try:
+            await _patiently(lambda: self._client.suspend_instance(instance_id, "a break"))
+        except errors.InstanceFinishedError:
+            return
+        await asyncio.sleep(dice.choice((0.1, 20.0)) * dice.random())
+        await self._resume(instance_id)
+
+    async def _resume(self, instance_id: str) -> None:
+        try:
+            await _patiently(lambda: self._client.resume_instance(instance_id))
+        except errors.InstanceFinishedError:
+            return
+
+    async def _terminate(self, instance_id: str, dice: random.Random) -> None:
+        if dice.random() < 0.3:
+            await _patiently(lambda: self._client.terminate_instance(instance_id, "at once"))
+
+    async def _remove(self, instance_id: str, dice: random.Random) -> None:
+        """Remove an instance, perhaps while it runs, and start another under its id."""
+        is_forced = dice.random() < 0.5
+        self._removed.add(instance_id)
+        self.started.discard(instance_id)
+        try:
+            await _patiently(lambda: self._client.delete_instance(instance_id, force=is_forced))
+        except errors.InstanceNotRemovableError:
+            return
+        except errors.InstanceNotFoundError:
+            pass  # removed by a try whose answer was lost
+        self._world.ledger.forget_letters(instance_id)
+        if dice.random() < 0.7:
+            await self._start(instance_id, dice)
 
     async def _send(self, instance_id: str, name: str, *, times: int) -> None:
         """Send a signal, perhaps several times under one key."""
@@ -121,18 +161,6 @@ class Crowd:
             )
             if fate == "Sent" and letter.told_at is None:
                 letter.told_at = self._world.now()
-
-    async def _pause(self, instance_id: str) -> None:
-        try:
-            await _patiently(lambda: self._client.suspend_instance(instance_id, "a break"))
-        except errors.InstanceFinishedError:
-            return
-
-    async def _resume(self, instance_id: str) -> None:
-        try:
-            await _patiently(lambda: self._client.resume_instance(instance_id))
-        except errors.InstanceFinishedError:
-            return
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:

@@ -211,9 +211,10 @@ class Database:
 
     # What the world itself asks.
 
-    def look(self, sql: str, *arguments: object, now: datetime.datetime) -> list[asyncpg.Record]:
-        """Read what is committed, behind everybody's back."""
-        self._set_time(self._monitor, now)
+    def look(self, sql: str, *arguments: object, now: datetime.datetime | None = None) -> list[asyncpg.Record]:
+        """Read what is committed, behind everybody's back; `now` is for queries that ask for the time."""
+        if now is not None:
+            self._set_time(self._monitor, now)
         return self._run(self._monitor.connection.fetch(sql, *arguments))
 
     # Inside.

@@ -62,6 +62,14 @@ class Ledger:
         runs.append(Run(actor, info.attempt))
         return len(runs) - 1, runs[-1]
 
+    def forget_letters(self, instance_id: str) -> None:
+        """An instance was removed, with its children: what was sent to it need not arrive."""
+        self.letters = [
+            letter
+            for letter in self.letters
+            if letter.instance_id != instance_id and not letter.instance_id.startswith(f"{instance_id}::")
+        ]
+
     def results(self, key: Key) -> set[str]:
         """Give what the runs of an activity returned."""
         return {run.result for run in self.runs[key] if run.result is not None}

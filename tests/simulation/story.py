@@ -44,16 +44,16 @@ async def perform(world: World) -> None:
     await crew.dismiss()
     world.checks.tables_now()
     world.checks.histories()
-    if left := world.database.look(_OWNED, now=world.now()):
+    if left := world.database.look(_OWNED):
         world.violated(f"I5: whoever stops gives everything back; still owned: {left}")
-    if is_idle and (left := world.database.look(_LISTED, now=world.now())):
+    if is_idle and (left := world.database.look(_LISTED)):
         world.violated(f"the dead are found, and whoever stops goes off the list: {left}")
 
 
 async def _until_all_ended(world: World, crowd: Crowd) -> None:
     """Wait for the end of everything: in calm weather nothing may wait for ever (liveness)."""
     deadline = world.loop.now + _PATIENCE_SECONDS
-    while (rows := world.database.look(_UNFINISHED, now=world.now())) or not crowd.is_content:
+    while (rows := world.database.look(_UNFINISHED)) or not crowd.is_content:
         if world.loop.now > deadline:
             world.violated(
                 f"liveness: not ended {_PATIENCE_SECONDS:g} s after the storm: {[dict(row) for row in rows]}; "
@@ -61,7 +61,7 @@ async def _until_all_ended(world: World, crowd: Crowd) -> None:
             )
         crowd.help({row["instance_id"]: row["is_suspended"] for row in rows})
         await asyncio.sleep(3.0)
-    existing = {row["instance_id"] for row in world.database.look(_EXISTING, now=world.now())}
+    existing = {row["instance_id"] for row in world.database.look(_EXISTING)}
     if missing := crowd.started - existing:
         world.violated(f"what was started is there: {missing}")
 

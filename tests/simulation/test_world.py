@@ -109,7 +109,7 @@ def test_the_database_has_the_time_of_the_world(database: Database) -> None:
 
     assert isinstance(outcome, Outcome)
     assert dict(outcome.rows[0]) == {"now": now, "clock": now}
-    assert [row["started_at"] for row in database.look("select started_at from workers", now=BEGIN)] == [now]
+    assert [row["started_at"] for row in database.look("select started_at from workers")] == [now]
 
 
 def test_who_meets_a_lock_is_answered_when_it_is_free(database: Database) -> None:
@@ -126,7 +126,7 @@ def test_who_meets_a_lock_is_answered_when_it_is_free(database: Database) -> Non
     database.end(lane, commits=True)
 
     assert len(answers) == 1
-    assert [row["description"] for row in database.look(DESCRIBED, now=BEGIN)] == ["first second"]
+    assert [row["description"] for row in database.look(DESCRIBED)] == ["first second"]
     assert database.is_quiet
 
 
