@@ -25,6 +25,7 @@ __all__ = [
     "HOUSEKEEPING_SECONDS",
     "INSTANCE_ID_CHARACTERS",
     "KEPT_EXECUTIONS",
+    "LATE_LANDING_SECONDS",
     "NAME_CHARACTERS",
     "PAYLOAD_BYTES",
     "PRIORITY",
@@ -40,6 +41,9 @@ __all__ = [
     "TURN_BYTES",
     "UNCONSUMED_SIGNALS",
 ]
+
+LATE_LANDING_SECONDS: Final = 45.0
+"""How long a statement whose answer was lost may still land: as long as the server lets one run, and some more."""
 
 PAYLOAD_BYTES: Final = 2 * 1024 * 1024
 """One input, output or result. Above the 1.5 MB an API server takes, small enough that 1,000 in flight fit a pod."""

@@ -7,7 +7,7 @@ runs the loop at once; a poll stands behind both. When there is no room left, id
 database keeps them as cheaply as ever.
 
 A claim whose answer was lost leaves instances that are ours and not here, and may have noted messages: the first are
-read back and given up, the inboxes of all residents are read again (I8).
+read back and given up, for as long as that claim may still land, the inboxes of all residents are read again (I8).
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class Claimer:
         self._poll_seconds = poll_seconds
         self._names, self._versions = offered(registry)
         self._nudged = asyncio.Event()
+        self._strays_until = 0.0
         self.on_loaded: Callable[[list[Loaded]], Awaitable[None]]
         self.on_news: Callable[[Resident], None]
         self.on_paused: Callable[[Resident], None]
@@ -90,6 +91,8 @@ class Claimer:
         while True:
             self._nudged.clear()
             room = await self._make_room()
+            if asyncio.get_running_loop().time() < self._strays_until:
+                await self._give_up_strays()
             try:
                 rows = await self._store.fetch(
                     "claim", self._owner_id, self._names, self._versions, min(room, _CLAIM_SIZE)
@@ -99,6 +102,7 @@ class Claimer:
                 if not is_transient(error):
                     raise
                 self._store.availability.lost(error, "claim")
+                self._strays_until = asyncio.get_running_loop().time() + limits.LATE_LANDING_SECONDS
                 await asyncio.sleep(min(1.0, self._poll_seconds))
                 await self._give_up_strays()
                 await self._bring_news(list(self._residents))

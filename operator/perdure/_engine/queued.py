@@ -39,9 +39,6 @@ _log = structlog.get_logger(__name__)
 _PORTION = 50
 """Slots that one claim may keep for what it finds: they are missing elsewhere until it has its answer."""
 
-_STRAY_SECONDS = 45.0
-"""A claim whose answer was lost may still land: for as long as the server lets a statement run, and a little longer."""
-
 _AFTER_LOSS_SECONDS = 1.0
 """How soon to look again after the database was away, and for what a lost answer has taken."""
 
@@ -228,7 +225,7 @@ class QueueRunner:
             if not is_transient(error):
                 raise
             self._store.availability.lost(error, "claim tasks")
-            self._strays_until = self._attempts.time() + _STRAY_SECONDS
+            self._strays_until = self._attempts.time() + limits.LATE_LANDING_SECONDS
             return []
         self._store.availability.regained()
         return rows
