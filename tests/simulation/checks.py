@@ -35,7 +35,7 @@ _TURNS: Final = "select execution, at, body from history where instance_id = $1 
 _ASKED: Final = "select body from history where instance_id = $1 and execution = $2"
 _LEFT_BEHIND: Final = "I5: what has ended leaves nothing behind"
 """What a message or a failed attempt leaves that was committed while the last turn waited for it is no violation: it is
-never read again. So this rule is for climates where transactions do not overlap."""
+never read again. So this rule is for worlds in which no transactions have overlapped yet."""
 _DELIVERED_WITHIN: Final = datetime.timedelta(seconds=60)
 Place = tuple[uuid.UUID | None, int]
 
@@ -83,16 +83,17 @@ class Checks:
 
     def tables_now(self) -> None:
         """Look at the tables."""
-        overlap = self._world.weather.has_overlap
         for row in self._look(_TABLES, now=self._world.now()):
-            if overlap and row["rule"] == _LEFT_BEHIND:
+            if self._world.has_overlapped and row["rule"] == _LEFT_BEHIND:
                 continue
             self._world.violated(f"{row['rule']}: {row['instance_id']}: {row['detail']}")
         for row in self._look(statements.load()["stranded"], now=self._world.now()):
             self._world.violated(f"I5: stranded: {dict(row)}")
 
     def asked_for(self, key: Key) -> None:
-        """An activity that begins was asked for by a turn that is committed (I2)."""
+        """An activity that begins was asked for by a turn that is committed (I2), unless that was removed meanwhile."""
+        if self._world.ledger.was_removed(key.instance_id):
+            return
         for row in self._look(_ASKED, key.instance_id, key.execution):
             for command in history.decode_turn(self._world.now(), row["body"]).commands:
                 if isinstance(command, history.ScheduleActivity) and command.seq == key.seq:

@@ -40,7 +40,6 @@ class Crowd:
         self._letters = itertools.count(1)
         self.started: set[str] = set()
         self.waiting: set[str] = set()
-        self._removed: set[str] = set()
 
     @property
     def is_content(self) -> bool:
@@ -49,13 +48,16 @@ class Crowd:
 
     def gather(self) -> None:
         """Begin to ask."""
-        world = self._world
-        if world.dice.random() < 0.5:
-            most, rate = world.dice.choice((1, 2, None)), world.dice.choice((0.5, 5.0, None))
-            limiting = _patiently(lambda: self._client.set_queue_limits("narrow", max_running=most, per_second=rate))
-            self._do("narrow", limiting)
-        for number in range(world.dice.randint(2, 10)):
-            self._do(f"i{number}", self._story(f"i{number}", random.Random(f"{world.seed} i{number}")))
+        self._do("narrow", self._begin())
+
+    async def _begin(self) -> None:
+        """Limit a queue before anything is in it, and let the stories begin."""
+        dice = self._world.dice
+        if dice.random() < 0.5:
+            most, rate = dice.choice((1, 2, None)), dice.choice((0.5, 5.0, None))
+            await _patiently(lambda: self._client.set_queue_limits("narrow", max_running=most, per_second=rate))
+        for number in range(dice.randint(2, 10)):
+            self._do(f"i{number}", self._story(f"i{number}", random.Random(f"{self._world.seed} i{number}")))
 
     def help(self, unfinished: Mapping[str, bool]) -> None:
         """Give those that have not ended what they may be waiting for; whether they are suspended says the value."""
@@ -74,7 +76,7 @@ class Crowd:
         if self._world.is_over or not (task.cancelled() or task.exception()):
             return
         error = None if task.cancelled() else task.exception()
-        was_removed = any(about == removed or about.startswith(f"{removed}::") for removed in self._removed)
+        was_removed = self._world.ledger.was_removed(about)
         if not (was_removed and isinstance(error, errors.InstanceNotFoundError | errors.InstanceConflictError)):
             self._world.violated(f"clients get answers: {about}: {error!r}")
 
@@ -139,7 +141,7 @@ class Crowd:
     async def _remove(self, instance_id: str, dice: random.Random) -> None:
         """Remove an instance, perhaps while it runs, and start another under its id."""
         is_forced = dice.random() < 0.5
-        self._removed.add(instance_id)
+        self._world.ledger.removed.add(instance_id)
         self.started.discard(instance_id)
         try:
             await _patiently(lambda: self._client.delete_instance(instance_id, force=is_forced))

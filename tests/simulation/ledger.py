@@ -54,6 +54,7 @@ class Ledger:
     def __init__(self) -> None:
         """Know of none."""
         self.letters: list[Letter] = []
+        self.removed: set[str] = set()
         self.runs: dict[Key, list[Run]] = collections.defaultdict(list)
 
     def begin(self, info: ActivityInfo, actor: str) -> tuple[int, Run]:
@@ -61,6 +62,10 @@ class Ledger:
         runs = self.runs[Key(info.instance_id, info.execution, info.seq)]
         runs.append(Run(actor, info.attempt))
         return len(runs) - 1, runs[-1]
+
+    def was_removed(self, instance_id: str) -> bool:
+        """Whether somebody ever asked for the removal of an instance, or of the tree above it."""
+        return any(instance_id == root or instance_id.startswith(f"{root}::") for root in self.removed)
 
     def forget_letters(self, instance_id: str) -> None:
         """An instance was removed, with its children: what was sent to it need not arrive."""

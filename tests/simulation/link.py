@@ -204,6 +204,7 @@ class Request:
     def arrive(self) -> None:
         """The statement is at the server: let happen what is to happen."""
         fate, world = self.fate, self.world
+        world.has_overlapped = world.has_overlapped or fate.kind in {Kind.HELD, Kind.LATE}
         if self.answer.cancelled() and self.wire.lane is None and world.weather.dice.random() < 0.5:
             return  # whoever asked has gone away, and the server heard of it in time
         if world.is_away:
@@ -278,6 +279,7 @@ class Request:
 
         if isinstance(result, Blocked):
             self.world.note(self.wire.link.actor, f"{self.name} waits for a lock")
+            self.world.has_overlapped = True
             self.places = {}
             result.then = done
         else:

@@ -100,11 +100,6 @@ class Weather:
         self.climate = Climate.draw(dice)
         self.is_calm = False
 
-    @property
-    def has_overlap(self) -> bool:
-        """Whether transactions stay open beside each other in this climate, or are done after their time."""
-        return any(self.climate.kinds[kind] for kind in (Kind.HELD, Kind.LATE))
-
     def fate(self) -> Fate:
         """Draw what becomes of one statement."""
         if self.is_calm:

@@ -66,6 +66,7 @@ class World:
         self._away_until = 0.0
         self.calm_since = BEGIN
         self.is_over = False
+        self.has_overlapped = False
         self.steps = 0
         self._context = contextvars.copy_context()
         self._trace = hashlib.sha256()
