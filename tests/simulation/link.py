@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -19,7 +20,6 @@ import asyncpg
 from perdure._store import connect
 from perdure._store.store import Control, Store
 from tests.simulation import weather
-from tests.simulation.checks import Place
 from tests.simulation.database import Blocked, Lane, Outcome
 from tests.simulation.weather import Fate, Kind, Point
 
@@ -199,7 +199,7 @@ class Request:
         self.arguments = arguments
         self.fate = fate
         self.answer = answer
-        self.places: Mapping[str, Place] = {}
+        self.owners: Mapping[str, uuid.UUID | None] = {}
 
     def arrive(self) -> None:
         """The statement is at the server: let happen what is to happen."""
@@ -251,7 +251,7 @@ class Request:
             case _ if wire.is_broken and self.fate.kind is not Kind.LATE:
                 return
             case _:
-                self.places = world.checks.places(self.name, self.arguments)
+                self.owners = world.checks.owners(self.name)
                 self._when_done(database.statement(self.sql, self.arguments, now=now), then)
 
     def _hold(self) -> None:
@@ -280,7 +280,7 @@ class Request:
         if isinstance(result, Blocked):
             self.world.note(self.wire.link.actor, f"{self.name} waits for a lock")
             self.world.has_overlapped = True
-            self.places = {}
+            self.owners = {}
             result.then = done
         else:
             done(result)
@@ -289,8 +289,8 @@ class Request:
         """It is committed: whoever listens is told, and the invariants are looked at."""
         for channel in outcome.heard:
             self.world.broadcast(channel)
-        if self.places:
-            self.world.checks.committed(self.places, self.arguments, outcome.rows)
+        if self.owners:
+            self.world.checks.committed(self.owners, self.arguments[0], outcome.rows)
         then(outcome)
         self.world.executed(self, outcome)
 
