@@ -42,11 +42,11 @@ class Waiting(Looking):
         `timeout` in seconds; raises `TimeoutError` when it has not ended by then, and `InstanceNotFoundError`.
         """
         info = await self.get_instance_info(instance_id)
-        if info.is_finished:
-            return info
         async with asyncio.timeout(timeout):
-            await self._until_finished(instance_id)
-        return await self.get_instance_info(instance_id)
+            while not info.is_finished:  # a removed one is news too, and its id may be somebody else's by now
+                await self._until_finished(instance_id)
+                info = await self.get_instance_info(instance_id)
+        return info
 
     async def _until_finished(self, instance_id: str) -> None:
         """Wait for the end by what comes first: the worker of this process, a NOTIFY, or the poll behind both."""
