@@ -281,9 +281,13 @@ async def test_a_suspended_instance_that_continues_as_new_begins_again_when_resu
     await world.client.send_signal(instance_id, "word", "left over")
     await world.until("select 1 from instances where buffered_signals = 1")
 
-    await world.client.send_signal(instance_id, "go")
-    await world.client.suspend_instance(instance_id)
+    async with in_the_way(world, "lock table history in access exclusive mode"):
+        await world.client.send_signal(instance_id, "go")
+        await world.until(WAITING, "-- commit_turns.sql%")
+        await world.client.suspend_instance(instance_id)
+        await world.until("select 1 from instances where wake_at is null")
     await put_away(world, instance_id)
+    assert await world.fetch("select 1 from instances where execution = 2 and phase = 'Suspended'")
     await world.client.resume_instance(instance_id)
 
     assert (await world.end(instance_id)).output == [2, "left over"]
@@ -342,3 +346,19 @@ async def test_what_a_paused_instance_asked_for_begins_when_it_is_resumed(world:
     (await puppet.called()).returns("second")
 
     assert (await world.end(instance_id)).output == ["first", "second"]
+
+
+async def test_a_claim_whose_answer_is_lost_forgets_no_pause(world: World) -> None:
+    """The claim noted the mark, and nobody heard it: who is paused is read again."""
+    async with proxy.wire_to(world.dsn) as (wire, dsn):
+        hand = await world.worker(listener, dsn=dsn, settings=ALONE)
+        instance_id = await world.start(listener)
+        await world.until("select 1 from instances where turn = 1")
+
+        wire.lose("answer", "claim")
+        await world.client.suspend_instance(instance_id)
+        await wire.broken()
+
+        await put_away(world, instance_id)
+        assert (await world.client.get_instance_info(instance_id)).phase == "Suspended"
+        await hand.stop()

@@ -6,8 +6,9 @@ messages, tasks); between two replays everybody else gets a turn, the heartbeat 
 runs the loop at once; a poll stands behind both. When there is no room left, idle residents are put away first: the
 database keeps them as cheaply as ever.
 
-A claim whose answer was lost leaves instances that are ours and not here, and may have noted messages: the first are
-read back and given up, for as long as that claim may still land, the inboxes of all residents are read again (I8).
+A claim whose answer was lost leaves instances that are ours and not here, and may have noted messages and pauses: the
+first are read back and given up, for as long as that claim may still land, the marks and inboxes of all residents are
+read again (I8).
 """
 
 from __future__ import annotations
@@ -104,8 +105,7 @@ class Claimer:
                 self._store.availability.lost(error, "claim")
                 self._strays_until = asyncio.get_running_loop().time() + limits.LATE_LANDING_SECONDS
                 await asyncio.sleep(min(1.0, self._poll_seconds))
-                await self._give_up_strays()
-                await self._bring_news(list(self._residents))
+                await self._read_back()
                 continue
             claimed = [row for row in rows if row["is_claimed"]]
             for portion in _portions(claimed, _LOAD_SIZE):
@@ -129,14 +129,19 @@ class Claimer:
         await self.release(idle[: max(1, self._max_instances // _EVICT_SHARE)])
         return max(0, self._max_instances - len(self._residents))
 
-    async def _give_up_strays(self) -> None:
-        """After a claim of unknown outcome: what is ours but not here, or only to leave, goes back to the others."""
+    async def _read_back(self) -> None:
+        """After a claim of unknown outcome: give up what it took, read again what it may have noted of all that stays."""
+        await self._take_news(await self._give_up_strays())
+
+    async def _give_up_strays(self) -> Sequence[Record]:
+        """Give back what is ours but not here, or only to leave; give all that was found to be ours."""
         rows = await self._store.fetch_patiently("owned", self._owner_id)
         here = {resident.instance_id for resident in self._residents.values() if not resident.is_gone}
         strays = [row["instance_id"] for row in rows if row["instance_id"] not in here]
         if strays:
             now = (await self._store.fetch_patiently("now"))[0]["now"]
             await self._store.fetch_patiently("release", self._owner_id, strays, [now] * len(strays))
+        return rows
 
     async def _take_news(self, rows: Sequence[Record]) -> None:
         """Notice who was suspended or resumed meanwhile, and bring the messages."""
