@@ -187,6 +187,21 @@ async def test_a_run_that_no_worker_took_ends_at_once(pool: Pool) -> None:
     assert await cancels(pool) == []
 
 
+@pytest.mark.parametrize(("turn", "phase"), [(0, "Cancelled"), (1, "Running")])
+async def test_a_pause_keeps_no_run_from_ending_with_its_resource(pool: Pool, turn: int, phase: str) -> None:
+    """Paused before it began it ends at once; paused later it goes on, to take its cancel in."""
+    uid = uuid4()
+    await Resources(pool).ingest([seen(uid)])
+    await pool.execute(
+        "update instances set turn = $1, is_suspended = true, suspend_reason = 'look', phase = 'Suspended'", turn
+    )
+
+    await Resources(pool).ingest([gone(uid)])
+
+    run = (await instances(pool))["shop/db:1"]
+    assert (run["phase"], run["is_suspended"], run["suspend_reason"]) == (phase, False, "")
+
+
 async def test_a_fresh_run_that_has_an_owner_is_told_and_not_ended(pool: Pool) -> None:
     """What a worker has claimed is that worker's to end."""
     uid = uuid4()

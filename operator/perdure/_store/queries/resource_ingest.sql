@@ -146,7 +146,14 @@ told as (
 woken as (
     update instances
     set
-        phase = case when ending.is_fresh then 'Cancelled' else instances.phase end,
+        phase = case
+            when ending.is_fresh then 'Cancelled'
+            when not instances.is_suspended or instances.hold_reason <> '' then instances.phase
+            when instances.turn = 0 then 'Pending'
+            else 'Running'
+        end,
+        is_suspended = false, -- a pause must not keep from ending whoever is told to
+        suspend_reason = '',
         finished_at = case when ending.is_fresh then now() end,
         wake_at = case when not ending.is_fresh then now() end
     from ending
