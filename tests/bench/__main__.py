@@ -17,6 +17,7 @@ import rich.console
 import structlog
 import uvloop
 
+from perdure._engine import garbage
 from perdure._store.embedded import EmbeddedPostgres
 from tests.bench import report
 from tests.bench.peers import setting
@@ -64,6 +65,7 @@ def main() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     console = rich.console.Console(width=None if sys.stdout.isatty() else _PAGE_WIDTH)
+    garbage.collect_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         results = runner.run(play(names, peers, console))
     console.print(report.table(results))

@@ -16,6 +16,7 @@ import psutil
 import structlog
 import uvloop
 
+from perdure._engine import garbage
 from perdure._engine.worker import WorkerSettings
 from perdure._store.store import Store
 from perdure.client import Client
@@ -63,6 +64,7 @@ def main() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    garbage.collect_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         print(json.dumps(runner.run(watch(sys.argv[1], int(sys.argv[2])))))
 

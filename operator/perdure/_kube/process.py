@@ -25,7 +25,7 @@ import structlog
 from perdure import errors, logs
 from perdure import settings as configuration
 from perdure._core.definition import ActivityRegistry, OrchestrationRegistry
-from perdure._engine import modules
+from perdure._engine import garbage, modules
 from perdure._engine.attempts import THREAD_NAME_PREFIX
 from perdure._kube import http, metrics, roles
 from perdure._kube.client import Api
@@ -51,6 +51,7 @@ def run(settings: configuration.Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises `PerdureError` for what waiting cannot cure."""
     logs.configure(settings.log_format, settings.log_level)
     offered = modules.load(settings.modules) if "worker" in settings.roles else None
+    garbage.collect_seldom()
     with _runner() as runner:
         runner.run(_serve(settings, offered))
     _leave_threads_behind()
