@@ -6,8 +6,10 @@ analysed, and full ones beside such as were empty when they were analysed.
 
 from __future__ import annotations
 
+import datetime
 import re
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 import pytest
@@ -22,7 +24,27 @@ WHOLE_BY_DESIGN = {
     "queue_list",  # somebody looks at the queues
     "stranded",  # the checker of I5
 }
+OF_EVERY_TURN = {
+    *("children_lost", "claim", "commit_turns", "history_load", "inbox_keep", "inbox_load", "instance_finished"),
+    *("instance_get", "instance_start", "instances_wake", "owned", "release", "resume_held", "signal_send"),
+    *("tasks_count_loss", "tasks_load", "tasks_note", "tasks_record_failure", "turns_where"),
+}
+"""What workers and clients run for each turn, start, signal or activity, many at once."""
+MANY = 5_000
+VALUES: dict[str, Callable[[int], object]] = {
+    "bool": lambda _: False,
+    "bytea": lambda _: b"{}",
+    "float8": lambda _: 1.0,
+    "int4": lambda number: number % 100,
+    "int8": lambda number: number,
+    "json": lambda _: "[]",
+    "text": lambda number: f"run-{number}",
+    "timestamptz": lambda _: datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    "uuid": lambda number: uuid.UUID(int=number),
+}
+"""A value of each type that statements take, by its name in Postgres."""
 READS_A_TABLE = re.compile(rf"(?:Seq Scan on (?:{'|'.join(BIG)})\b|Hash (?!Aggregate)\w*|Merge \w*)")
+READS_AN_INDEX = re.compile(rf"Index (?:Only )?Scan using \S+ on (?:{'|'.join(BIG)})\b.*\n(?!Index Cond)")
 FILL = """
     insert into instances (instance_id, name, version, phase, turn, input, started_at, finished_at)
     select format('run-%s', n), 'chain', '1', 'Completed', 6, '{}', now(), now() from generate_series(1, 5000) as n;
@@ -55,6 +77,28 @@ async def plan_of(connection: connect.Connection, name: str) -> list[str]:
         await connection.execute("deallocate looked_at")
 
 
+async def plan_for_many(connection: connect.Connection, name: str) -> list[str]:
+    """Give the plan that a statement gets when it is given thousands at once."""
+    text = statements.load()[name]
+    arguments = [
+        [VALUES[kind.name.removesuffix("[]")](number) for number in range(MANY)]
+        if kind.kind == "array"
+        else VALUES[kind.name](1)
+        for kind in (await connection.prepare(text)).get_parameters()
+    ]
+    return [row[0].strip().removeprefix("->  ") for row in await connection.fetch(f"explain {text}", *arguments)]
+
+
+async def end_to_end(connection: connect.Connection) -> dict[str, list[str]]:
+    """Find the statements of every turn that go through an index, or a table, from end to end."""
+    found = {}
+    for name in OF_EVERY_TURN:
+        kept = [line.removeprefix("->  ") for line in await plan_of(connection, name)]
+        plans = "\n".join([*kept, *await plan_for_many(connection, name)])
+        found[name] = [*READS_AN_INDEX.findall(plans), *READS_A_TABLE.findall(plans)]
+    return {name: lines for name, lines in found.items() if lines}
+
+
 async def readers(connection: connect.Connection) -> dict[str, list[str]]:
     """Find the statements that read a big table whole, or hash or merge what they could look up."""
     found = {}
@@ -77,6 +121,18 @@ async def test_no_plan_made_on_full_tables_reads_them_whole(connection: connect.
     found = await readers(connection)
 
     assert found == {}
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+async def test_what_is_run_for_every_turn_enters_an_index_with_a_key(
+    connection: connect.Connection, *, is_full: bool
+) -> None:
+    """Few rows that are believed to match, or to be there, do not make it look at all of them in an index's order."""
+    if is_full:
+        await connection.execute(FILL)
+        await connection.execute("vacuum (analyze)")
+
+    assert await end_to_end(connection) == {}
 
 
 async def test_without_the_settings_of_the_store_plans_do_read_whole_tables(dsn: str) -> None:

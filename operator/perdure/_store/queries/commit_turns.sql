@@ -66,28 +66,29 @@ updated as (
     returning
         l.instance_id, l.execution, l.turn, l.at, l.body, l.messages, l.tasks, l.next_execution,
         l.starts, l.sent, l.queued,
-        i.name, i.run_as, i.on_nondeterminism, i.finished_at, i.wake_at is not null as has_news
+        i.name, i.run_as, i.on_nondeterminism, i.finished_at, i.wake_at is not null as has_news,
+        i.finished_at is not null or l.next_execution is not null as is_over
 ),
 recorded as (
     insert into history (instance_id, execution, turn, at, body)
     select instance_id, execution, turn, at, body from updated
 ),
 consumed as (
-    delete from inbox m
-    using updated u
-    where (u.messages is not null or u.finished_at is not null)
-        and m.instance_id = u.instance_id
-        and (m.message_id = any(u.messages) or u.finished_at is not null)
+    -- By arrays of keys, here and below: joined, these tables would be read whole, since they are believed to be empty.
+    delete from inbox
+    where message_id = any(array(select unnest(u.messages) from updated u))
+        or instance_id = any(array(select u.instance_id from updated u where u.finished_at is not null))
 ),
 over as (
     delete from tasks t
-    using updated u
-    where (u.tasks is not null or u.finished_at is not null or u.next_execution is not null)
-        and t.instance_id = u.instance_id
+    where t.instance_id = any(
+            array(select u.instance_id from updated u where u.tasks is not null or u.is_over)
+        )
         and (
-            (t.execution = u.execution and t.seq = any(u.tasks))
-            or u.finished_at is not null
-            or u.next_execution is not null
+            t.instance_id in (select u.instance_id from updated u where u.is_over)
+            or (t.instance_id, t.execution, t.seq) in (
+                select u.instance_id, u.execution, done.seq from updated u cross join lateral unnest(u.tasks) as done (seq)
+            )
         )
 ),
 pruned as (

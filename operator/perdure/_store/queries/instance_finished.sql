@@ -3,4 +3,4 @@
 -- Locks: none.
 select w.instance_id
 from unnest($1::text[]) as w (instance_id)
-where not exists (select from instances i where i.instance_id = w.instance_id and i.finished_at is null)
+where coalesce((select i.finished_at is not null from instances i where i.instance_id = w.instance_id), true)

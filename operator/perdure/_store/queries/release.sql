@@ -5,18 +5,25 @@
 -- Locks: instances in instance_id order.
 with locked as materialized (
     select t.instance_id, t.wake_at
-    from unnest($2::text[], $3::timestamptz[]) as t (instance_id, wake_at)
-    join instances i on i.instance_id = t.instance_id
-    where i.owner_id is not distinct from $1::uuid
-    order by t.instance_id
-    for update of i
+    from (
+        select instance_id, wake_at
+        from unnest($2::text[], $3::timestamptz[]) as given (instance_id, wake_at)
+        order by instance_id
+    ) t
+    cross join lateral (
+        select 1
+        from instances i
+        where i.instance_id = t.instance_id and i.owner_id is not distinct from $1::uuid
+        for update
+    ) owned
 )
 update instances i
 set
     owner_id = null,
     recoveries = 0,
     wake_at = case
-        when exists (select from inbox m where m.instance_id = i.instance_id) then now()
+        -- not `exists`: that may be planned as a hash of all messages there are
+        when (select true from inbox m where m.instance_id = i.instance_id limit 1) then now()
         else least(i.wake_at, l.wake_at)
     end
 from locked l

@@ -9,8 +9,9 @@ select
     t.detail
 from unnest($2::text[], $3::integer[], $4::integer[], $5::integer[], $6::float8[], $7::bytea[], $8::bytea[])
     as t (instance_id, execution, seq, failed_attempts, delay_seconds, last_error, detail)
-join instances i on i.instance_id = t.instance_id
-where i.owner_id is not distinct from $1::uuid
+cross join lateral (
+    select 1 from instances i where i.instance_id = t.instance_id and i.owner_id is not distinct from $1::uuid offset 0
+) owned
 order by t.instance_id, t.execution, t.seq
 on conflict (instance_id, execution, seq) do update
 set
