@@ -24,10 +24,17 @@ ELISION = re.compile(r"^\s*\.\.\.$\n?", re.MULTILINE)
 
 RUN_BY_THEMSELVES = {
     Path("docs/activities.md"),
+    Path("docs/cancellation.md"),
+    Path("docs/children.md"),
     Path("docs/client.md"),
+    Path("docs/continue-as-new.md"),
     Path("docs/determinism.md"),
+    Path("docs/errors-and-retries.md"),
     Path("docs/secrets.md"),
+    Path("docs/signals.md"),
+    Path("docs/status.md"),
     Path("docs/testing.md"),
+    Path("docs/timers-and-races.md"),
     Path("docs/versions.md"),
     Path("docs/writing-workflows.md"),
 }

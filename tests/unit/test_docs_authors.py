@@ -24,7 +24,18 @@ from perdure.testing import simulate
 from tests.unit import test_docs
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("testing.md", "determinism.md", "versions.md")
+PAGES = (
+    "testing.md",
+    "determinism.md",
+    "versions.md",
+    "signals.md",
+    "children.md",
+    "continue-as-new.md",
+    "cancellation.md",
+    "timers-and-races.md",
+    "errors-and-retries.md",
+    "status.md",
+)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
