@@ -109,7 +109,7 @@ async def test_one_failed_child_does_not_lose_the_results_of_the_others(world: W
     async def collects(ctx: OrchestrationContext) -> JsonValue:
         children = [ctx.schedule_sub_orchestration(relay, number) for number in range(3)]
         results = await ctx.join(*children, return_exceptions=True)
-        return [r.type if isinstance(r, ChildOrchestrationError) else r for r in results]  # type: ignore[misc]
+        return [r.type if isinstance(r, ChildOrchestrationError) else r for r in results]  # type: ignore[misc]  # what is left is what leaves return
 
     await world.worker(collects, relay, puppet.activity)
     parent = await world.start(collects)

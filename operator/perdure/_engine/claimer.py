@@ -130,7 +130,7 @@ class Claimer:
         return max(0, self._max_instances - len(self._residents))
 
     async def _read_back(self) -> None:
-        """After a claim of unknown outcome: give up what it took, read again what it may have noted of all that stays."""
+        """After a claim of unknown outcome: give up what it took, read again what it may have noted of the rest."""
         await self._take_news(await self._give_up_strays())
 
     async def _give_up_strays(self) -> Sequence[Record]:
