@@ -89,11 +89,11 @@ class Crew:
             self._world.note(None, "the storm is over")
 
     def renew(self) -> None:
-        """Let those go who offer only what is old or serve no queue."""
+        """Let those go who offer only what is old or serve not all queues."""
         self._is_old_offered = self._is_picky = False
         for hand in self._hands:
-            offers_all = hand.worker.orchestrations is self._world.orchestrations and hand.worker.settings.queues
-            if hand.is_alive and not offers_all:
+            offers_all = hand.worker.orchestrations is self._world.orchestrations
+            if hand.is_alive and not (offers_all and hand.worker.settings.queues == programs.QUEUES):
                 hand.stop.set()
 
     async def dismiss(self) -> None:
