@@ -173,3 +173,44 @@ async def test_between_two_replays_everybody_gets_a_turn(world: World) -> None:
     going.cancel()
 
     assert len(set(seen)) == 60
+
+
+@orchestration("test::orchestration::twice")
+async def twice(ctx: OrchestrationContext, input: int) -> int:
+    """Live two times."""
+    if input < 2:
+        ctx.continue_as_new(input + 1)
+    return input
+
+
+async def test_a_start_may_be_repeated_after_its_instance_has_continued_as_new(world: World) -> None:
+    """Whoever lost the answer to a start asks again with the same input, also when the instance is in its next life."""
+    await world.worker(twice)
+    await world.client.start_orchestration("lives", twice, 1)
+    await world.end("lives")
+
+    again = await world.client.start_orchestration("lives", twice, 1)
+
+    assert not again.created
+    assert (await world.end("lives")).output == 2
+
+
+async def test_a_claim_that_lands_after_its_answer_was_lost_strands_nothing(world: World) -> None:
+    """The answer to a claim is lost, and the claim is done when nobody looks for it any more: what it took is given back
+    and run.
+    """
+    async with proxy.wire_to(world.dsn) as (wire, address):
+        hand = await world.worker(sleep, dsn=address)
+        await world.until("select 1 from workers")
+        wire.lose("answer", "claim")
+        await wire.broken()
+        worker_id = hand.worker.worker_id
+        await world.fetch(
+            "insert into instances (instance_id, name, input, owner_id) "
+            "values ('late', 'test::orchestration::sleep', '0', $1)",
+            worker_id,
+        )
+
+        ended = await world.end("late")
+
+    assert ended.phase == "Completed"
