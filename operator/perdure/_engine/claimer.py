@@ -226,6 +226,7 @@ class Claimer:
         if trouble is not None:
             return await self._end_or_hold(resident, turns, trouble)
         try:
+            _check_whole(row, turns)
             if not turns:
                 resident.events += _beginning(row, definition)
             with outside_tasks():
@@ -303,10 +304,16 @@ def offered(registry: OrchestrationRegistry) -> tuple[list[str], list[str]]:
     return [name for name, _ in pairs], [version for _, version in pairs]
 
 
+def _check_whole(row: Record, turns: Sequence[Record]) -> None:
+    """Refuse a history with holes; of a later execution without any turn nobody can say whether it took one."""
+    numbers = [turn["turn"] for turn in turns]
+    first = 0 if row["execution"] == 1 else row["turn"] - len(turns)
+    if numbers != list(range(first, row["turn"])):
+        raise errors.HistoryMissingError(row["instance_id"], row["turn"])
+
+
 def _beginning(row: Record, definition: AnyOrchestration) -> list[history.Event]:
     """Give what an execution without a turn begins with."""
-    if row["turn"] > 0 and row["execution"] == 1:
-        raise errors.HistoryMissingError(row["instance_id"], row["turn"])
     started = history.OrchestrationStarted(
         definition.name, definition.version, msgspec.Raw(row["input"]), history.PROTOCOL
     )

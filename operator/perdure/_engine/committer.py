@@ -291,6 +291,8 @@ def _reason_of(error: Exception) -> str:
             return lifecycle.PAYLOAD_SEALED
         case errors.MessageUnreadableError():
             return "MessageUnreadable"
+        case errors.HistoryMissingError():
+            return "HistoryMissing"
         case _:
             return "ReplayFailed"
 

@@ -130,8 +130,9 @@ class HistoryMissingError(PerdureError):
     def __init__(self, instance_id: str, turn: int) -> None:
         """Say whose, and what to do."""
         super().__init__(
-            f"Instance {instance_id} has taken {turn} turns, and its history holds none. Somebody removed rows of "
-            "`history`, or restored a part of a backup. Restore them; the instance is tried again. A cancel ends it."
+            f"Instance {instance_id} has taken {turn} turns, and its history does not hold all of the last execution. "
+            "Somebody removed rows of `history`, or restored a part of a backup. Restore them; the instance is tried "
+            "again. A cancel ends it."
         )
 
 
