@@ -122,7 +122,9 @@ sent as (
     from updated u
     cross join lateral json_to_recordset(u.sent) as m (instance_id text, kind text, payload integer, execution integer)
     where (
-            m.instance_id in (select s.instance_id from started s)
+            m.instance_id in ( -- also one that somebody else is starting, whom nobody can see yet
+                select s.instance_id from updated u cross join lateral json_to_recordset(u.starts) as s (instance_id text)
+            )
             or ( -- not `exists`: that may be planned as a hash of all instances there are
                 select m.execution is null or i.execution = m.execution
                 from instances i
