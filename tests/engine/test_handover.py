@@ -196,7 +196,7 @@ async def test_a_start_may_be_repeated_after_its_instance_has_continued_as_new(w
 
 
 async def test_a_claim_that_lands_after_its_answer_was_lost_strands_nothing(world: World) -> None:
-    """The answer to a claim is lost, and the claim is done when nobody looks for it any more: what it took is given back
+    """Its answer is lost, and it is done when nobody looks for it any more: what it took is given back
     and run.
     """
     async with proxy.wire_to(world.dsn) as (wire, address):
