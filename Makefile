@@ -64,7 +64,7 @@ simulation: setup ## New seeds of the simulation in a row: make simulation SEEDS
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000)
 
 mutants: setup ## Break a rule of the engine at a time: the simulation must find each within 100 seeds.
-	$(PYTEST) tests/simulation/test_mutants.py
+	PERDURE_MUTANTS=1 $(PYTEST) tests/simulation/test_mutants.py
 
 e2e: setup ## The test cluster, the demo, and the operator against a real API server and Postgres.
 	$(PYTEST) $(ABOVE)

@@ -1,4 +1,7 @@
-"""The fixture of the simulation: a database whose clock the world sets, on the server of the session."""
+"""The fixture of the simulation: a database whose clock the world sets, on the server of the session.
+
+The hunt for mutants plays hundreds of seeds: it has a word of its own, `make mutants`, and is no part of the other runs.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import pytest
 
 from tests.postgres_plugin import Server
 from tests.simulation import database as databases
+
+collect_ignore = [] if "PERDURE_MUTANTS" in os.environ else ["test_mutants.py"]
 
 
 @pytest.fixture(scope="session")
