@@ -1,6 +1,6 @@
 """The fixture of the simulation: a database whose clock the world sets, on the server of the session.
 
-The hunt for mutants plays hundreds of seeds: it has a word of its own, `make mutants`, and is no part of the other runs.
+The hunt for mutants plays many seeds: it has a word of its own, `make mutants`, and is no part of the other runs.
 """
 
 from __future__ import annotations
