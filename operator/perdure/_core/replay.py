@@ -127,6 +127,8 @@ class Execution:
         actual, self._commands = self._commands, []
         self._traces.clear()
         self.is_replaying = False
+        if actual == turn.commands:
+            return
         if any(isinstance(event, history.GraceEnded) for event in turn.events):
             return  # it was ended without its code, which may have been another or have had more to say
         comparison.compare(turn.commands, actual)
@@ -222,15 +224,18 @@ class Execution:
             return
         self.now = at
         ending: history.Outcome | None = None
+        has_begun = False
         for event in events:
             if ending is not None:
                 ending = self._leave(event, ending)
                 continue
             ending = self._deliver(event)
-            if ending is None and not isinstance(event, history.OrchestrationStarted):
-                # The first step waits for what comes with the start: a cancel then finds nothing done.
+            # The first step waits for what comes with the start: a cancel then finds nothing done.
+            has_begun = not isinstance(event, history.OrchestrationStarted)
+            if ending is None and has_begun:
                 ending = self._run()
-        ending = ending or self._run()
+        if ending is None and not has_begun:
+            ending = self._run()
         if ending is not None:
             self._end(ending)
 
