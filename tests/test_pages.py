@@ -35,6 +35,7 @@ RUN_BY_THEMSELVES = {
     Path("docs/status.md"),
     Path("docs/testing.md"),
     Path("docs/timers-and-races.md"),
+    Path("docs/tutorial.md"),
     Path("docs/versions.md"),
     Path("docs/writing-workflows.md"),
 }
@@ -62,6 +63,24 @@ def test_links_lead_somewhere() -> None:
         for target in LINK.findall(text(page))
         if "://" not in target and not target.startswith(("#", "mailto:"))
         if not (ROOT / page.parent / target.partition("#")[0]).exists()
+    )
+
+
+def anchors(page: Path) -> set[str]:
+    """Give what may stand behind the `#` of a link to this page: its headings, as GitHub names them."""
+    headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", text(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_lead_to_a_heading() -> None:
+    """Where a link names a place of a page, the page has a heading of that name."""
+    none_of(
+        f"{page}: {target}"
+        for page in pages()
+        for target in LINK.findall(text(page))
+        if "://" not in target and "#" in target
+        if (there := ROOT / page.parent / path if (path := target.partition("#")[0]) else ROOT / page).suffix == ".md"
+        if target.partition("#")[2] not in anchors(there.resolve().relative_to(ROOT))
     )
 
 
