@@ -1,8 +1,8 @@
 """The tutorial tells the truth: a reader who does what it says, command by command, sees what it shows.
 
 The reader is a shell in an empty folder. Blocks that begin with the name of a file are written to it, lines after `$`
-are typed, and what follows must come out: with other times, and with anything for `...`. A reader is slower than a test,
-and looks again; so whatever only looks, or finds the database not yet up, is typed again until it shows what it should.
+are typed, and what follows must come out: with other times, and with anything for `...`. A reader is slower than a
+test, and looks again; so whatever only looks, or finds the database not yet up, is typed again until it shows that.
 """
 
 from __future__ import annotations
