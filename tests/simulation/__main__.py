@@ -14,6 +14,7 @@ import secrets
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,7 +60,9 @@ def hunt(data: database.Database, first: int, count: int) -> bool:
     for number in range(count):
         try:
             played = world.play(data, first + number)
-        except world.Violation as violation:
+        except Exception as violation:  # noqa: BLE001 - whatever it was, one must know with which seed to see it again
+            if not isinstance(violation, world.Violation):
+                traceback.print_exception(violation)
             print(f"seed {first + number} (the {number + 1}. of {count}): {violation}")
             print(f"Repeat it with: make simulate SEED={first + number}")
             return False

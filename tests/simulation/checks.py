@@ -114,7 +114,7 @@ class Checks:
         """Results belong to what was asked before, come once, from somebody who did it, and timers never early."""
         asked: dict[int, history.Command] = {}
         answered: set[int] = set()
-        late: set[int] = set()  # the queue did not answer in time; if it does now, nobody waits for it any more
+        late: set[int] = set()
         for number, turn in enumerate(turns):
             starts = [isinstance(event, history.OrchestrationStarted) for event in turn.events].count(True)
             is_forced = any(isinstance(event, history.GraceEnded) for event in turn.events)
@@ -124,9 +124,10 @@ class Checks:
                 seq = getattr(event, "seq", None)
                 if seq is None:
                     continue
-                if seq in late:
-                    continue
-                if _is_out_of_time(event, asked.get(seq)):
+                is_out_of_time = _is_out_of_time(event, asked.get(seq))
+                if seq in late or (is_out_of_time and seq in answered):
+                    continue  # result and timeout of a queue may meet: the first counts
+                if is_out_of_time:
                     late.add(seq)
                 if seq in answered or seq not in asked:
                     self._world.violated(f"I10: a result is applied once, of something asked: {place} {event}")

@@ -58,7 +58,9 @@ class Crew:
             max_instances=dice.choice((2, 5, 5_000)),
             max_activities=dice.choice((1, 3, 200)),
             cancel_grace_seconds=dice.choice((3.0, 60.0)),
+            retention_seconds=dice.choice((None, None, None, 20.0)),
         )
+        world.ledger.is_forgetful = self._settings.retention_seconds is not None
         self._numbers = itertools.count(1)
         self._hands: list[Hand] = []
         self._is_old_offered = dice.random() < 0.3
@@ -66,8 +68,8 @@ class Crew:
 
     @property
     def idle_statements_a_second(self) -> float:
-        """What an idle worker may ask: two claims each poll, three heartbeats a lease, and next to nothing else."""
-        return 1.05 * (2 / self._settings.poll_seconds + 3 / self._settings.lease_seconds)
+        """What an idle worker may ask: two claims each poll, three heartbeats a lease, a look for what is too old."""
+        return 1.05 * (2 / self._settings.poll_seconds + 3 / self._settings.lease_seconds + 0.1)
 
     async def keep(self) -> None:
         """Start as many workers as are missing, as long as somebody waits for this."""

@@ -232,6 +232,9 @@ class Database:
         return lane
 
     def _take(self, now: datetime.datetime) -> Lane:
+        if not self._free:
+            self._lanes.append(self._run(self._open()))
+            self._free.append(self._lanes[-1])
         lane = self._free.pop()
         self._set_time(lane, now)
         return lane

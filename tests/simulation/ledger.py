@@ -55,6 +55,7 @@ class Ledger:
         """Know of none."""
         self.letters: list[Letter] = []
         self.removed: set[str] = set()
+        self.is_forgetful = False
         self.runs: dict[Key, list[Run]] = collections.defaultdict(list)
 
     def begin(self, info: ActivityInfo, actor: str) -> tuple[int, Run]:
@@ -64,8 +65,10 @@ class Ledger:
         return len(runs) - 1, runs[-1]
 
     def was_removed(self, instance_id: str) -> bool:
-        """Whether somebody ever asked for the removal of an instance, or of the tree above it."""
-        return any(instance_id == root or instance_id.startswith(f"{root}::") for root in self.removed)
+        """Whether somebody may have removed an instance or the tree above it: a client, or a worker for its age."""
+        return self.is_forgetful or any(
+            instance_id == root or instance_id.startswith(f"{root}::") for root in self.removed
+        )
 
     def forget_letters(self, instance_id: str) -> None:
         """An instance was removed, with its children: what was sent to it need not arrive."""
