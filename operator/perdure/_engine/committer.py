@@ -42,6 +42,14 @@ class _TooMuchError(Exception):
     """The database cannot take so many turns in one statement."""
 
 
+class _BrokenError(Exception):
+    """Code that cannot go on, and whose instance is to be put on hold."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
 class Committer:
     """The one lane on which this worker's turns reach Postgres."""
 
@@ -97,12 +105,28 @@ class Committer:
             await asyncio.sleep(0)  # everybody who is ready in this round of the loop joins the batch
             batch = self._queue[: limits.TURNS_PER_COMMIT]
             del self._queue[: limits.TURNS_PER_COMMIT]
-            turns = [turn for resident in batch if (turn := await self._take_turn(resident))]
+            turns, broken = self._take_turns(batch)
+            for resident, error in broken:
+                await self.hold(resident, error, is_tried_again=False)
             for part in _parts(turns):
                 await self._commit(part)
 
-    async def _take_turn(self, resident: Resident) -> TakenTurn | None:
-        """Let the code run to its next awaits; None when it may not or cannot."""
+    def _take_turns(self, residents: Sequence[Resident]) -> tuple[list[TakenTurn], list[tuple[Resident, Exception]]]:
+        """Let everybody's code run to its next awaits; give the turns, and whose code broke or does not fit."""
+        broken: list[tuple[Resident, Exception]] = []
+        turns = []
+        with outside_tasks():
+            for resident in residents:
+                try:
+                    turn = self._take_turn(resident)
+                except _BrokenError as error:
+                    broken.append((resident, error.cause))
+                else:
+                    turns += [turn] if turn else []
+        return turns, broken
+
+    def _take_turn(self, resident: Resident) -> TakenTurn | None:
+        """Let the code run to its next awaits; None when it may not. Raises `_BrokenError`."""
         resident.is_queued = False
         if not (resident.takes_turns and (resident.events or resident.failure)):
             return None
@@ -120,17 +144,17 @@ class Committer:
             turn.fail(resident.failure, [])
             return turn
         try:
-            with outside_tasks():
-                turn.turned = resident.execution.advance(at, events)
+            turn.turned = resident.execution.advance(at, events)
         except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
-            return await self._end_or_hold(turn, error)
+            self._end(turn, error)
+            return turn
         if turn.continues is not None:
             turn.next_definition = self._definition_or_none(resident, turn.continues.version)
         turn.encode()
         return turn
 
-    async def _end_or_hold(self, turn: TakenTurn, error: Exception) -> TakenTurn | None:
-        """Deal with code that breaks, or does not fit its history: end what is to end anyway, hold the rest."""
+    def _end(self, turn: TakenTurn, error: Exception) -> None:
+        """Let code that breaks, or does not fit its history, end if it is to end anyway; else raise `_BrokenError`."""
         resident = turn.resident
         cancels = [event for event in turn.events if isinstance(event, history.CancelRequested)]
         if cancels or resident.execution.is_cancelling:
@@ -138,12 +162,10 @@ class Committer:
             turn.events, resident.events = resident.events, []
             turn.turned = resident.execution.advance(turn.at, turn.events)
             turn.encode()
-            return turn
-        if resident.fails_on(error):
+        elif resident.fails_on(error):
             turn.fail(error, [])
-            return turn
-        await self.hold(resident, error, is_tried_again=False)
-        return None
+        else:
+            raise _BrokenError(error) from error
 
     def _definition_or_none(self, resident: Resident, version: str) -> AnyOrchestration | None:
         """Give what the next execution runs: the version asked for, or the highest offered here."""
