@@ -115,8 +115,9 @@ def test_commands_exist() -> None:
 
 
 def test_quoted_code_is_the_code_that_runs() -> None:
-    """Every Python example is quoted from one offered workflow or activity, `...` standing for what is left out."""
+    """Every Python example is quoted from something offered, or from a page that is run; `...` is what is left out."""
     offered = [text(path) for path in files() if path.suffix == ".py" and path.parts[0] in {"activities", "workflows"}]
+    offered += [text(page) for page in RUN_BY_THEMSELVES]
 
     none_of(
         f"{page}: {content.splitlines()[0]}"
