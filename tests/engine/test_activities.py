@@ -284,15 +284,15 @@ async def test_an_activity_in_flight_is_run_again_when_its_worker_dies(world: Wo
 
 
 async def test_an_activity_that_kills_its_workers_is_poison(world: World, puppet: Puppet) -> None:
-    """After so many dead workers an activity is not run again: its orchestration gets an error that says so."""
+    """After so many convictions an activity is not run again: its orchestration gets an error that says so."""
     first = await world.worker(relay, puppet.activity)
     instance_id = await world.start(relay)
     await puppet.called()
     await world.crash(first)
     await world.fetch(
-        "insert into tasks (instance_id, execution, seq, losses) values ($1, 1, 1, $2)",
+        "insert into tasks (instance_id, execution, seq, losses, convictions) values ($1, 1, 1, 9, $2)",
         instance_id,
-        limits.ACTIVITY_LOSSES,
+        limits.ACTIVITY_CONVICTIONS,
     )
 
     await world.worker(relay, puppet.activity)

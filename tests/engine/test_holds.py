@@ -211,5 +211,5 @@ async def test_an_instance_that_kills_its_workers_is_held(world: World, puppet: 
 
     assert [info.hold_reason for info in held] == 2 * ["Poison"]
     assert held[1].error is not None
-    assert "21 workers died" in held[1].error.message
+    assert f"{limits.RECOVERIES + 1} workers died" in held[1].error.message
     assert (await world.end(ids[1])).output == "harmless"

@@ -47,11 +47,11 @@ async def test_a_task_whose_worker_dies_is_run_elsewhere(world: World, puppet: P
 
 
 async def test_a_task_that_kills_its_workers_is_poison(world: World, puppet: Puppet) -> None:
-    """After so many dead workers a task is not run again: its orchestration gets an error that says so."""
+    """After so many convictions a task is not run again: its orchestration gets an error that says so."""
     await world.worker(away_once)
     instance_id = await world.start(away_once)
     await world.until("select 1 from tasks")
-    await world.fetch("update tasks set losses = $1", limits.ACTIVITY_LOSSES + 1)
+    await world.fetch("update tasks set losses = 9, convictions = $1", limits.ACTIVITY_CONVICTIONS)
 
     await world.worker(puppet.activity, settings=SERVING)
 

@@ -21,9 +21,10 @@ from perdure import (
     activity,
     orchestration,
 )
-from perdure._engine.attempts import Attempts, Capacity
+from perdure._engine.attempts import Attempts, Capacity, Job
 from perdure._engine.clock import Clock
 from perdure._engine.queued import QueueRunner
+from perdure._engine.trials import ActivityTrials
 from tests.engine.world import ALONE, PUPPET, SETTINGS, Puppet, World, relay
 
 SERVING = dataclasses.replace(SETTINGS, queues=("gpu",))
@@ -384,11 +385,16 @@ async def test_a_server_with_nothing_to_do_asks_nothing(world: World, puppet: Pu
 
 async def test_a_worker_without_queues_asks_for_nothing(world: World, puppet: Puppet) -> None:
     """Nothing served, or nothing to offer: not one query."""
+
+    async def try_nobody(_: list[Job]) -> list[Job]:
+        raise AssertionError
+
     owner = await world.worker(relay, puppet.activity)
     clock = Clock(asyncio.get_running_loop().time)
     capacity = Capacity(1, 1)
+    trials = ActivityTrials(try_nobody, asyncio.Event().wait)
     for registry, queues in ((ActivityRegistry.of(puppet.activity), ()), (ActivityRegistry(), ("gpu",))):
         attempts = Attempts(registry, clock, capacity=capacity, kubernetes=None)
-        runner = QueueRunner(owner.store, uuid.uuid4(), attempts, queues=queues)
+        runner = QueueRunner(owner.store, uuid.uuid4(), attempts=attempts, trials=trials, queues=queues)
 
         await runner.run()

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "ACTIVITY_CONVICTIONS",
     "ACTIVITY_GRACE_SECONDS",
-    "ACTIVITY_LOSSES",
     "CANCEL_GRACE_SECONDS",
     "CUSTOM_STATUS_BYTES",
     "DEDUPE_KEY_CHARACTERS",
@@ -29,6 +29,8 @@ __all__ = [
     "NAME_CHARACTERS",
     "PAYLOAD_BYTES",
     "PRIORITY",
+    "PROBATION_SECONDS",
+    "PROBATION_SECONDS_AT_MOST",
     "PROGRESS_MESSAGE_CHARACTERS",
     "RECOVERIES",
     "REMOVAL_TRIES",
@@ -39,6 +41,7 @@ __all__ = [
     "STATUS_STEPS",
     "TURNS_PER_COMMIT",
     "TURN_BYTES",
+    "TURN_SECONDS",
     "UNCONSUMED_SIGNALS",
 ]
 
@@ -87,8 +90,9 @@ PRIORITY: Final = 1_000
 PROGRESS_MESSAGE_CHARACTERS: Final = 200
 """One line in a terminal."""
 
-RECOVERIES: Final = 20
-"""How many workers may die in a row while an instance is theirs and takes no turn, before it is held as poison."""
+RECOVERIES: Final = 5
+"""How many workers may die of the code of an instance before it is held as poison: one of whatever, one while up to 50
+instances were tried with it, one while a few were, and the rest while it was tried alone."""
 
 REMOVAL_TRIES: Final = 10
 """How often a running tree is looked at anew, because it took a turn meanwhile, before its removal is given up."""
@@ -115,8 +119,19 @@ for more at once fails. Postgres takes no message above 1 GB, and a worker holds
 TURNS_PER_COMMIT: Final = 1_000
 """One statement's batch: beyond this the statement only grows longer, not cheaper per turn."""
 
-ACTIVITY_LOSSES: Final = 20
-"""How many workers an activity may take down before it is poison. Generous, since bystanders are counted too."""
+ACTIVITY_CONVICTIONS: Final = 4
+"""How many workers may die in a row of an activity that alone was on trial, before it is poison. One death by
+coincidence is likely where machines fail all the time, four in a row are not; each costs the time that a lease has."""
+
+PROBATION_SECONDS: Final = 0.25
+"""How long an activity is on trial, before it is doubled for each time: most killers kill at once."""
+
+PROBATION_SECONDS_AT_MOST: Final = 60.0
+"""The longest trial. Whoever kills later than this is not found out."""
+
+TURN_SECONDS: Final = 10.0
+"""How long the code of an instance may take from await to await, when the lease of its worker is long enough.
+Microseconds are usual, and meanwhile nothing else of its worker goes on."""
 
 CANCEL_GRACE_SECONDS: Final = 60.0
 """How long compensation may run after a cancel before the instance is ended by force."""

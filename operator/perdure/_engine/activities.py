@@ -22,13 +22,14 @@ from typing import cast
 import msgspec
 import structlog
 
-from perdure._core import failure, history, lifecycle, limits
+from perdure._core import failure, history, lifecycle
 from perdure._core.replay import Operation
-from perdure._engine.attempts import Attempts, Job, poison
+from perdure._engine.attempts import Attempts, Job, poison_or_none
 from perdure._engine.clock import Clock
 from perdure._engine.heartbeats import Heartbeats
 from perdure._engine.lanes import Lanes
 from perdure._engine.resident import Resident
+from perdure._engine.trials import ActivityTrials
 
 __all__ = ["ActivityRunner", "FailedAttempt", "Known", "LocalJob", "detail_columns", "failure_columns"]
 
@@ -42,6 +43,8 @@ class Known:
     failed_attempts: int
     losses: int
     visible_at: datetime.datetime
+    convictions: int = 0
+    trials: int = 0
     detail: bytes | None = None
 
 
@@ -72,6 +75,7 @@ class ActivityRunner:
         attempts: Attempts,
         clock: Clock,
         *,
+        trials: ActivityTrials,
         record: Callable[[FailedAttempt], Awaitable[bool]],
         note: Callable[[list[LocalJob]], Awaitable[object]],
         deliver: Callable[[Resident, history.Event], None],
@@ -79,11 +83,13 @@ class ActivityRunner:
         """`record` writes a failed attempt (False: not ours), `note` what heartbeats said; `deliver` gets results."""
         self._attempts = attempts
         self._clock = clock
+        self._trials = trials
         self._record = record
         self._deliver = deliver
         self._lanes = Lanes(self._bring)
         self._heartbeats = Heartbeats(note)
         self._on_detail = cast("Callable[[Job], None]", self._has_said)
+        self._put = cast("Callable[[Job], None]", self._lanes.put)
         self._jobs: set[LocalJob] = set()
         self._is_interrupted = False
 
@@ -92,8 +98,10 @@ class ActivityRunner:
         """How many activities are on their way here, those that wait for a slot or a retry among them."""
         return len(self._jobs)
 
-    def start(self, resident: Resident, operation: Operation, *, known: Known | None = None) -> None:
-        """Bring an activity to its result; `known` is what an earlier owner left of it."""
+    def start(
+        self, resident: Resident, operation: Operation, *, known: Known | None = None, is_found: bool = False
+    ) -> None:
+        """Bring an activity to its result; if it `is_found` pending, `known` is what an earlier owner left of it."""
         command = cast("history.ScheduleActivity", operation.command)
         execution = resident.execution
         job = LocalJob(
@@ -104,6 +112,7 @@ class ActivityRunner:
             command,
             operation.asked_at,
             on_detail=self._on_detail,
+            is_found=is_found,
             resident=resident,
         )
         resident.jobs[command.seq] = job
@@ -112,8 +121,9 @@ class ActivityRunner:
             self._ask(job)
             return
         job.failed_attempts, job.has_row, job.detail = known.failed_attempts, True, known.detail
-        if known.losses > limits.ACTIVITY_LOSSES:
-            self._finish(job, history.ActivityFailed(command.seq, poison(command, known.losses)))
+        job.losses, job.convictions, job.trials = known.losses, known.convictions, known.trials
+        if (poison := poison_or_none(job)) is not None:
+            self._finish(job, history.ActivityFailed(command.seq, poison))
             return
         self._later(job, self._clock.seconds_until(known.visible_at) if known.failed_attempts else 0.0)
 
@@ -155,7 +165,7 @@ class ActivityRunner:
             if job.delay is not None:
                 job.delay.cancel()
 
-    # The way of a job: (delay) - slot - attempt - result, or once more.
+    # The way of a job: (delay) - slot - (trial) - attempt - result, or once more.
 
     def _later(self, job: LocalJob, seconds: float) -> None:
         if seconds <= 0:
@@ -169,7 +179,7 @@ class ActivityRunner:
     def _granted(self, job: LocalJob) -> bool:
         if job.is_cancelled or self._is_interrupted:
             return False
-        self._lanes.put(job)
+        self._trials.begin(job, self._put)
         return True
 
     async def _bring(self, job: LocalJob) -> None:

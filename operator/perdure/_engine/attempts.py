@@ -34,7 +34,7 @@ from perdure._core.secret import Secrecy, Secrets
 from perdure._engine.clock import Clock
 from perdure._engine.slots import Slots
 
-__all__ = ["THREAD_NAME_PREFIX", "Attempt", "Attempts", "Capacity", "Job", "out_of_time", "poison"]
+__all__ = ["THREAD_NAME_PREFIX", "Attempt", "Attempts", "Capacity", "Job", "out_of_time", "poison_or_none"]
 
 _log = structlog.get_logger(__name__)
 THREAD_NAME_PREFIX = "perdure-activity"
@@ -53,7 +53,9 @@ class Capacity:
 class Job:
     """One activity on its way to its one result: who asked for what, and how far it has come.
 
-    `on_detail` is told when a heartbeat has said something new, which then is `detail`.
+    `on_detail` is told when a heartbeat has said something new, which then is `detail`; `on_moved` when an attempt has
+    begun or is over, or when nobody wants it any more. What is known of the deaths around it (`trials.py`) are its
+    `losses`, `convictions` and `trials`, and whether it `is_found`: somebody else has had it before.
     """
 
     instance_id: str
@@ -65,6 +67,11 @@ class Job:
     failed_attempts: int = 0
     detail: bytes | None = None
     on_detail: Callable[[Job], None] | None = None
+    losses: int = 0
+    convictions: int = 0
+    trials: int = 0
+    is_found: bool = False
+    on_moved: Callable[[Job], None] | None = None
     is_cancelled: bool = False
     attempt: Attempt | None = None
     task: asyncio.Task[None] | None = None
@@ -191,11 +198,15 @@ class Attempts:
         Raises `CancelledError` when the job is cancelled or the worker is to stop, and nothing else.
         """
         attempt = job.attempt = Attempt(self, job)
+        if job.on_moved is not None:
+            job.on_moved(job)
         try:
             return await self._outcome(job, attempt)
         finally:
             attempt.is_over, job.attempt = True, None
             self._leave(job, attempt.thread)
+            if job.on_moved is not None:
+                job.on_moved(job)
 
     def stop(self, job: Job) -> None:
         """Tell a job that nobody wants its result; again, while it does not end."""
@@ -204,6 +215,8 @@ class Attempts:
             job.attempt.is_unwanted = True
         if job.task is not None:
             self._press(job, job.task)
+        if job.on_moved is not None:
+            job.on_moved(job)
 
     def close(self) -> None:
         """Start no more sync functions; those that run end in their own time."""
@@ -374,19 +387,22 @@ def _failed(job: Job, error: BaseException, secrecy: Secrecy) -> failure.Failure
     return failed
 
 
-def poison(command: history.ScheduleActivity, losses: int) -> failure.Failure:
-    """Give the failure of an activity that too many workers died of."""
+def poison_or_none(job: Job) -> failure.Failure | None:
+    """Give the failure of an activity that too many workers died of; None for one that may be run."""
+    if job.convictions < limits.ACTIVITY_CONVICTIONS:
+        return None
     message = (
-        f"{losses} workers died while this activity ran; it is taken for their killer and not run again. "
-        "Look at what it does to memory and to the process."
+        f"{job.losses} workers died while this activity ran, the last {job.convictions} of them while it alone was on "
+        "trial; it is taken for their killer and not run again. Look at what it does to memory and to the process, and "
+        "at whether it blocks the event loop."
     )
     return failure.Failure(
         code=errors.ActivityPoisonError.code,
         type=errors.ActivityPoisonError.__name__,
         message=message,
         retryable=False,
-        attempts=losses,
-        activity=command.name,
+        attempts=job.losses,
+        activity=job.command.name,
     )
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -29,8 +30,9 @@ from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
 from perdure._engine import inbox
 from perdure._engine.activities import Known
 from perdure._engine.children import child_taken, lost_children
-from perdure._engine.guard import outside_tasks
 from perdure._engine.resident import Parent, Resident
+from perdure._engine.trials import TurnTrials, portions
+from perdure._engine.watchdog import Watchdog
 from perdure._store.store import Record, Store, is_transient
 
 __all__ = ["Claimer", "Loaded", "offered"]
@@ -38,18 +40,17 @@ __all__ = ["Claimer", "Loaded", "offered"]
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _CLAIM_SIZE = 500
-_LOAD_SIZE = 50
 _EVICT_SHARE = 20
 _UNREADABLE = (errors.MessageUnreadableError, errors.PayloadSealedError)
 """A message that cannot be taken in, by anybody or by this process; it stays where it is, and holds its instance."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A resident just rebuilt, what earlier owners left of its activities, and whether its last owner died."""
+    """A resident just rebuilt, what earlier owners left of its activities, and whether the last may have died of it."""
 
     resident: Resident
     known: dict[int, Known]
-    is_recovered: bool
+    is_suspect: bool
 
 
 class Claimer:
@@ -65,7 +66,7 @@ class Claimer:
         max_instances: int,
         poll_seconds: float,
     ) -> None:
-        """Take instances of `registry` into `residents`; the callbacks below are set by the worker."""
+        """Take instances of `registry` into `residents`; what stands below is set by the worker."""
         self._store = store
         self._registry = registry
         self._owner_id = owner_id
@@ -75,6 +76,8 @@ class Claimer:
         self._names, self._versions = offered(registry)
         self._nudged = asyncio.Event()
         self._strays_until = 0.0
+        self.watchdog: Watchdog
+        self.trials: TurnTrials
         self.on_loaded: Callable[[list[Loaded]], Awaitable[None]]
         self.on_news: Callable[[Resident], None]
         self.on_paused: Callable[[Resident], None]
@@ -108,8 +111,7 @@ class Claimer:
                 await self._read_back()
                 continue
             claimed = [row for row in rows if row["is_claimed"]]
-            for portion in _portions(claimed, _LOAD_SIZE):
-                await self._load(portion)
+            await self._load(claimed)
             await self._take_news([row for row in rows if not row["is_claimed"]])
             if len(claimed) < _CLAIM_SIZE or room <= len(claimed):
                 await self._wait()
@@ -160,8 +162,26 @@ class Claimer:
             for resident in await self._read_inbox(portion):
                 self.on_news(resident)
 
-    async def _load(self, rows: Sequence[Record]) -> None:
-        """Rebuild claimed instances by replay and hand them over."""
+    async def _load(self, claimed: Sequence[Record]) -> None:
+        """Rebuild claimed instances by replay and hand them over; what owners may have died of is tried."""
+        self.trials.expect([row["instance_id"] for row in claimed if row["recoveries"]])
+        for rows in portions(claimed, lambda row: row["recoveries"]):
+            ids = [row["instance_id"] for row in rows]
+            if rows[0]["recoveries"]:
+                async with self.trials.of(ids):
+                    loaded = await self._rebuild_all(rows)
+            else:
+                loaded = await self._rebuild_all(rows)
+            await self._find_lost_children([item.resident for item in loaded])
+            await self.on_loaded([item for item in loaded if not item.resident.is_gone])
+            self.trials.expect_no_longer([item for item in ids if not self._has_turn_to_take(item)])
+
+    def _has_turn_to_take(self, instance_id: str) -> bool:
+        resident = self._residents.get(instance_id)
+        return resident is not None and resident.is_queued
+
+    async def _rebuild_all(self, rows: Sequence[Record]) -> list[Loaded]:
+        """Bring instances into memory: their history, their activities, their messages."""
         ids = [row["instance_id"] for row in rows]
         for instance_id in ids:
             if instance_id in self._residents:  # of an instance that was removed: this one has its id and nothing else
@@ -185,11 +205,10 @@ class Claimer:
             resident = await self._rebuild(row, turns.get(instance_id, []), sealed.get(instance_id))
             if resident is not None:
                 self._residents[instance_id] = resident
-                loaded.append(Loaded(resident, known.get(instance_id, {}), row["recoveries"] > 0))
+                loaded.append(Loaded(resident, known.get(instance_id, {}), row["is_suspect"]))
             await asyncio.sleep(0)
         await self._read_inbox(ids, is_cold=True)  # before the first turn: an earlier cancel must find nothing done
-        await self._find_lost_children([item.resident for item in loaded])
-        await self.on_loaded([item for item in loaded if not item.resident.is_gone])
+        return loaded
 
     async def _find_lost_children(self, residents: Sequence[Resident]) -> None:
         """Tell parents whose children are not there, which nobody may have told them before their last owner went."""
@@ -220,6 +239,7 @@ class Claimer:
             phase=row["phase"],
             parent=_parent_or_none(row),
             on_nondeterminism=row["on_nondeterminism"],
+            recoveries=row["recoveries"],
         )
         if _is_poison(row):
             return await self._end_or_hold(resident, turns, errors.InstancePoisonError(row["recoveries"]))
@@ -229,9 +249,7 @@ class Claimer:
             _check_whole(row, turns)
             if not turns:
                 resident.events += _beginning(row, definition)
-            with outside_tasks():
-                for turn in turns:
-                    execution.replay(history.decode_turn(turn["at"], turn["body"]))
+            self.watchdog.step(resident.instance_id, functools.partial(_replay, execution, turns))
         except Exception as error:  # noqa: BLE001 - whatever one history does, the others go on
             return await self._end_or_hold(resident, turns, error)
         return resident
@@ -320,6 +338,11 @@ def _beginning(row: Record, definition: AnyOrchestration) -> list[history.Event]
     return [started, *history.decode_carried(row["carried"])]
 
 
+def _replay(execution: replay.Execution, turns: Sequence[Record]) -> None:
+    for turn in turns:
+        execution.replay(history.decode_turn(turn["at"], turn["body"]))
+
+
 def _parent_or_none(row: Record) -> Parent | None:
     if row["parent_id"] is None:
         return None
@@ -346,4 +369,11 @@ def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def _known(row: Record) -> Known:
-    return Known(row["failed_attempts"], row["losses"], row["visible_at"], row["detail"])
+    return Known(
+        row["failed_attempts"],
+        row["losses"],
+        row["visible_at"],
+        convictions=row["convictions"],
+        trials=row["trials"],
+        detail=row["detail"],
+    )

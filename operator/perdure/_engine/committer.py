@@ -14,6 +14,7 @@ one bad instance stands alone. Only that one fails, when its data is at fault, o
 from __future__ import annotations
 
 import asyncio
+import functools
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 
@@ -25,9 +26,10 @@ from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
 from perdure._engine import batch
 from perdure._engine.children import child_taken, lost_children
 from perdure._engine.clock import Clock
-from perdure._engine.guard import outside_tasks
 from perdure._engine.resident import Resident
+from perdure._engine.trials import TurnTrials, portions
 from perdure._engine.turn import TakenTurn
+from perdure._engine.watchdog import Watchdog
 from perdure._store.store import REFUSALS, Record, Store, is_of_data, is_too_much, is_transient, retrying
 
 __all__ = ["Committer"]
@@ -62,7 +64,7 @@ class Committer:
         registry: OrchestrationRegistry,
         keep_executions: int,
     ) -> None:
-        """Commit for `owner_id`; the callbacks below are set by the life.
+        """Commit for `owner_id`; what stands below is set by the life.
 
         `on_committed` lets effects happen, given which children could not be started; `on_lost` evicts; `on_held` tells
         of an instance put on hold, `on_unread` of news that a claim may have missed.
@@ -72,6 +74,8 @@ class Committer:
         self._owner_id = owner_id
         self._registry = registry
         self._keep_executions = keep_executions
+        self.watchdog: Watchdog
+        self.trials: TurnTrials
         self.on_committed: Callable[[TakenTurn], None]
         self.on_lost: Callable[[Resident], None]
         self.on_held: Callable[[Resident, failure.Failure], None]
@@ -88,6 +92,8 @@ class Committer:
         if resident.takes_turns and not (resident.is_queued or resident.is_in_flight):
             resident.is_queued = True
             self._queue.append(resident)
+            if resident.recoveries:
+                self.trials.expect([resident.instance_id])
             self._has_work.set()
             self._is_drained.clear()
 
@@ -105,11 +111,27 @@ class Committer:
             await asyncio.sleep(0)  # everybody who is ready in this round of the loop joins the batch
             batch = self._queue[: limits.TURNS_PER_COMMIT]
             del self._queue[: limits.TURNS_PER_COMMIT]
-            turns, broken = self._take_turns(batch)
+            turns, broken = await self._turns_of(batch)
             for resident, error in broken:
                 await self.hold(resident, error, is_tried_again=False)
             for part in _parts(turns):
                 await self._commit(part)
+
+    async def _turns_of(
+        self, residents: Sequence[Resident]
+    ) -> tuple[list[TakenTurn], list[tuple[Resident, Exception]]]:
+        """Take the turns of a batch; what owners may have died of is tried."""
+        innocent = [resident for resident in residents if not resident.recoveries]
+        turns, broken = self._take_turns(innocent)
+        suspects = [] if len(innocent) == len(residents) else [item for item in residents if item.recoveries]
+        for group in portions(suspects, lambda resident: resident.recoveries):
+            ids = [resident.instance_id for resident in group]
+            async with self.trials.of(ids):
+                more_turns, more_broken = self._take_turns(group)
+            self.trials.expect_no_longer(ids)
+            turns += more_turns
+            broken += more_broken
+        return turns, broken
 
     def _take_turns(self, residents: Sequence[Resident]) -> tuple[list[TakenTurn], list[tuple[Resident, Exception]]]:
         """Let everybody's code run to its next awaits; give the turns, and whose code broke or does not fit."""
@@ -144,7 +166,8 @@ class Committer:
             turn.fail(resident.failure, [])
             return turn
         try:
-            turn.turned = resident.execution.advance(at, events)
+            advance = functools.partial(resident.execution.advance, at, events)
+            turn.turned = self.watchdog.step(resident.instance_id, advance)
         except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
             self._end(turn, error)
             return turn
@@ -210,6 +233,7 @@ class Committer:
             if turn.resident.instance_id in accepted:
                 self.turns += 1
                 turn.resident.turn += 1
+                turn.resident.recoveries = 0
                 self.on_committed(turn)
             else:
                 _log.warning("instance lost to another owner", instance=turn.resident.instance_id)
@@ -309,6 +333,8 @@ def _reason_of(error: Exception) -> str:
             return "Nondeterministic"
         case errors.InstancePoisonError():
             return _POISON
+        case errors.TurnTooLongError():
+            return "Stuck"
         case errors.PayloadSealedError():
             return lifecycle.PAYLOAD_SEALED
         case errors.MessageUnreadableError():

@@ -30,16 +30,18 @@ from perdure._engine.activities import (
     detail_columns,
     failure_columns,
 )
-from perdure._engine.attempts import Attempts, Capacity, out_of_time
+from perdure._engine.attempts import Attempts, Capacity, Job, out_of_time
 from perdure._engine.claimer import Claimer, Loaded, offered
 from perdure._engine.clock import Clock
 from perdure._engine.committer import Committer
 from perdure._engine.housekeeping import keep_house
 from perdure._engine.lease import WAKE_CHANNEL, Lease
-from perdure._engine.queued import QueueRunner
+from perdure._engine.queued import QueuedJob, QueueRunner
 from perdure._engine.resident import Committed, Resident, due_or_none
 from perdure._engine.timers import Timers
+from perdure._engine.trials import ActivityTrials, TurnTrials
 from perdure._engine.turn import TakenTurn
+from perdure._engine.watchdog import Watchdog
 from perdure._store.batching import Batcher
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ _log = structlog.get_logger(__name__)
 FINISHED_CHANNEL = "perdure_finished"
 _MOMENT_SECONDS = 0.2
 _DRAIN_SECONDS = 1.0
+_LEASE_SHARE = 1 / 3
+"""After this part of a lease the code of an instance is interrupted: in time for the next heartbeat."""
 
 
 class Life:
@@ -63,6 +67,9 @@ class Life:
         settings, store = worker.settings, worker.store
         self.clock = Clock(asyncio.get_running_loop().time)
         self.timers = Timers(self.clock, self._deliver)
+        self.watchdog = Watchdog(min(limits.TURN_SECONDS, settings.lease_seconds * _LEASE_SHARE))
+        self.turn_trials = TurnTrials(self._try_turns)
+        self.activity_trials = ActivityTrials(self._try_activities, self.turn_trials.quiet)
         self.committer = Committer(
             store,
             self.clock,
@@ -70,6 +77,7 @@ class Life:
             registry=worker.orchestrations,
             keep_executions=settings.keep_executions,
         )
+        self.committer.watchdog, self.committer.trials = self.watchdog, self.turn_trials
         self.committer.on_committed = self._committed
         self.committer.on_lost = self._evict
         self.committer.on_held = self._held
@@ -81,9 +89,20 @@ class Life:
             secrets=settings.secrets,
         )
         self.runner = ActivityRunner(
-            self.attempts, self.clock, record=self._record, note=self._write_details, deliver=self._deliver
+            self.attempts,
+            self.clock,
+            trials=self.activity_trials,
+            record=self._record,
+            note=self._write_details,
+            deliver=self._deliver,
         )
-        self.queue_runner = QueueRunner(store, self.worker_id, self.attempts, queues=settings.queues)
+        self.queue_runner = QueueRunner(
+            store,
+            self.worker_id,
+            attempts=self.attempts,
+            trials=self.activity_trials,
+            queues=settings.queues,
+        )
         self.claimer = Claimer(
             store,
             worker.orchestrations,
@@ -92,6 +111,7 @@ class Life:
             max_instances=settings.max_instances,
             poll_seconds=settings.poll_seconds,
         )
+        self.claimer.watchdog, self.claimer.trials = self.watchdog, self.turn_trials
         self.claimer.on_loaded = self._take_up
         self.claimer.on_news = self.committer.mark
         self.claimer.on_paused = self._paused
@@ -133,10 +153,12 @@ class Life:
         """Live until `stop` (then give everything back) or until the lease is lost."""
         loops: list[Coroutine[object, object, object]] = [self.lease.run(_description()), self._work(), stop.wait()]
         tasks = [asyncio.create_task(loop) for loop in loops]
+        self.watchdog.begin()
         try:
             await self._live(tasks, stop)
         finally:
             await _end(tasks)
+            self.watchdog.end()
             self.timers.close()
             self._interrupt()
             if not stop.is_set():
@@ -164,7 +186,8 @@ class Life:
         if self._is_stopping:
             return
         async with asyncio.TaskGroup() as group:
-            self._claiming = [group.create_task(loop) for loop in (self.claimer.run(), self.queue_runner.run())]
+            beginning = (self.claimer.run(), self.queue_runner.run(), self.activity_trials.run())
+            self._claiming = [group.create_task(loop) for loop in beginning]
             for loop in (
                 self.committer.run(),
                 self._announce_finished(),
@@ -192,6 +215,7 @@ class Life:
                 await self.runner.flush()
                 await self.queue_runner.give_back(all_of_them=False)
                 await self._drain()
+                await self._try_activities([])
                 await self._release_owned(but=[item for item in self.residents.values() if item.is_working])
                 if self.residents or self.queue_runner.running_count:
                     await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
@@ -264,7 +288,7 @@ class Life:
     async def _take_up(self, loaded: list[Loaded]) -> None:
         """Go on where the last owner stopped: timers, activities without a result, first turns."""
         await self._resume_held([item.resident for item in loaded if item.resident.phase == "Suspended"])
-        losses = await self._count_losses([item for item in loaded if item.is_recovered])
+        losses = await self._count_losses([item for item in loaded if item.is_suspect])
         for resident, known in ((item.resident, item.known) for item in loaded):
             execution = resident.execution
             for seq, operation in list(execution.pending.items()):
@@ -276,7 +300,7 @@ class Life:
                 counted = losses.get((resident.instance_id, seq))
                 if counted is not None:
                     row = dataclasses.replace(row or Known(0, 0, self.clock.now()), losses=counted)
-                self.runner.start(resident, operation, known=row)
+                self.runner.start(resident, operation, known=row, is_found=True)
             resident.over_tasks += [seq for seq in known if seq in resident.results]
             if execution.cancelled_at is not None:
                 self._set_grace(resident)
@@ -303,11 +327,24 @@ class Life:
             resident.phase = "Running"
             self._show(resident, phase_changed=True)
 
-    async def _count_losses(self, recovered: Sequence[Loaded]) -> dict[tuple[str, int], int]:
-        """Write down, before they are run again, that a worker died while these activities ran."""
+    # Trials.
+
+    async def _try_turns(self, instance_ids: list[str]) -> None:
+        await self.worker.store.fetch_patiently("worker_try", self.worker_id, instance_ids)
+
+    async def _try_activities(self, jobs: Sequence[Job]) -> list[Job]:
+        """Put these on trial and acquit all others; give those that are still this worker's."""
+        keys = {(job.instance_id, job.execution, job.command.seq): job for job in jobs}
+        rows = [(*key, job.claims if isinstance(job, QueuedJob) else 0) for key, job in keys.items()]
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]
+        tried = await self.worker.store.fetch_patiently("tasks_try", self.worker_id, *columns)
+        return [keys[row["instance_id"], row["execution"], row["seq"]] for row in tried]
+
+    async def _count_losses(self, suspects: Sequence[Loaded]) -> dict[tuple[str, int], int]:
+        """Write down, before they are run again, that a worker may have died of these activities."""
         keys = [
             (item.resident.instance_id, item.resident.execution.identity.execution, operation.command.seq)
-            for item in recovered
+            for item in suspects
             for operation in item.resident.to_run
         ]
         if not keys:

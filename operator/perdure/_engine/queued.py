@@ -27,9 +27,10 @@ import structlog
 
 from perdure import errors
 from perdure._core import failure, history, lifecycle, limits
-from perdure._engine.attempts import Attempts, Job, poison
+from perdure._engine.attempts import Attempts, Job, poison_or_none
 from perdure._engine.lanes import Lanes
 from perdure._engine.slots import Slots
+from perdure._engine.trials import ActivityTrials
 from perdure._store.batching import Batcher
 from perdure._store.store import Record, Store, is_transient
 
@@ -78,11 +79,20 @@ class Report:
 class QueueRunner:
     """Takes tasks of the queues that this worker serves, and brings them to their end."""
 
-    def __init__(self, store: Store, worker_id: uuid.UUID, attempts: Attempts, *, queues: Sequence[str]) -> None:
-        """Serve `queues` in the slots of `attempts`, shared with this worker's own instances."""
+    def __init__(
+        self,
+        store: Store,
+        worker_id: uuid.UUID,
+        *,
+        attempts: Attempts,
+        trials: ActivityTrials,
+        queues: Sequence[str],
+    ) -> None:
+        """Serve `queues` in the slots of `attempts`, shared with this worker's own instances, as are the `trials`."""
         self._store = store
         self._worker_id = worker_id
         self._attempts = attempts
+        self._trials = trials
         self._queues = sorted(set(queues))
         self._names = {
             is_async: [item.name for item in attempts.registry if item.signature.is_async is is_async]
@@ -102,6 +112,7 @@ class QueueRunner:
         self._said: dict[QueuedJob, None] = {}
         self._on_detail = cast("Callable[[Job], None]", self._has_said)
         self._lanes = Lanes(self._bring)
+        self._put = cast("Callable[[Job], None]", self._lanes.put)
         self._results: Batcher[Report, bool] = Batcher(self._write_results)
         self._failures: Batcher[Report, bool] = Batcher(self._write_failures)
         self._reports: set[asyncio.Task[None]] = set()
@@ -199,7 +210,7 @@ class QueueRunner:
         for row in taken:
             if job := self._job_or_none(row):
                 held[self._attempts.slots_of(job) is self._attempts.slots] -= 1
-                self._lanes.put(job)
+                self._trials.begin(job, self._put)
         for is_async, count in held.items():
             self._slots[is_async].give(count)
         if self._attempts.time() < self._strays_until:
@@ -253,12 +264,15 @@ class QueueRunner:
             failed_attempts=row["failed_attempts"],
             detail=detail,
             on_detail=self._on_detail,
+            losses=row["losses"],
+            convictions=row["convictions"],
+            trials=row["trials"],
+            is_found=row["claims"] > 1,
             claims=row["claims"],
         )
         self._jobs[job.key] = job
         self._has_jobs.set()
-        if row["losses"] > limits.ACTIVITY_LOSSES:
-            broken = poison(command, row["losses"])
+        broken = poison_or_none(job) or broken
         if broken is not None:
             self._report(Report(job, history.ActivityFailed(seq, broken)))
         elif sealed is not None:

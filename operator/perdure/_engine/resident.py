@@ -46,7 +46,8 @@ class Resident:
 
     `messages` are the rows of its inbox that were read, each with the event that was made of it (None: of no use);
     `seen_messages` keeps them from being read twice, `forgettable` are those whose deletion is committed. `failure`
-    ends it in its next turn; `orphans` are children of code that can no longer speak for them.
+    ends it in its next turn; `orphans` are children of code that can no longer speak for them. With `recoveries` owners
+    may have died of its code: it is tried (`trials.py`).
     """
 
     instance_id: str
@@ -59,6 +60,7 @@ class Resident:
     on_nondeterminism: str = "Hold"
     is_suspended: bool = False
     is_terminated: bool = False
+    recoveries: int = 0
     failure: Exception | None = None
     orphans: list[str] = dataclasses.field(default_factory=list)
     events: list[history.Event] = dataclasses.field(default_factory=list)

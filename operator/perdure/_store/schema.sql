@@ -66,6 +66,7 @@ CREATE TABLE instances (
     buffered_signals integer DEFAULT 0 NOT NULL,
     carried bytea,
     suspend_reason text DEFAULT ''::text NOT NULL,
+    is_suspect boolean DEFAULT false NOT NULL,
     CONSTRAINT instances_count_from_one CHECK (((execution >= 1) AND (turn >= 0))),
     CONSTRAINT instances_finished_are_not_suspended CHECK (((finished_at IS NULL) OR (NOT is_suspended))),
     CONSTRAINT instances_finished_at_is_terminal CHECK (((finished_at IS NOT NULL) = (phase = ANY (ARRAY['Completed'::text, 'Failed'::text, 'Cancelled'::text])))),
@@ -84,7 +85,7 @@ COMMENT ON COLUMN instances.turn IS 'Number of turns committed over all executio
 
 COMMENT ON COLUMN instances.wake_at IS 'Ownerless: when somebody should claim it, null when only a message can help. Owned: not null when its inbox has news.';
 
-COMMENT ON COLUMN instances.recoveries IS 'Times its owner died without a turn since.';
+COMMENT ON COLUMN instances.recoveries IS 'Times its owner died without a turn since, as far as it may be to blame: one for all such deaths together, and one for each while it was being tried.';
 
 COMMENT ON COLUMN instances.run_as IS 'The Kubernetes user its activities act as, or empty.';
 
@@ -99,6 +100,8 @@ COMMENT ON COLUMN instances.buffered_signals IS 'Signals that came in and that i
 COMMENT ON COLUMN instances.carried IS 'JSON: the signals that the last execution left over; they come first in the first turn of this one.';
 
 COMMENT ON COLUMN instances.suspend_reason IS 'Why somebody asked for the pause; empty when nobody did.';
+
+COMMENT ON COLUMN instances.is_suspect IS 'Its owner died and nothing says of what: the next one counts the loss of its activities.';
 
 CREATE TABLE perdure_migrations (
     number integer NOT NULL,
@@ -202,13 +205,17 @@ CREATE TABLE tasks (
     detail bytea,
     on_trial boolean DEFAULT false NOT NULL,
     activity text DEFAULT ''::text NOT NULL,
+    convictions integer DEFAULT 0 NOT NULL,
+    trials integer DEFAULT 0 NOT NULL,
+    CONSTRAINT tasks_are_on_trial_somewhere CHECK (((worker_id IS NOT NULL) OR (NOT on_trial))),
     CONSTRAINT tasks_count_from_zero CHECK (((failed_attempts >= 0) AND (losses >= 0))),
-    CONSTRAINT tasks_queued_are_whole CHECK (((queue IS NULL) OR ((command IS NOT NULL) AND (asked_at IS NOT NULL) AND (activity <> ''::text))))
+    CONSTRAINT tasks_queued_are_whole CHECK (((queue IS NULL) OR ((command IS NOT NULL) AND (asked_at IS NOT NULL) AND (activity <> ''::text)))),
+    CONSTRAINT tasks_trials_count_from_zero CHECK (((convictions >= 0) AND (trials >= 0)))
 );
 
 COMMENT ON TABLE tasks IS 'What of an activity must outlive its owner: attempts after the first, and everything found pending at a recovery (I10).';
 
-COMMENT ON COLUMN tasks.losses IS 'Times a worker died while it ran.';
+COMMENT ON COLUMN tasks.losses IS 'Times a worker died of it, or of one of those that it was under suspicion with.';
 
 COMMENT ON COLUMN tasks.queue IS 'Whoever serves this queue runs it. Null: it runs on the owner of its instance.';
 
@@ -220,9 +227,13 @@ COMMENT ON COLUMN tasks.claims IS 'Times it was taken; with worker_id the fence 
 
 COMMENT ON COLUMN tasks.detail IS 'JSON: what the last heartbeat said; the next attempt is given it.';
 
-COMMENT ON COLUMN tasks.on_trial IS 'It was running when a worker died, and is being watched: another death is its own.';
+COMMENT ON COLUMN tasks.on_trial IS 'It is being watched: if its worker dies now, it is to blame, and those beside it are not.';
 
 COMMENT ON COLUMN tasks.activity IS 'The name of a queued one: a worker takes only what it has registered.';
+
+COMMENT ON COLUMN tasks.convictions IS 'Times a worker died while it alone was on trial, since it last stood one.';
+
+COMMENT ON COLUMN tasks.trials IS 'Times it was on trial; each lasts longer than the one before.';
 
 CREATE TABLE workers (
     worker_id uuid NOT NULL,
@@ -230,7 +241,8 @@ CREATE TABLE workers (
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     description text NOT NULL,
     orchestrations text[] NOT NULL,
-    queues text[] DEFAULT '{}'::text[] NOT NULL
+    queues text[] DEFAULT '{}'::text[] NOT NULL,
+    trying text[] DEFAULT '{}'::text[] NOT NULL
 );
 
 COMMENT ON TABLE workers IS 'One row per live worker process; its heartbeat renews lease_until. A row past its lease is dead.';
@@ -238,6 +250,8 @@ COMMENT ON TABLE workers IS 'One row per live worker process; its heartbeat rene
 COMMENT ON COLUMN workers.orchestrations IS 'What the worker can run, as name@version.';
 
 COMMENT ON COLUMN workers.queues IS 'The queues whose activities it runs.';
+
+COMMENT ON COLUMN workers.trying IS 'Instances whose code it steps at this moment, and of which earlier owners may have died.';
 
 ALTER TABLE ONLY history
     ADD CONSTRAINT history_pkey PRIMARY KEY (instance_id, execution, turn);

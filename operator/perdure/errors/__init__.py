@@ -75,6 +75,7 @@ from perdure.errors.runs import (
     OrchestrationFailedError,
     PayloadError,
     PayloadTooLargeError,
+    TurnTooLongError,
 )
 from perdure.errors.secrecy import (
     EncryptionKeyError,
@@ -169,5 +170,6 @@ __all__ = [
     "SettingsError",
     "SignalsFullError",
     "SimulationError",
+    "TurnTooLongError",
     "UnknownActivityError",
 ]

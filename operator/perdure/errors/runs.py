@@ -25,6 +25,7 @@ __all__ = [
     "OrchestrationFailedError",
     "PayloadError",
     "PayloadTooLargeError",
+    "TurnTooLongError",
 ]
 
 
@@ -116,9 +117,9 @@ class InstancePoisonError(PerdureError):
         """Say how many, and what to do."""
         self.recoveries = recoveries
         super().__init__(
-            f"{recoveries} workers died while this instance was theirs and took no turn; it is taken for their killer "
-            "and run no more. Look at what its code does to memory and to the process. It is tried once more by each "
-            "worker that starts; a cancel ends it."
+            f"{recoveries} workers died while this instance was theirs and took no turn, the last of them while no "
+            "other code was run; it is taken for their killer and run no more. Look at what its code does to memory and "
+            "to the process. It is tried once more by each worker that starts; a cancel ends it."
         )
 
 
@@ -146,6 +147,21 @@ class MessageUnreadableError(PerdureError):
         super().__init__(
             f"Message {message_id} in the inbox of {instance_id} cannot be read: {reason}. Somebody wrote into `inbox` "
             "directly, or a newer release did. Upgrade this worker, or remove that row; the instance is tried again."
+        )
+
+
+class TurnTooLongError(PerdureError):
+    """The code of an orchestration ran for too long without awaiting anything."""
+
+    code = "PERDURE-1222"
+
+    def __init__(self, instance_id: str, seconds: float) -> None:
+        """Say whose and how long, and what to do."""
+        super().__init__(
+            f"The code of instance {instance_id} ran for {seconds:.1f} s without awaiting anything, and was "
+            "interrupted: while it runs, nothing else of its worker does. Look for a loop that does not end, and move "
+            "what computes for long, or blocks, into an activity. It is tried again by each worker that starts; a "
+            "cancel ends it."
         )
 
 

@@ -1,6 +1,7 @@
 -- Purpose: in one round trip, take ownerless instances that are due and that this worker can run, and collect which of
 --     its own instances have news (their wake_at is cleared; the inbox is read by a later statement, whose newer
 --     snapshot sees every message that set it). What nobody here can run costs nothing: the index leads with the name.
+--     Whether the loss of its activities is to be counted is said once.
 -- Parameters: $1 worker_id uuid, $2 names text[], $3 versions text[] ('' stands for the latest), $4 how many.
 -- Locks: own worker row (key share), then instances, skipping locked ones.
 with me as materialized (
@@ -24,7 +25,7 @@ candidates as materialized (
     limit $4::integer
 ),
 due as materialized (
-    select i.instance_id
+    select i.instance_id, i.is_suspect
     from candidates c
     join instances i on i.instance_id = c.instance_id
     where i.owner_id is null and i.wake_at <= now() and not i.is_suspended and exists (select from me)
@@ -32,12 +33,12 @@ due as materialized (
 ),
 claimed as (
     update instances i
-    set owner_id = $1::uuid, wake_at = null
+    set owner_id = $1::uuid, wake_at = null, is_suspect = false
     from due d
     where i.instance_id = d.instance_id
     returning
         i.instance_id, i.name, i.version, i.phase, i.execution, i.turn, i.recoveries, i.run_as, i.resource_uid, i.input,
-        i.carried, i.is_suspended, i.on_nondeterminism, i.parent_id, i.parent_execution, i.parent_seq
+        i.carried, i.is_suspended, i.on_nondeterminism, i.parent_id, i.parent_execution, i.parent_seq, d.is_suspect
 ),
 noted as materialized (
     select i.instance_id
@@ -56,5 +57,5 @@ select true as is_claimed, c.* from claimed c
 union all
 select
     false, n.instance_id, '', '', '', 0, 0, 0, '', null::uuid, ''::bytea,
-    null::bytea, n.is_suspended, '', null::text, null::integer, null::integer
+    null::bytea, n.is_suspended, '', null::text, null::integer, null::integer, false
 from news n

@@ -102,7 +102,7 @@ claimed as (
         and t.instance_id = p.instance_id and t.execution = p.execution and t.seq = p.seq
     returning
         t.instance_id, t.execution, t.seq, t.queue, t.activity, t.command, t.orchestration, t.run_as, t.asked_at,
-        t.failed_attempts, t.losses, t.claims, t.detail
+        t.failed_attempts, t.losses, t.convictions, t.trials, t.claims, t.detail
 ),
 taken as materialized (
     select l.queue, l.tokens, l.per_second, l.refilled_at, (select count(*) from claimed c where c.queue = l.queue) as size

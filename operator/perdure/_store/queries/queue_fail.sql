@@ -16,6 +16,8 @@ with locked as materialized (
 update tasks t
 set
     worker_id = null,
+    on_trial = false,
+    convictions = 0,
     failed_attempts = l.failed_attempts,
     visible_at = now() + make_interval(secs => l.delay_seconds),
     last_error = l.last_error,

@@ -26,7 +26,7 @@ locked as materialized (
 ),
 freed as (
     update tasks t
-    set worker_id = null
+    set worker_id = null, on_trial = false
     from locked l
     where t.instance_id = any(array(select h.instance_id from held h))
         and t.execution = any(array(select h.execution from held h))

@@ -1,0 +1,119 @@
+"""A watchdog: it interrupts code of an orchestration that runs on without awaiting anything.
+
+Theory of operation. Code is stepped in the thread of the event loop, between two awaits. While it runs nothing else of
+its worker does, heartbeats neither. A thread beside looks several times in the time allowed at which step is being
+taken. Finding the same one too often, it has Python raise `TurnInterrupted` in the loop's thread, between any two
+bytecodes: the one way into a `while True`. It looks instead of measuring, so a process that was stopped and goes on is
+not taken for one that ran.
+
+An exception that comes from outside must never arrive when the step has been left: it would hit the engine. So
+to enter, to leave and to interrupt need one lock, and whoever leaves takes back, under it, what is on its way. It may
+still arrive while leaving, before the lock is held, even at the first bytecode of `__exit__`: so the armed block is the
+innermost, and all that must be restored is restored around it. Code that catches everything and goes on is interrupted
+again, each time after as long. What was interrupted took too long, whatever its code made of that: no turn comes of it.
+
+Code that blocks in C (a lock, a driver without a timeout) is not between two bytecodes: it cannot be interrupted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+
+from perdure import errors
+from perdure._engine.guard import outside_tasks
+
+__all__ = ["TurnInterrupted", "Watchdog"]
+
+_log = structlog.get_logger(__name__)
+T = TypeVar("T")
+_LOOKS = 10
+"""How often the same step is seen before it is interrupted: the grain of the time allowed."""
+
+_raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
+_NOTHING = ctypes.py_object()  # NULL: takes back what is on its way (Python/C API, thread states)
+
+
+class TurnInterrupted(BaseException):
+    """This step has taken too long. Raised by the watchdog, in the thread that takes it."""
+
+
+class _Armed:
+    """The block that may be interrupted; after it, nothing arrives any more."""
+
+    __slots__ = ("_dog",)
+
+    def __init__(self, dog: Watchdog) -> None:
+        self._dog = dog
+
+    def __enter__(self) -> None:
+        dog = self._dog
+        with dog.lock:
+            dog.steps += 1
+            dog.is_stepping, dog.interruptions = True, 0
+
+    def __exit__(self, *_: object) -> None:
+        dog = self._dog
+        with dog.lock:
+            dog.is_stepping = False
+            if dog.interruptions:
+                _raise_in(dog.thread_id, _NOTHING)
+
+
+class Watchdog:
+    """Watches the steps that one thread takes, one after the other."""
+
+    def __init__(self, seconds: float) -> None:
+        """Allow each step of the calling thread so many seconds, once the watch has begun."""
+        self.seconds = seconds
+        self.thread_id = threading.get_ident()
+        self.lock = threading.Lock()
+        self.steps = 0
+        self.is_stepping = False
+        self.interruptions = 0
+        self._is_over = threading.Event()
+        self._armed = _Armed(self)
+
+    def begin(self) -> None:
+        """Watch, from a thread of its own that keeps no process alive."""
+        threading.Thread(target=self._watch, name="perdure-watchdog", daemon=True).start()
+
+    def end(self) -> None:
+        """Watch no longer."""
+        self._is_over.set()
+
+    def step(self, instance_id: str, code: Callable[[], T]) -> T:
+        """Run `code` of an instance outside of all tasks. Raises `TurnTooLongError` if it had to be interrupted."""
+        try:
+            with outside_tasks(), self._armed:
+                result = code()
+        except TurnInterrupted:
+            self._armed.__exit__()  # it may have arrived before that was through
+            raise self._too_long(instance_id) from None
+        except Exception as error:
+            if self.interruptions:
+                raise self._too_long(instance_id) from error
+            raise
+        if self.interruptions:
+            raise self._too_long(instance_id)
+        return result
+
+    def _too_long(self, instance_id: str) -> errors.TurnTooLongError:
+        return errors.TurnTooLongError(instance_id, self.seconds * self.interruptions)
+
+    def _watch(self) -> None:
+        seen, looks = 0, 0
+        while not self._is_over.wait(self.seconds / _LOOKS):
+            with self.lock:
+                if not self.is_stepping or self.steps != seen:
+                    seen, looks = self.steps, 0
+                    continue
+                looks += 1
+                if looks % _LOOKS == 0:
+                    self.interruptions += 1
+                    _raise_in(self.thread_id, TurnInterrupted)
