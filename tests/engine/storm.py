@@ -1,4 +1,4 @@
-"""The weather of the chaos test: a crew of worker processes, who of them is killed when, and when Postgres crashes.
+"""The weather of tests with worker processes: a crew of them, who of them is killed when, and when Postgres crashes.
 
 It knows processes and one seed; what the crew works on is not its business.
 """
@@ -11,6 +11,7 @@ import dataclasses
 import os
 import random
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,12 +50,16 @@ def seeded() -> Iterator[int]:
 class Crew:
     """Worker processes: a killed one is replaced at once; one that ends by itself is an error."""
 
-    def __init__(self, dsn: str, folder: Path, *, size: int, lease_seconds: float) -> None:
-        """Start `size` workers that write their logs into `folder`."""
+    def __init__(
+        self, dsn: str, folder: Path, *, size: int, lease_seconds: float, module: str = "tests.engine.voyage"
+    ) -> None:
+        """Start `size` workers that offer what `module` offers, and write their logs into `folder`."""
+        self._module = module
         self._environment = os.environ | {"PERDURE_DATABASE_URL": dsn}
         self._folder = folder
         self._lease_seconds = lease_seconds
         self._started = 0
+        self.deaths = 0
         self._workers = [self._start() for _ in range(size)]
 
     def __enter__(self) -> Self:
@@ -79,6 +84,17 @@ class Crew:
                 message = f"a worker ended by itself with code {worker.returncode}:\n{self._last_words()}"
                 raise AssertionError(message)
 
+    async def tend(self) -> None:
+        """Replace whoever was killed by what it ran, for ever; raise when one has ended in any other way."""
+        while True:
+            for number, worker in enumerate(self._workers):
+                if worker.poll() == -signal.SIGKILL:
+                    self.deaths += 1
+                    self._end(worker)
+                    self._workers[number] = self._start()
+            self.check()
+            await asyncio.sleep(0.05)
+
     def dismiss(self) -> None:
         """Ask all to stop and see that they end well."""
         self.check()
@@ -89,7 +105,8 @@ class Crew:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._started += 1
-        command = [sys.executable, "-m", "tests.engine.worker_process", "--lease", str(self._lease_seconds)]
+        command = [sys.executable, "-m", "tests.engine.worker_process"]
+        command += ["--lease", str(self._lease_seconds), "--module", self._module]
         with (self._folder / f"worker-{self._started:02}.log").open("wb") as log:
             return subprocess.Popen(
                 command, env=self._environment, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT

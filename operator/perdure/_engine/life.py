@@ -215,7 +215,7 @@ class Life:
                 await self.runner.flush()
                 await self.queue_runner.give_back(all_of_them=False)
                 await self._drain()
-                await self._try_activities([])
+                await self.activity_trials.acquit()
                 await self._release_owned(but=[item for item in self.residents.values() if item.is_working])
                 if self.residents or self.queue_runner.running_count:
                     await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)

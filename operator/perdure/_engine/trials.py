@@ -80,9 +80,14 @@ class ActivityTrials:
             while group := self._next_group():
                 await self._try(group)
                 await self._quiet()
+            await self.acquit()
+            self._begin([job for job in self._waiting if not job.losses])
+
+    async def acquit(self) -> None:
+        """Let nobody be on trial any more."""
+        if self._is_going_on:
             await self._mark([])
             self._is_going_on = False
-            self._begin([job for job in self._waiting if not job.losses])
 
     def _next_group(self) -> list[Job]:
         """Give who is tried next; nobody when no suspect is left."""
