@@ -70,6 +70,14 @@ async def napping(ctx: OrchestrationContext, input: float) -> str:
     return await ctx.schedule_activity(nap, input)
 
 
+@orchestration("killers::orchestration::napping-on")
+async def napping_on(ctx: OrchestrationContext, input: int) -> str:
+    """Take so many naps of a second, one after the other."""
+    for _ in range(input):
+        await ctx.schedule_activity(nap, 1.0)
+    return DONE
+
+
 @orchestration("killers::orchestration::napping-elsewhere")
 async def napping_elsewhere(ctx: OrchestrationContext, input: float) -> str:
     """Take a nap, on whoever serves the queue."""
@@ -93,5 +101,7 @@ async def deadly(ctx: OrchestrationContext) -> str:
     return DONE
 
 
-ORCHESTRATIONS = OrchestrationRegistry.of(killing, killing_elsewhere, napping, napping_elsewhere, crowd, deadly)
+ORCHESTRATIONS = OrchestrationRegistry.of(
+    killing, killing_elsewhere, napping, napping_on, napping_elsewhere, crowd, deadly
+)
 ACTIVITIES = ActivityRegistry.of(kill, nap)

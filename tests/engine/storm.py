@@ -59,7 +59,6 @@ class Crew:
         self._folder = folder
         self._lease_seconds = lease_seconds
         self._started = 0
-        self.deaths = 0
         self._workers = [self._start() for _ in range(size)]
 
     def __enter__(self) -> Self:
@@ -89,7 +88,6 @@ class Crew:
         while True:
             for number, worker in enumerate(self._workers):
                 if worker.poll() == -signal.SIGKILL:
-                    self.deaths += 1
                     self._end(worker)
                     self._workers[number] = self._start()
             self.check()

@@ -192,7 +192,9 @@ async def test_a_cancel_that_cannot_be_taken_in_ends_the_instance(
 
 
 async def test_an_instance_that_kills_its_workers_is_held(world: World, puppet: Puppet) -> None:
-    """After so many deaths in a row it is not run; each worker that joins tries once more; a cancel ends it."""
+    """After so many deaths in a row it is not run, whoever joins: who was killed comes back. A cancel ends it, and when it
+    is resumed it gets one more chance.
+    """
     first = await world.worker(relay, puppet.activity)
     ids = [await world.start(relay) for _ in range(2)]
     for _ in ids:
@@ -207,6 +209,11 @@ async def test_an_instance_that_kills_its_workers_is_held(world: World, puppet: 
     assert puppet.count == 2
     await second.stop()
     await world.worker(relay, puppet.activity)
+    other = await world.start(relay)
+    (await puppet.called()).returns("another")
+    assert (await world.end(other)).output == "another"
+    assert (await world.client.get_instance_info(ids[1])).hold_reason == "Poison"
+    await world.client.resume_instance(ids[1])
     (await puppet.called()).returns("harmless")
 
     assert [info.hold_reason for info in held] == 2 * ["Poison"]

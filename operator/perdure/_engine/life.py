@@ -182,7 +182,7 @@ class Life:
         """Claim and commit for ever, once the lease is there."""
         await self.lease.registered.wait()
         names_and_versions = offered(self.worker.orchestrations)
-        await self.worker.store.fetch_patiently("hold_retry", *names_and_versions, limits.RECOVERIES)
+        await self.worker.store.fetch_patiently("hold_retry", *names_and_versions)
         if self._is_stopping:
             return
         async with asyncio.TaskGroup() as group:

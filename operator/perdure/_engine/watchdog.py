@@ -27,16 +27,17 @@ import structlog
 from perdure import errors
 from perdure._engine.guard import outside_tasks
 
-__all__ = ["TurnInterrupted", "Watchdog"]
+__all__ = ["TurnInterrupted", "Watchdog", "raise_in"]
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _LOOKS = 10
 """How often the same step is seen before it is interrupted: the grain of the time allowed."""
 
-_raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-_raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
-_NOTHING = ctypes.py_object()  # NULL: takes back what is on its way (Python/C API, thread states)
+raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
+"""Have a thread raise an exception at its next chance; NULL takes back what is on its way (Python/C API)."""
+_NOTHING = ctypes.py_object()
 
 
 class TurnInterrupted(BaseException):
@@ -62,7 +63,7 @@ class _Armed:
         with dog.lock:
             dog.is_stepping = False
             if dog.interruptions:
-                _raise_in(dog.thread_id, _NOTHING)
+                raise_in(dog.thread_id, _NOTHING)
 
 
 class Watchdog:
@@ -116,4 +117,4 @@ class Watchdog:
                 looks += 1
                 if looks % _LOOKS == 0:
                     self.interruptions += 1
-                    _raise_in(self.thread_id, TurnInterrupted)
+                    raise_in(self.thread_id, TurnInterrupted)

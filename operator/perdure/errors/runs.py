@@ -119,7 +119,7 @@ class InstancePoisonError(PerdureError):
         super().__init__(
             f"{recoveries} workers died while this instance was theirs and took no turn, the last of them while no "
             "other code was run; it is taken for their killer and run no more. Look at what its code does to memory and "
-            "to the process. It is tried once more by each worker that starts; a cancel ends it."
+            "to the process. When it is resumed it gets one more chance; a cancel ends it."
         )
 
 

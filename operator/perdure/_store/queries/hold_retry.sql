@@ -1,6 +1,6 @@
 -- Purpose: a worker with perhaps other code has joined: let held instances that it can run be tried at once.
---     One that was held as poison gets one more chance.
--- Parameters: $1 names text[], $2 versions text[], $3 recoveries above which an instance is poison.
+--     Not one that was held as poison: the workers that it kills come back, and would be killed again.
+-- Parameters: $1 names text[], $2 versions text[].
 -- Locks: held instances, skipping locked ones.
 with held as materialized (
     select i.instance_id
@@ -8,11 +8,11 @@ with held as materialized (
     where i.owner_id is null
         and (i.wake_at is null or i.wake_at > now())
         and i.phase = 'Suspended'
-        and i.hold_reason <> ''
+        and i.hold_reason not in ('', 'Poison')
         and (i.name, i.version) in (select o.name, o.version from unnest($1::text[], $2::text[]) as o (name, version))
     for update of i skip locked
 )
 update instances i
-set wake_at = now(), recoveries = least(i.recoveries, $3::integer)
+set wake_at = now()
 from held h
 where i.instance_id = h.instance_id

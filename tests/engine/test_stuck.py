@@ -1,0 +1,81 @@
+"""Code that never awaits: its instance is held, everything else goes on, and the worker keeps its lease."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+from perdure import OrchestrationContext, orchestration
+from tests.engine.world import ALONE, SETTINGS, Puppet, World, relay
+
+PATIENT = dataclasses.replace(SETTINGS, lease_seconds=3.0)
+
+
+@orchestration("test::orchestration::endless")
+async def endless(ctx: OrchestrationContext) -> None:
+    """Loop without an await, after one timer."""
+    await ctx.schedule_timer(0)
+    while True:
+        pass
+
+
+async def test_code_that_never_awaits_is_held_and_its_neighbours_complete(world: World, puppet: Puppet) -> None:
+    """It is interrupted before the lease ends: the worker lives on, and only this instance waits for better code."""
+    hand = await world.worker(endless, relay, puppet.activity, settings=PATIENT)
+    ids = [await world.start(relay) for _ in range(5)]
+    calls = [await puppet.called() for _ in ids]
+
+    stuck = await world.start(endless)
+    held = await world.phase(stuck, "Suspended")
+    for call in calls:
+        call.returns("not stuck")
+
+    assert {(await world.end(instance_id)).output for instance_id in ids} == {"not stuck"}
+    assert (held.hold_reason, held.error and held.error.code) == ("Stuck", "PERDURE-1222")
+    assert (hand.worker.lives, puppet.count) == (1, 5)
+
+
+async def test_a_stuck_instance_can_be_cancelled(world: World) -> None:
+    """It ends by force when somebody asks: its code cannot take the cancel in."""
+    await world.worker(endless, settings=PATIENT)
+    stuck = await world.start(endless)
+    await world.phase(stuck, "Suspended")
+
+    await world.client.cancel_instance(stuck, "enough")
+
+    assert (await world.end(stuck)).phase == "Cancelled"
+
+
+async def test_better_code_goes_on_with_a_stuck_instance(world: World) -> None:
+    """The turn that was interrupted was never taken: corrected code takes it, when its worker joins."""
+    first = await world.worker(endless, settings=PATIENT)
+    stuck = await world.start(endless)
+    await world.phase(stuck, "Suspended")
+    await first.stop()
+
+    @orchestration("test::orchestration::endless")
+    async def ending(ctx: OrchestrationContext) -> str:
+        await ctx.schedule_timer(0)
+        return "ended"
+
+    await world.worker(ending, settings=ALONE)
+
+    assert (await world.end(stuck)).output == "ended"
+
+
+async def test_the_other_instances_of_a_batch_take_their_turns(world: World) -> None:
+    """Turns are taken one after the other: the stuck one costs those behind it time, and nothing else."""
+
+    @orchestration("test::orchestration::quick")
+    async def quick(ctx: OrchestrationContext, input: int) -> int:
+        return input
+
+    ids = [await world.start(quick, number) for number in range(20)]
+    stuck = await world.start(endless)
+    more = [await world.start(quick, number) for number in range(20, 40)]
+    await world.worker(endless, quick, settings=PATIENT)
+
+    outputs = await asyncio.gather(*(world.end(instance_id) for instance_id in [*ids, *more]))
+
+    assert [info.output for info in outputs] == list(range(40))
+    assert (await world.phase(stuck, "Suspended")).hold_reason == "Stuck"

@@ -1,0 +1,204 @@
+"""The watchdog: who it interrupts, whom it leaves alone, and that nothing of it arrives too late."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, NoReturn, cast
+
+import pytest
+
+from perdure import errors
+from perdure._engine.watchdog import TurnInterrupted, Watchdog, raise_in
+
+
+@contextlib.contextmanager
+def watching(seconds: float) -> Iterator[Watchdog]:
+    """Give a watchdog on duty."""
+    dog = Watchdog(seconds)
+    dog.begin()
+    try:
+        yield dog
+    finally:
+        dog.end()
+
+
+class Contended:
+    """A lock at which the interruption arrives: in the moment before it is held for the n-th time, or after it was."""
+
+    def __init__(self, dog: Watchdog, moment: tuple[str, int]) -> None:
+        """Take the place of the lock of `dog`."""
+        self.dog = dog
+        self.moment = moment
+        self.lock = threading.Lock()
+        self.uses = 0
+        vars_of = cast("Any", dog)
+        vars_of.lock = self
+
+    def __enter__(self) -> None:
+        """Lock."""
+        self.uses += 1
+        self.strike_at("before")
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        """Unlock."""
+        self.lock.release()
+        self.strike_at("after")
+
+    def strike_at(self, side: str) -> None:
+        """Interrupt the step, if this is the moment."""
+        if self.moment == (side, self.uses):
+            self.dog.interruptions += 1
+            raise TurnInterrupted
+
+
+def for_ever() -> NoReturn:
+    """Never end, and never await."""
+    while True:
+        pass
+
+
+def busy(seconds: float) -> float:
+    """Compute for so long."""
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+    return seconds
+
+
+async def test_a_step_that_does_not_end_is_interrupted() -> None:
+    """`while True` ends with an error that names the instance; the task that stepped it is the current one again."""
+    with watching(0.02) as dog, pytest.raises(errors.TurnTooLongError, match=r"instance stuck ran for 0\.0 s"):
+        dog.step("stuck", for_ever)
+
+    assert asyncio.current_task() is not None
+
+
+async def test_a_short_step_gives_its_result_or_its_error() -> None:
+    """Whoever stays within the time notices nothing of the watch."""
+
+    def fails() -> None:
+        raise KeyError
+
+    with watching(60.0) as dog:
+        assert dog.step("quick", lambda: 42) == 42
+        with pytest.raises(KeyError):
+            dog.step("quick", fails)
+
+
+async def test_what_was_interrupted_leaves_no_result() -> None:
+    """Code that catches the interruption and goes on in peace has taken too long all the same."""
+
+    def catches() -> str:
+        try:
+            for_ever()
+        except BaseException:  # noqa: BLE001 - what an author may write
+            return "nothing happened"
+
+    def wraps() -> None:
+        try:
+            for_ever()
+        except TurnInterrupted as error:
+            raise ValueError from error
+
+    with watching(0.02) as dog:
+        for code in (catches, wraps):
+            with pytest.raises(errors.TurnTooLongError):
+                dog.step("stubborn", code)
+
+
+async def test_code_that_goes_on_is_interrupted_again() -> None:
+    """One interruption may be caught in a loop; there are as many as it takes."""
+    caught = itertools.count()
+
+    def tries_again() -> None:
+        while next(caught) < 3:
+            with contextlib.suppress(TurnInterrupted):
+                for_ever()
+
+    with watching(0.02) as dog, pytest.raises(errors.TurnTooLongError):
+        dog.step("stubborn", tries_again)
+
+    assert next(caught) == 4
+
+
+async def test_many_short_steps_are_not_one_long_one() -> None:
+    """The time is that of one step, however many are taken without a break."""
+    with watching(0.2) as dog:
+        results = [dog.step("diligent", lambda: busy(0.001)) for _ in range(400)]
+
+    assert len(results) == 400
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["returns", "raises"])
+@pytest.mark.parametrize("moment", [("after", 1), ("before", 2)], ids=["entering", "leaving"])
+async def test_an_interruption_at_the_door_leaves_the_step_in_order(moment: tuple[str, int], *, fails: bool) -> None:
+    """It arrives when the step has just been entered, or is about to be left: nobody is watched afterwards."""
+    task, hooks = asyncio.current_task(), sys.get_asyncgen_hooks()
+    dog = Watchdog(60.0)
+    lock = Contended(dog, moment)
+
+    def code() -> None:
+        if fails:
+            raise KeyError
+
+    with pytest.raises(errors.TurnTooLongError):
+        dog.step("racing", code)
+
+    assert (dog.is_stepping, lock.lock.locked()) == (False, False)
+    assert (asyncio.current_task(), sys.get_asyncgen_hooks()) == (task, hooks)
+
+
+async def test_what_is_on_its_way_is_taken_back() -> None:
+    """The watchdog strikes while the step waits for the lock to leave: the step took too long, and that was all."""
+    dog = Watchdog(60.0)
+    dog.lock.acquire()
+    entered = threading.Event()
+
+    def strike() -> None:
+        dog.lock.release()
+        entered.wait()
+        with dog.lock:
+            time.sleep(0.02)  # in which the step comes to the lock
+            dog.interruptions += 1
+            raise_in(dog.thread_id, TurnInterrupted)
+
+    def code() -> None:
+        entered.set()
+        while not dog.lock.locked():
+            pass
+
+    striking = threading.Thread(target=strike)
+    striking.start()
+    with pytest.raises(errors.TurnTooLongError):
+        dog.step("racing", code)
+    striking.join()
+
+    assert busy(0.002) == 0.002
+
+
+@pytest.mark.slow
+async def test_no_interruption_arrives_after_its_step() -> None:
+    """Steps end in the very moment in which they would be interrupted: each ends well or too long, and then it is over.
+
+    An interruption on its way would hit the code between the steps, which belongs to the engine.
+    """
+    dice = random.Random(1)
+    too_long = 0
+    with watching(0.001) as dog:
+        for _ in range(500):
+            seconds = dice.uniform(0.0008, 0.0014)
+            try:
+                assert dog.step("racing", lambda: busy(seconds)) == seconds  # noqa: B023 - called at once
+            except errors.TurnTooLongError:
+                too_long += 1
+            busy(0.002)  # the engine, in which it could arrive
+
+    assert 0 < too_long < 500
