@@ -192,8 +192,8 @@ async def test_a_cancel_that_cannot_be_taken_in_ends_the_instance(
 
 
 async def test_an_instance_that_kills_its_workers_is_held(world: World, puppet: Puppet) -> None:
-    """After so many deaths in a row it is not run, whoever joins: who was killed comes back. A cancel ends it, and when it
-    is resumed it gets one more chance.
+    """After so many deaths in a row it is not run, whoever joins: who was killed comes back. A cancel ends it; when it is
+    resumed it gets one more chance.
     """
     first = await world.worker(relay, puppet.activity)
     ids = [await world.start(relay) for _ in range(2)]

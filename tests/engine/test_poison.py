@@ -36,7 +36,7 @@ async def crew_of(dsn: str, folder: Path, *, size: int = 3) -> AsyncIterator[tup
 
 @pytest.mark.slow
 async def test_a_killer_is_poison_and_all_its_neighbours_complete(dsn: str, tmp_path: Path) -> None:
-    """One of 501 activities kills its worker every time; the others, long ones too, complete, some after many starts."""
+    """One of 501 activities kills its worker every time; the others complete, long ones too, some after many starts."""
     naps = [0.01 * (number % 50) for number in range(480)] + 20 * [8.0]
     async with crew_of(dsn, tmp_path) as (client, _):
         killer = await client.start_orchestration("killer", killers.killing, 0.0)

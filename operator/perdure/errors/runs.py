@@ -117,9 +117,9 @@ class InstancePoisonError(PerdureError):
         """Say how many, and what to do."""
         self.recoveries = recoveries
         super().__init__(
-            f"{recoveries} workers died while this instance was theirs and took no turn, the last of them while no "
-            "other code was run; it is taken for their killer and run no more. Look at what its code does to memory and "
-            "to the process. When it is resumed it gets one more chance; a cancel ends it."
+            f"{recoveries} workers died while this instance was theirs and took no turn, the last of them while "
+            "no other code was run; it is taken for their killer and run no more. Look at what its code does to memory "
+            "and to the process. When it is resumed it gets one more chance; a cancel ends it."
         )
 
 
