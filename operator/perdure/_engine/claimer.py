@@ -30,6 +30,7 @@ from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
 from perdure._engine import inbox
 from perdure._engine.activities import Known
 from perdure._engine.children import child_taken, lost_children
+from perdure._engine.guard import outside_tasks
 from perdure._engine.resident import Parent, Resident
 from perdure._engine.trials import TurnTrials, portions
 from perdure._engine.watchdog import Watchdog
@@ -249,7 +250,8 @@ class Claimer:
             _check_whole(row, turns)
             if not turns:
                 resident.events += _beginning(row, definition)
-            self.watchdog.step(resident.instance_id, functools.partial(_replay, execution, turns))
+            with outside_tasks():
+                self.watchdog.step(resident.instance_id, functools.partial(_replay, execution, turns))
         except Exception as error:  # noqa: BLE001 - whatever one history does, the others go on
             return await self._end_or_hold(resident, turns, error)
         return resident

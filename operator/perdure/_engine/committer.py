@@ -26,6 +26,7 @@ from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
 from perdure._engine import batch
 from perdure._engine.children import child_taken, lost_children
 from perdure._engine.clock import Clock
+from perdure._engine.guard import outside_tasks
 from perdure._engine.resident import Resident
 from perdure._engine.trials import TurnTrials, portions
 from perdure._engine.turn import TakenTurn

@@ -8,9 +8,9 @@ not taken for one that ran.
 
 An exception that comes from outside must never arrive when the step has been left: it would hit the engine. So
 to enter, to leave and to interrupt need one lock, and whoever leaves takes back, under it, what is on its way. It may
-still arrive while leaving, before the lock is held, even at the first bytecode of `__exit__`: so the armed block is the
-innermost, and all that must be restored is restored around it. Code that catches everything and goes on is interrupted
-again, each time after as long. What was interrupted took too long, whatever its code made of that: no turn comes of it.
+still arrive while leaving, before the lock is held, even at the first bytecode of `__exit__`: so nothing is restored
+there, and `step` leaves once more when it has caught it. Code that catches everything and goes on is interrupted again,
+each time after as long. What was interrupted took too long, whatever its code made of that: no turn comes of it.
 
 Code that blocks in C (a lock, a driver without a timeout) is not between two bytecodes: it cannot be interrupted.
 """
@@ -25,7 +25,6 @@ from typing import TypeVar
 import structlog
 
 from perdure import errors
-from perdure._engine.guard import outside_tasks
 
 __all__ = ["TurnInterrupted", "Watchdog", "raise_in"]
 
@@ -89,9 +88,9 @@ class Watchdog:
         self._is_over.set()
 
     def step(self, instance_id: str, code: Callable[[], T]) -> T:
-        """Run `code` of an instance outside of all tasks. Raises `TurnTooLongError` if it had to be interrupted."""
+        """Run `code` of an instance. Raises `TurnTooLongError` if it had to be interrupted."""
         try:
-            with outside_tasks(), self._armed:
+            with self._armed:
                 result = code()
         except TurnInterrupted:
             self._armed.__exit__()  # it may have arrived before that was through

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import random
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -73,15 +71,13 @@ def busy(seconds: float) -> float:
     return seconds
 
 
-async def test_a_step_that_does_not_end_is_interrupted() -> None:
-    """`while True` ends with an error that names the instance; the task that stepped it is the current one again."""
+def test_a_step_that_does_not_end_is_interrupted() -> None:
+    """`while True` ends with an error that names the instance."""
     with watching(0.02) as dog, pytest.raises(errors.TurnTooLongError, match=r"instance stuck ran for 0\.0 s"):
         dog.step("stuck", for_ever)
 
-    assert asyncio.current_task() is not None
 
-
-async def test_a_short_step_gives_its_result_or_its_error() -> None:
+def test_a_short_step_gives_its_result_or_its_error() -> None:
     """Whoever stays within the time notices nothing of the watch."""
 
     def fails() -> None:
@@ -93,7 +89,7 @@ async def test_a_short_step_gives_its_result_or_its_error() -> None:
             dog.step("quick", fails)
 
 
-async def test_what_was_interrupted_leaves_no_result() -> None:
+def test_what_was_interrupted_leaves_no_result() -> None:
     """Code that catches the interruption and goes on in peace has taken too long all the same."""
 
     def catches() -> str:
@@ -114,7 +110,7 @@ async def test_what_was_interrupted_leaves_no_result() -> None:
                 dog.step("stubborn", code)
 
 
-async def test_code_that_goes_on_is_interrupted_again() -> None:
+def test_code_that_goes_on_is_interrupted_again() -> None:
     """One interruption may be caught in a loop; there are as many as it takes."""
     caught = itertools.count()
 
@@ -129,7 +125,7 @@ async def test_code_that_goes_on_is_interrupted_again() -> None:
     assert next(caught) == 4
 
 
-async def test_many_short_steps_are_not_one_long_one() -> None:
+def test_many_short_steps_are_not_one_long_one() -> None:
     """The time is that of one step, however many are taken without a break."""
     with watching(0.2) as dog:
         results = [dog.step("diligent", lambda: busy(0.001)) for _ in range(400)]
@@ -139,9 +135,8 @@ async def test_many_short_steps_are_not_one_long_one() -> None:
 
 @pytest.mark.parametrize("fails", [False, True], ids=["returns", "raises"])
 @pytest.mark.parametrize("moment", [("after", 1), ("before", 2)], ids=["entering", "leaving"])
-async def test_an_interruption_at_the_door_leaves_the_step_in_order(moment: tuple[str, int], *, fails: bool) -> None:
+def test_an_interruption_at_the_door_leaves_the_step_in_order(moment: tuple[str, int], *, fails: bool) -> None:
     """It arrives when the step has just been entered, or is about to be left: nobody is watched afterwards."""
-    task, hooks = asyncio.current_task(), sys.get_asyncgen_hooks()
     dog = Watchdog(60.0)
     lock = Contended(dog, moment)
 
@@ -153,10 +148,9 @@ async def test_an_interruption_at_the_door_leaves_the_step_in_order(moment: tupl
         dog.step("racing", code)
 
     assert (dog.is_stepping, lock.lock.locked()) == (False, False)
-    assert (asyncio.current_task(), sys.get_asyncgen_hooks()) == (task, hooks)
 
 
-async def test_what_is_on_its_way_is_taken_back() -> None:
+def test_what_is_on_its_way_is_taken_back() -> None:
     """The watchdog strikes while the step waits for the lock to leave: the step took too long, and that was all."""
     dog = Watchdog(60.0)
     dog.lock.acquire()
@@ -185,7 +179,7 @@ async def test_what_is_on_its_way_is_taken_back() -> None:
 
 
 @pytest.mark.slow
-async def test_no_interruption_arrives_after_its_step() -> None:
+def test_no_interruption_arrives_after_its_step() -> None:
     """Steps end in the very moment in which they would be interrupted: each ends well or too long, and then it is over.
 
     An interruption on its way would hit the code between the steps, which belongs to the engine.
