@@ -196,19 +196,17 @@ async def test_a_start_may_be_repeated_after_its_instance_has_continued_as_new(w
 
 
 async def test_a_claim_that_lands_after_its_answer_was_lost_strands_nothing(world: World) -> None:
-    """Its answer is lost, and it is done when nobody looks for it any more: what it took is given back
-    and run.
-    """
+    """The answer to a claim is lost, and it is done when the worker has claimed again: what it took is given back."""
     async with proxy.wire_to(world.dsn) as (wire, address):
         hand = await world.worker(sleep, dsn=address)
         await world.until("select 1 from workers")
         wire.lose("answer", "claim")
         await wire.broken()
-        worker_id = hand.worker.worker_id
+        await world.run(sleep, 0.0)
         await world.fetch(
             "insert into instances (instance_id, name, input, owner_id) "
             "values ('late', 'test::orchestration::sleep', '0', $1)",
-            worker_id,
+            hand.worker.worker_id,
         )
 
         ended = await world.end("late")
