@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from perdure import ActivityRegistry, OrchestrationRegistry
-from perdure._engine.worker import Worker
+from perdure._engine.worker import Worker, WorkerSettings
 from perdure._store import migrate
 from perdure._store.embedded import EmbeddedPostgres
 from perdure._store.store import Store
@@ -27,6 +27,7 @@ async def record(dsn: str, names: list[str]) -> None:
         store,
         OrchestrationRegistry.of(*orchestrations.ORCHESTRATIONS),
         ActivityRegistry.of(*orchestrations.ACTIVITIES),
+        settings=WorkerSettings(queues=("golden",)),
     )
     stop = asyncio.Event()
     working = asyncio.create_task(worker.run(stop))

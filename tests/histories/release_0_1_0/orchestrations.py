@@ -215,6 +215,30 @@ async def again(ctx: OrchestrationContext, input: int) -> JsonValue:
     return await ctx.schedule_wait("kept")
 
 
+@orchestration("golden::orchestration::queued")
+async def queued(ctx: OrchestrationContext) -> JsonValue:
+    """Ask a queue for two things, one of which beats; give up waiting for a third that nobody serves."""
+    first = await ctx.schedule_activity(echo, "queued", queue="golden", priority=3)
+    second = await ctx.schedule_activity(echo, "beating", queue="golden", heartbeat_timeout=5, retry=_SOON)
+    nobody = ctx.schedule_activity(echo, "nobody", queue="nobody-serves-this", total_timeout=3_600)
+    index, _ = await ctx.select(nobody, ctx.schedule_timer(0.05))
+    return [first, second, index]
+
+
+@orchestration("golden::orchestration::tree")
+async def tree(ctx: OrchestrationContext) -> None:
+    """Wait for a child that waits, and be cancelled with it."""
+    ctx.set_custom_status("planted")
+    await ctx.join(ctx.schedule_sub_orchestration(signals), ctx.schedule_timer(3_600))
+
+
+@orchestration("golden::orchestration::paused")
+async def paused(ctx: OrchestrationContext) -> JsonValue:
+    """Be paused while a signal comes in."""
+    ctx.set_custom_status("waiting")
+    return await ctx.schedule_wait("go")
+
+
 # From outside.
 
 
@@ -232,6 +256,18 @@ async def _cancel(client: Client, instance_id: str) -> None:
 async def _terminate(client: Client, instance_id: str) -> None:
     await _until(client, instance_id, "waiting")
     await client.terminate_instance(instance_id, "at once")
+
+
+async def _fell(client: Client, instance_id: str) -> None:
+    await _until(client, instance_id, "planted")
+    await client.cancel_instance(instance_id, "enough")
+
+
+async def _pause(client: Client, instance_id: str) -> None:
+    await _until(client, instance_id, "waiting")
+    await client.suspend_instance(instance_id, "a break")
+    await client.send_signal(instance_id, "go", "went on")
+    await client.resume_instance(instance_id)
 
 
 async def _signal(client: Client, instance_id: str) -> None:
@@ -258,6 +294,9 @@ SCENES = {
     "signals": Scene(signals, act=_signal),
     "children": Scene(children),
     "again": Scene(again, 1, act=_go),
+    "queued": Scene(queued),
+    "tree": Scene(tree, act=_fell, phase="Cancelled"),
+    "paused": Scene(paused, act=_pause),
 }
 """What is recorded, by the name of its file."""
 
