@@ -9,6 +9,7 @@ Exits with 1 at the first violation, after the command that repeats it.
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import secrets
 import sys
@@ -18,6 +19,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from perdure._store import statements
 from perdure._store.embedded import EmbeddedPostgres
 from tests.simulation import database, world
 
@@ -57,6 +59,7 @@ def show(data: database.Database, seed: int) -> bool:
 def hunt(data: database.Database, first: int, count: int) -> bool:
     """Play many seeds; say whether all were without a violation."""
     began, steps, seconds = time.monotonic(), 0, 0.0
+    met: set[tuple[str, str]] = set()
     for number in range(count):
         try:
             played = world.play(data, first + number)
@@ -67,6 +70,7 @@ def hunt(data: database.Database, first: int, count: int) -> bool:
             print(f"Repeat it with: make simulate SEED={first + number}")
             return False
         steps, seconds = steps + played.steps, seconds + played.loop.now
+        met |= played.met
         if (number + 1) % _PROGRESS_EVERY == 0 or number + 1 == count:
             took = time.monotonic() - began
             print(
@@ -74,7 +78,17 @@ def hunt(data: database.Database, first: int, count: int) -> bool:
                 f"{took:.0f} s ({took / (number + 1):.2f} s a seed)",
                 flush=True,
             )
+    print(covered(met))
     return True
+
+
+def covered(met: set[tuple[str, str]]) -> str:
+    """Say of how many of the store's statements each fate was met."""
+    known = statements.load()
+    counts = collections.Counter(part for name, part in met if name in known)
+    played = {name for name, _ in met if name in known}
+    parts = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
+    return f"{len(played)} of the {len(known)} statements of the store were played; of these {parts}"
 
 
 def main() -> None:

@@ -59,6 +59,14 @@ class Fate:
     seconds: float = 0.0
     strike: Strike | None = None
 
+    @property
+    def parts(self) -> list[str]:
+        """Name what is in it, in a word each: how it went, and at which point who sent it was killed or frozen."""
+        parts = [self.kind.name.lower()]
+        if self.strike is not None:
+            parts.append(f"{'killed' if self.strike.freezes is None else 'frozen'} {self.strike.point.value}")
+        return parts
+
 
 CALM: Final = Fate(0.001, 0.001)
 

@@ -67,6 +67,7 @@ class World:
         self.calm_since = BEGIN
         self.is_over = False
         self.has_overlapped = False
+        self.met: set[tuple[str, str]] = set()
         self.steps = 0
         self._context = contextvars.copy_context()
         self._trace = hashlib.sha256()
@@ -92,6 +93,8 @@ class World:
         """Write a line of the trace."""
         self.steps += 1
         line = f"{self.loop.now:10.4f}  {actor.name if actor else 'world':9} {what}"
+        if fate is not None:
+            self.met.update((what, part) for part in fate.parts)
         if fate is not None and (fate.kind is not Kind.FINE or fate.strike):
             line += f"  [{fate.kind.value}{f' ({fate.seconds:.3f} s)' if fate.kind in _LONG else ''}]"
             line += f"  [{fate.strike}]" if fate.strike else ""
