@@ -113,8 +113,7 @@ class Checks:
     def _events(self, place: Key, turns: Sequence[history.Turn]) -> None:
         """Results belong to what was asked before, come once, from somebody who did it, and timers never early."""
         asked: dict[int, history.Command] = {}
-        answered: set[int] = set()
-        late: set[int] = set()
+        answered: dict[int, history.Event] = {}
         for number, turn in enumerate(turns):
             starts = [isinstance(event, history.OrchestrationStarted) for event in turn.events].count(True)
             is_forced = any(isinstance(event, history.GraceEnded) for event in turn.events)
@@ -124,14 +123,9 @@ class Checks:
                 seq = getattr(event, "seq", None)
                 if seq is None:
                     continue
-                is_out_of_time = _is_out_of_time(event, asked.get(seq))
-                if seq in late or (is_out_of_time and seq in answered):
-                    continue  # result and timeout of a queue may meet: the first counts
-                if is_out_of_time:
-                    late.add(seq)
-                if seq in answered or seq not in asked:
-                    self._world.violated(f"I10: a result is applied once, of something asked: {place} {event}")
-                answered.add(seq)
+                first = answered.setdefault(seq, event)
+                if seq not in asked or not (first is event or _may_follow(first, event, asked[seq])):
+                    self._world.violated(f"I10: a result is applied once, of something asked: {place} {event}, {first}")
                 self._result(place._replace(seq=seq), asked.get(seq), event, turn)
             for command in turn.commands:
                 if isinstance(command, replay.Asked):
@@ -193,14 +187,19 @@ class Checks:
         return self._world.database.look(sql, *arguments, now=now)
 
 
-def _is_out_of_time(event: history.Event, command: history.Command | None) -> bool:
-    """Say whether an owner gave up on what it had put into a queue."""
-    return (
-        isinstance(event, history.ActivityFailed)
-        and isinstance(command, history.ScheduleActivity)
-        and command.queue != ""
-        and event.failure.code == errors.ActivityTimeoutError.code
-    )
+def _may_follow(first: history.Event, second: history.Event, command: history.Command) -> bool:
+    """Say whether a second result may stand in history, where nobody waits for it any more.
+
+    The same again may: whoever kept it for an instance that pauses kept it twice when the answer was lost. And the result
+    of a queue may meet its timeout.
+    """
+    is_queued = isinstance(command, history.ScheduleActivity) and command.queue != ""
+    is_same = history.encode_event(first) == history.encode_event(second)
+    return is_same or (is_queued and (_is_timeout(first) or _is_timeout(second)))
+
+
+def _is_timeout(event: history.Event) -> bool:
+    return isinstance(event, history.ActivityFailed) and event.failure.code == errors.ActivityTimeoutError.code
 
 
 def _texts(signals: Sequence[history.SignalReceived]) -> collections.Counter[str]:
