@@ -190,8 +190,8 @@ class Checks:
 def _may_follow(first: history.Event, second: history.Event, command: history.Command) -> bool:
     """Say whether a second result may stand in history, where nobody waits for it any more.
 
-    The same again may: whoever kept it for an instance that pauses kept it twice when the answer was lost. And the result
-    of a queue may meet its timeout.
+    The same again may: whoever kept it for an instance that pauses kept it twice when the answer was lost. And of a
+    queue the result may meet the timeout.
     """
     is_queued = isinstance(command, history.ScheduleActivity) and command.queue != ""
     is_same = history.encode_event(first) == history.encode_event(second)

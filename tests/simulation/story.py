@@ -62,8 +62,8 @@ async def _until_all_ended(world: World, crowd: Crowd) -> None:
         crowd.help({row["instance_id"]: row["is_suspended"] for row in rows})
         await asyncio.sleep(3.0)
     existing = {row["instance_id"] for row in world.database.look(_EXISTING)}
-    missing = crowd.started - existing
-    if missing and not world.ledger.is_forgetful:
+    missing = {name for name in crowd.started - existing if not world.ledger.was_removed(name)}
+    if missing:
         world.violated(f"what was started is there: {missing}")
 
 
