@@ -26,9 +26,9 @@ async def cast(desk: Desk) -> None:
     await desk.start("old", "new", "fresh")
     await desk.start("held", name="other")
     await desk.child("held", "child")
-    await desk.ended("old", seconds_ago=1_000)
+    await desk.ended("old", seconds_ago=86_400)
     await desk.ended("new", phase="Failed")
-    await desk.fetch("update instances set created_at = now() - interval '1 hour' where instance_id = 'old'")
+    await desk.fetch("update instances set created_at = now() - interval '2 days' where instance_id = 'old'")
     await desk.fetch(
         "update instances set phase = 'Suspended', hold_reason = 'Nondeterministic', version = '2.0.0' "
         "where instance_id = 'held'"
@@ -49,10 +49,10 @@ async def cast(desk: Desk) -> None:
         (InstanceFilter(id_prefix="f"), ["fresh"]),
         (InstanceFilter(parent_id="held"), ["child"]),
         (InstanceFilter(ids=["old", "new", "nobody"]), ["new", "old"]),
-        (InstanceFilter(created_before=NOW - datetime.timedelta(minutes=30)), ["old"]),
-        (InstanceFilter(created_after=NOW - datetime.timedelta(minutes=30)), ["child", "fresh", "held", "new"]),
-        (InstanceFilter(finished_before=NOW - datetime.timedelta(seconds=500)), ["old"]),
-        (InstanceFilter(finished_after=NOW - datetime.timedelta(seconds=500)), ["new"]),
+        (InstanceFilter(created_before=NOW - datetime.timedelta(hours=12)), ["old"]),
+        (InstanceFilter(created_after=NOW - datetime.timedelta(hours=12)), ["child", "fresh", "held", "new"]),
+        (InstanceFilter(finished_before=NOW - datetime.timedelta(hours=12)), ["old"]),
+        (InstanceFilter(finished_after=NOW - datetime.timedelta(hours=12)), ["new"]),
         (InstanceFilter(hold="Nondeterministic"), ["held"]),
         (InstanceFilter(phase="Pending", id_prefix="f", name="flow"), ["fresh"]),
     ],
