@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,8 @@ BLOCK = re.compile(r"^(<!-- not run: .*? -->\n)?```(\w+)\n(.*?)^```$", re.MULTIL
 FILE = re.compile(r"# (\S+)\n")
 LOOKS = re.compile(r"(perdure (get|list|tree|history|count|replay-check)|cat|grep) ")
 TRIES = 60
+PATIENCE_SECONDS = 600.0
+"""Then a command that never ends is ended with its shell; no measure of anything."""
 DONE = "--- typed ---"
 
 
@@ -83,10 +86,14 @@ class Shell:
             lines.append(line)
         return lines
 
-    def close(self) -> None:
+    def kill(self) -> None:
         """End the shell and all that it began."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._bash.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End everything, and wait for that."""
+        self.kill()
         self._bash.communicate()
 
 
@@ -95,7 +102,10 @@ def shell() -> Iterator[tuple[Shell, Path]]:
     """Open a shell in an empty folder; its path is short, since a socket will lie in it."""
     folder = Path(tempfile.mkdtemp(prefix="tutorial-"))
     opened = Shell(folder)
+    watchdog = threading.Timer(PATIENCE_SECONDS, opened.kill)
+    watchdog.start()
     yield opened, folder
+    watchdog.cancel()
     opened.close()
     shutil.rmtree(folder, ignore_errors=True)
 
