@@ -137,15 +137,25 @@ def come_out(shell: Shell, typed: Typed) -> None:
     pytest.fail(f"$ {typed.command}\n{shown}\n\nand the page shows\n" + "\n".join(typed.shown))
 
 
+def wait_for_the_worker(shell: Shell, log: Path, *, starts: int) -> None:
+    """Look into the log until the worker has come up so many times: without its Postgres each command waits in vain."""
+    while not log.exists() or log.read_text("utf-8").count("http_listening") < starts:
+        shell.types("sleep 0.2")
+
+
 @pytest.mark.slow
 def test_who_does_what_the_tutorial_says_sees_what_it_shows(shell: tuple[Shell, Path]) -> None:
     """Every block of the page is a file of the reader or a line of the terminal, and all of it comes out as shown."""
     terminal, folder = shell
+    starts = 0
 
     for step in steps():
-        if isinstance(step, Typed):
-            come_out(terminal, step)
-        else:
+        if not isinstance(step, Typed):
             (folder / step[0]).write_text(step[1], "utf-8")
+            continue
+        come_out(terminal, step)
+        if step.command.startswith("sh worker.sh"):
+            starts += 1
+            wait_for_the_worker(terminal, folder / "worker.log", starts=starts)
 
     assert PAGE.read_text("utf-8").count("\n```") == 2 * len(BLOCK.findall(PAGE.read_text("utf-8")))
