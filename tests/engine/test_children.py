@@ -16,7 +16,7 @@ from perdure import (
     RetryPolicy,
     orchestration,
 )
-from perdure._core import history
+from perdure._core import history, limits
 from tests.engine import proxy
 from tests.engine.world import ALONE, PUPPET, SETTINGS, Puppet, World, relay
 
@@ -537,3 +537,26 @@ async def test_a_later_execution_hears_of_its_child_after_a_restart(world: World
 
     assert (await world.end(parent)).output == "of the second"
     assert len(ends_of_children(await world.events(parent))) == 1
+
+
+@pytest.mark.parametrize("what", ["output", "turn"])
+async def test_a_child_that_exceeds_a_limit_fails_its_parents_wait(world: World, what: str) -> None:
+    """Its output is too large, or what it asks for at once: the parent is told, and does not wait for ever."""
+
+    @orchestration("test::orchestration::greedy")
+    async def greedy(ctx: OrchestrationContext, input: str) -> str:
+        if input == "turn":
+            largest = "x" * (limits.PAYLOAD_BYTES - 10)
+            await ctx.join(*(ctx.schedule_activity(PUPPET, largest) for _ in range(20)))
+        return "x" * limits.PAYLOAD_BYTES
+
+    @orchestration("test::orchestration::parent")
+    async def parent(ctx: OrchestrationContext, input: str) -> JsonValue:
+        try:
+            return await ctx.schedule_sub_orchestration(greedy, input)
+        except ChildOrchestrationError as error:
+            return error.type
+
+    await world.worker(parent, greedy)
+
+    assert (await world.run(parent, what)).output == "PayloadTooLargeError"

@@ -31,6 +31,7 @@ AWAY = [
     asyncpg.DeadlockDetectedError("deadlock detected"),
     asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
     asyncpg.InvalidCachedStatementError("cached statement plan is invalid"),
+    asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"),
     asyncpg.TargetServerAttributeNotMatched("no primary among the hosts"),
     errors.DatabaseUnavailableError(),
 ]
@@ -43,6 +44,7 @@ HERE = [
     asyncpg.FeatureNotSupportedError("not supported"),
     asyncpg.InterfaceError("cannot perform operation: another operation is in progress"),
     asyncpg.InterfaceError("pool is closed"),
+    asyncpg.InternalClientError("cannot switch to state 12; another operation (11) is in progress"),
     errors.SchemaOlderError(),
     ValueError("a bug"),
     asyncio.CancelledError(),

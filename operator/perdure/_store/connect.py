@@ -87,6 +87,10 @@ _TRANSIENT_CODES = frozenset(
     }
 )
 
+# The server has just ended an idle connection, and asyncpg, which is still reading why, gives it out once more: its
+# protocol is in state 1 (failed) or 2 (taking in an error).
+_ENDED_UNNOTICED = ("another operation (1) is in progress", "another operation (2) is in progress")
+
 
 class StoreConnection(asyncpg.Connection):
     """A connection that is given back without a reset and notices a peer that is gone."""
@@ -173,6 +177,8 @@ def is_transient(error: BaseException) -> bool:
             return code in _TRANSIENT_CODES or code.startswith(_TRANSIENT_CLASSES)
         case asyncpg.InterfaceError():
             return "connection is closed" in str(error) or "connection was closed" in str(error)
+        case asyncpg.InternalClientError():
+            return str(error).endswith(_ENDED_UNNOTICED)
         case OSError() | asyncio.TimeoutError():
             return True  # refused, reset, no such socket, no such host (yet), too slow
         case _:
