@@ -172,3 +172,33 @@ async def test_the_custom_status_stays_on_whoever_has_ended(world: World, puppet
 
     expected = {"at": "completes"}, {"at": "fails"}, None, {"at": "is cancelled"}
     assert tuple(seen.values()) == expected
+
+
+async def test_a_zero_character_goes_everywhere_and_wedges_nothing(world: World, puppet: Puppet) -> None:
+    """Postgres cannot hold it as text: in values it is kept all the same, in sentences it is written visibly."""
+
+    @orchestration("test::orchestration::zero")
+    async def zero(ctx: OrchestrationContext, input: str) -> None:
+        ctx.set_custom_status(input)
+        told = await ctx.schedule_sub_orchestration(echo, await ctx.schedule_activity(PUPPET, input))
+        heard = await ctx.schedule_wait("word")
+        if input == "\x00":
+            ctx.continue_as_new(f"{input}{told}{heard}")
+        await ctx.schedule_wait("never")
+
+    await world.worker(zero, echo, puppet.activity)
+    instance_id = await world.start(zero, "\x00")
+    await world.client.send_signal(instance_id, "word", "\x00s")
+    (await puppet.called()).returns("\x00r")
+    (await puppet.called()).fails(ValueError("\x00e"))
+
+    info = await world.end(instance_id)
+    assert (info.phase, info.input, info.custom_status) == ("Failed", "\x00\x00r\x00s", "\x00\x00r\x00s")
+    assert info.error is not None
+    assert info.error.message == "\\0e"
+    other = await world.start(zero, "other")
+    await puppet.called()
+    await world.client.suspend_instance(other, "\x00")
+    await world.client.cancel_instance(other, "\x00c")
+    ended = await world.end(other)
+    assert (ended.phase, ended.error and ended.error.message) == ("Cancelled", "\\0c")
