@@ -192,7 +192,7 @@ async def test_a_cancel_that_cannot_be_taken_in_ends_the_instance(
 
 
 async def test_an_instance_that_kills_its_workers_is_held(world: World, puppet: Puppet) -> None:
-    """After so many deaths in a row it is not run, whoever joins: who was killed comes back. A cancel ends it; when it is
+    """After so many deaths in a row it is not run, whoever joins: who was killed comes back. A cancel ends it; if it is
     resumed it gets one more chance.
     """
     first = await world.worker(relay, puppet.activity)

@@ -30,14 +30,16 @@ from perdure._engine.activities import (
     detail_columns,
     failure_columns,
 )
+from perdure._engine.announcing import Announcer
 from perdure._engine.attempts import Attempts, Capacity, Job, out_of_time
 from perdure._engine.claimer import Claimer, Loaded, offered
 from perdure._engine.clock import Clock
 from perdure._engine.committer import Committer
+from perdure._engine.departures import Departures
 from perdure._engine.housekeeping import keep_house
 from perdure._engine.lease import WAKE_CHANNEL, Lease
 from perdure._engine.queued import QueuedJob, QueueRunner
-from perdure._engine.resident import Committed, Resident, due_or_none
+from perdure._engine.resident import Resident, due_or_none
 from perdure._engine.timers import Timers
 from perdure._engine.trials import ActivityTrials, TurnTrials
 from perdure._engine.turn import TakenTurn
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
 __all__ = ["Life"]
 
 _log = structlog.get_logger(__name__)
-FINISHED_CHANNEL = "perdure_finished"
 _MOMENT_SECONDS = 0.2
 _DRAIN_SECONDS = 1.0
 _LEASE_SHARE = 1 / 3
@@ -61,6 +62,7 @@ class Life:
     """A worker under one id."""
 
     def __init__(self, worker: Worker) -> None:
+        """Wire everything together; nothing runs yet."""
         self.worker = worker
         self.worker_id = uuid.uuid4()
         self.residents: dict[str, Resident] = {}
@@ -70,17 +72,63 @@ class Life:
         self.watchdog = Watchdog(min(limits.TURN_SECONDS, settings.lease_seconds * _LEASE_SHARE))
         self.turn_trials = TurnTrials(self._try_turns)
         self.activity_trials = ActivityTrials(self._try_activities, self.turn_trials.quiet)
-        self.committer = Committer(
+        self.announcer = Announcer(store, nudge=self.nudge, on_commit=worker.on_commit)
+        self.departures = Departures(
             store,
             self.clock,
             self.worker_id,
-            registry=worker.orchestrations,
-            keep_executions=settings.keep_executions,
+            residents=self.residents,
+            evict=self._evict,
+            on_left=self.announcer.sent,
         )
-        self.committer.watchdog, self.committer.trials = self.watchdog, self.turn_trials
-        self.committer.on_committed = self._committed
-        self.committer.on_lost = self._evict
-        self.committer.on_held = self._held
+        self._make_activity_rooms()
+        self.claimer = Claimer(
+            store,
+            worker.orchestrations,
+            self.worker_id,
+            residents=self.residents,
+            max_instances=settings.max_instances,
+            poll_seconds=settings.poll_seconds,
+        )
+        self.committer = self._make_committer()
+        self.claimer.watchdog, self.claimer.trials = self.watchdog, self.turn_trials
+        self.claimer.on_loaded = self._take_up
+        self.claimer.on_news = self.committer.mark
+        self.claimer.on_paused = self._paused
+        self.claimer.on_resumed = self._resumed
+        self.claimer.hold = self.committer.hold
+        self.claimer.release = self.departures.release
+        self.claimer.evict = self._evict
+        self.lease = Lease(
+            store,
+            self.clock,
+            self.worker_id,
+            seconds=settings.lease_seconds,
+            offers=(definition.describe(worker.orchestrations), list(settings.queues)),
+            wake=self.nudge,
+        )
+        self._claiming: list[asyncio.Task[None]] = []
+        self._is_stopping = False
+
+    def _make_committer(self) -> Committer:
+        worker = self.worker
+        committer = Committer(
+            worker.store,
+            self.clock,
+            self.worker_id,
+            registry=worker.orchestrations,
+            keep_executions=worker.settings.keep_executions,
+        )
+        committer.watchdog, committer.trials = self.watchdog, self.turn_trials
+        committer.on_committed = self._committed
+        committer.on_lost = self._evict
+        committer.on_held = self._held
+        committer.on_unread = self.claimer.nudge
+        return committer
+
+    def _make_activity_rooms(self) -> None:
+        """Make what runs activities: attempts, those of its own instances, those of its queues."""
+        worker, settings = self.worker, self.worker.settings
         self.attempts = Attempts(
             worker.activities,
             self.clock,
@@ -97,45 +145,13 @@ class Life:
             deliver=self._deliver,
         )
         self.queue_runner = QueueRunner(
-            store,
+            worker.store,
             self.worker_id,
             attempts=self.attempts,
             trials=self.activity_trials,
             queues=settings.queues,
         )
-        self.claimer = Claimer(
-            store,
-            worker.orchestrations,
-            self.worker_id,
-            residents=self.residents,
-            max_instances=settings.max_instances,
-            poll_seconds=settings.poll_seconds,
-        )
-        self.claimer.watchdog, self.claimer.trials = self.watchdog, self.turn_trials
-        self.claimer.on_loaded = self._take_up
-        self.claimer.on_news = self.committer.mark
-        self.claimer.on_paused = self._paused
-        self.claimer.on_resumed = self._resumed
-        self.claimer.hold = self.committer.hold
-        self.claimer.release = self._release
-        self.claimer.evict = self._evict
-        self.committer.on_unread = self.claimer.nudge
-        self.lease = Lease(
-            store,
-            self.clock,
-            self.worker_id,
-            seconds=settings.lease_seconds,
-            offers=(definition.describe(worker.orchestrations), list(settings.queues)),
-            wake=self.nudge,
-        )
         self._failures: Batcher[FailedAttempt, bool] = Batcher(self._write_failures)
-        self._finished_news = asyncio.Event()
-        self._others_news = asyncio.Event()
-        self._leaving: dict[str, Resident] = {}
-        self._has_leaving = asyncio.Event()
-        self._shown: list[Committed] = []
-        self._claiming: list[asyncio.Task[None]] = []
-        self._is_stopping = False
 
     @property
     def running_activities(self) -> int:
@@ -190,9 +206,8 @@ class Life:
             self._claiming = [group.create_task(loop) for loop in beginning]
             for loop in (
                 self.committer.run(),
-                self._announce_finished(),
-                self._announce_news(),
-                self._let_leave(),
+                self.announcer.run(),
+                self.departures.run(),
                 keep_house(self.worker.store, retention_seconds=self.worker.settings.retention_seconds),
             ):
                 group.create_task(loop)
@@ -216,14 +231,14 @@ class Life:
                 await self.queue_runner.give_back(all_of_them=False)
                 await self._drain()
                 await self.activity_trials.acquit()
-                await self._release_owned(but=[item for item in self.residents.values() if item.is_working])
+                await self.departures.release_owned(but=[item for item in self.residents.values() if item.is_working])
                 if self.residents or self.queue_runner.running_count:
                     await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
                     await self._settle(self.worker.settings.shutdown_grace_seconds)
                     await self.runner.flush()
                     await self.queue_runner.give_back(all_of_them=True)
                     await self._drain()
-                    await self._release_owned(but=())
+                    await self.departures.release_owned(but=())
                 await _end([leasing])
                 await self.worker.store.leave(self.worker_id)
                 await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
@@ -247,28 +262,6 @@ class Life:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 await self.committer.drained()
 
-    async def _release_owned(self, *, but: Sequence[Resident]) -> None:
-        """Release all that is ours but these, also what was claimed and is no resident yet."""
-        kept = {resident.instance_id for resident in but}
-        await self._release([item for item in self.residents.values() if item.instance_id not in kept])
-        rows = await self.worker.store.fetch_patiently("owned", self.worker_id)
-        strays = [row["instance_id"] for row in rows if row["instance_id"] not in kept]
-        if strays:
-            await self.worker.store.fetch_patiently("release", self.worker_id, strays, len(strays) * [self.clock.now()])
-
-    async def _release(self, residents: Sequence[Resident]) -> None:
-        """Give instances back to whoever comes next."""
-        if not residents:
-            return
-        now = self.clock.now()
-        wake = [resident.wake_at_or_none(now) for resident in residents]
-        for resident in residents:
-            resident.is_gone = True
-        ids = [resident.instance_id for resident in residents]
-        await self.worker.store.fetch_patiently("release", self.worker_id, ids, wake)
-        for resident in residents:
-            self._evict(resident)
-
     def _evict(self, resident: Resident) -> None:
         """Forget an instance; its truth is in the database."""
         resident.is_gone = True
@@ -283,7 +276,7 @@ class Life:
         if not resident.is_gone:
             resident.events.append(event)
             self.committer.mark(resident)
-            self._leave_if_suspended(resident)
+            self.departures.leave_if_suspended(resident)
 
     async def _take_up(self, loaded: list[Loaded]) -> None:
         """Go on where the last owner stopped: timers, activities without a result, first turns."""
@@ -325,7 +318,7 @@ class Life:
         await self.worker.store.fetch_patiently("resume_held", self.worker_id, ids)
         for resident in residents:
             resident.phase = "Running"
-            self._show(resident, phase_changed=True)
+            self.announcer.show(resident, phase_changed=True)
 
     # Trials.
 
@@ -367,15 +360,15 @@ class Life:
         resident.forgettable.update(turn.messages)
         is_paused = resident.is_suspended and not turn.is_last
         phase, resident.phase = resident.phase, "Suspended" if is_paused else turn.phase
-        self._show(resident, phase_changed=phase != resident.phase)
+        self.announcer.show(resident, phase_changed=phase != resident.phase)
         if turn.starts or turn.sent or turn.queued:
-            self._others_news.set()
+            self.announcer.sent()
         if turn.is_last:
             if len(self.residents) >= worker.settings.max_instances:
                 self.claimer.nudge()  # there is room again
             self._evict(resident)
             worker.tell_finished(resident.instance_id)
-            self._finished_news.set()
+            self.announcer.finished()
             return
         if turn.continues is not None:
             self._continue_as_new(turn, turn.continues)
@@ -386,7 +379,7 @@ class Life:
                 self._set_grace(resident)
         if resident.events:
             self.committer.mark(resident)
-        self._leave_if_suspended(resident)
+        self.departures.leave_if_suspended(resident)
 
     def _carry_out(self, resident: Resident, command: history.Command) -> None:
         match command:
@@ -409,68 +402,29 @@ class Life:
         resident, chosen = turn.resident, turn.next_definition
         self.runner.cancel_all(resident)
         if chosen is None:
-            self._leave(resident)
+            self.departures.leave(resident)
             return
         started = history.OrchestrationStarted(chosen.name, chosen.version, continues.input, history.PROTOCOL)
         execution = resident.execution.identity.execution + 1
         resident.begin_execution(chosen, execution, events=[started, *continues.carried])
 
-    # Who leaves although its lease stands: what is suspended, and what another worker has to go on with.
+    # What is told of a resident.
 
     def _paused(self, resident: Resident) -> None:
         resident.phase = "Suspended"
-        self._show(resident, phase_changed=True)
-        self._leave_if_suspended(resident)
+        self.announcer.show(resident, phase_changed=True)
+        self.departures.leave_if_suspended(resident)
 
     def _resumed(self, resident: Resident) -> None:
         """Go on with one that had not left yet: what its last turn asked for begins now."""
         resident.phase = "Running"
-        self._show(resident, phase_changed=True)
+        self.announcer.show(resident, phase_changed=True)
         if resident.is_in_flight:
             return  # what it asks for may not begin yet, and does when it is committed
         for operation in resident.to_run:
             if operation.command.seq not in resident.jobs:
                 self.runner.start(resident, operation)
         self.committer.mark(resident)
-
-    def _leave_if_suspended(self, resident: Resident) -> None:
-        """Let a suspended instance go once nothing of it runs here; what its activities brought is kept."""
-        if resident.is_suspended and resident.may_leave:
-            self._leave(resident)
-
-    def _leave(self, resident: Resident) -> None:
-        self._leaving[resident.instance_id] = resident
-        self._has_leaving.set()
-
-    async def _let_leave(self) -> None:
-        while True:
-            await self._has_leaving.wait()
-            self._has_leaving.clear()
-            residents, self._leaving = list(self._leaving.values()), {}
-            results = {resident.instance_id: resident.unwritten for resident in residents}
-            await self._keep([resident for resident in residents if resident.may_leave])
-            # Meanwhile one may have been resumed, or have got another result: that one stays, or comes here once more.
-            await self._release([r for r in residents if r.may_leave and r.unwritten == results[r.instance_id]])
-            self._others_news.set()
-
-    async def _keep(self, residents: Sequence[Resident]) -> None:
-        """Write down the results that are in memory only, for whoever comes next."""
-        rows = [
-            (resident.instance_id, resident.execution.identity.execution, history.encode_event(result))
-            for resident in residents
-            for result in resident.unwritten
-        ]
-        if rows:
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            await self.worker.store.fetch_patiently("inbox_keep", self.worker_id, *columns)
-
-    async def _announce_news(self) -> None:
-        """Tell whoever may have got an instance, a message or an activity; at most once a batch of commits."""
-        while True:
-            await self._others_news.wait()
-            self._others_news.clear()
-            self.nudge()
-            await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
 
     def _set_grace(self, resident: Resident) -> None:
         cancelled_at = resident.execution.cancelled_at
@@ -480,36 +434,15 @@ class Life:
 
     def _held(self, resident: Resident, _: failure.Failure) -> None:
         resident.phase = "Suspended"
-        self._show(resident, phase_changed=True)
+        self.announcer.show(resident, phase_changed=True)
         self._evict(resident)
-
-    def _show(self, resident: Resident, *, phase_changed: bool) -> None:
-        """Tell what may be shown, once for all that happens in this round of the loop."""
-        if resident.resource_uid is None or self.worker.on_commit is None:
-            return
-        if not self._shown:
-            asyncio.get_running_loop().call_soon(self._tell_shown)
-        self._shown.append(Committed(resident.instance_id, resident.resource_uid, resident.phase, phase_changed))
-
-    def _tell_shown(self) -> None:
-        shown, self._shown = self._shown, []
-        if self.worker.on_commit is not None:
-            self.worker.on_commit(shown)
-
-    async def _announce_finished(self) -> None:
-        """Tell clients in other processes that something has ended; at most so many times a second."""
-        while True:
-            await self._finished_news.wait()
-            self._finished_news.clear()
-            await self.worker.store.fetch_patiently("notify", FINISHED_CHANNEL)
-            await asyncio.sleep(limits.FINISHED_NOTIFY_SECONDS)
 
     # Failed attempts.
 
     async def _record(self, attempt: FailedAttempt) -> bool:
         is_ours = await self._failures.submit(attempt)
         if is_ours:
-            self._show(attempt.job.resident, phase_changed=False)
+            self.announcer.show(attempt.job.resident, phase_changed=False)
         return is_ours
 
     async def _write_failures(self, attempts: list[FailedAttempt]) -> list[bool]:
