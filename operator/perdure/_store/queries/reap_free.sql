@@ -7,7 +7,8 @@ with dead as materialized (
     select
         w.worker_id,
         w.trying,
-        w.trying <> '{}' or exists (select from tasks t where t.worker_id = w.worker_id and t.on_trial) as has_trial
+        w.trying <> '{}'
+        or (select true from tasks t where t.worker_id = w.worker_id and t.on_trial limit 1) is true as has_trial
     from workers w
     where w.worker_id = any($1::uuid[])
 ),
