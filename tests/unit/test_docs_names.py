@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from perdure import ActivityContext, OrchestrationContext, errors
+from perdure._core import lifecycle
 from perdure.client import Client
 from perdure.settings import Settings
 from tests import test_pages
@@ -85,3 +86,15 @@ def test_every_setting_stands_on_the_page_with_its_default() -> None:
 
     assert dict(rows) == {f"PERDURE_{name.upper()}": shown(one.default) for name, one in Settings.model_fields.items()}
     assert len(rows) == len(Settings.model_fields)
+
+
+def test_every_reason_to_hold_an_instance_stands_on_the_page() -> None:
+    """Whoever reads `hold_reason` finds what to do, and the page knows no reason that is none."""
+    section = text(Path("docs/cancellation.md")).partition("| reason |")[2].partition("\n\n")[0]
+    on_the_page = {
+        name for row in section.splitlines() for name in re.findall(r"`([A-Z]\w+)`", row.partition(" | ")[0])
+    }
+    committer = text(Path("operator/perdure/_engine/committer.py"))
+    named = set(re.findall(r'(?:return |reason=|_POISON = )"([A-Z]\w+)"', committer))
+
+    assert on_the_page == named | {lifecycle.PAYLOAD_SEALED}
