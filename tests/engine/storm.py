@@ -20,6 +20,9 @@ from typing import Self
 
 from perdure._store.embedded import EmbeddedPostgres
 
+READY = "this worker has its lease"
+"""What a worker process says when it begins to work."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Blow:
@@ -59,7 +62,8 @@ class Crew:
         self._folder = folder
         self._lease_seconds = lease_seconds
         self._started = 0
-        self._workers = [self._start() for _ in range(size)]
+        self._logs: dict[int, Path] = {}
+        self._workers = [self._start(number) for number in range(size)]
 
     def __enter__(self) -> Self:
         """Be gone at the end of the block."""
@@ -74,7 +78,13 @@ class Crew:
         """Kill a worker and start another in its place."""
         self.check()
         self._end(self._workers[number])
-        self._workers[number] = self._start()
+        self._workers[number] = self._start(number)
+
+    async def at_work(self, number: int) -> None:
+        """Wait until a worker has its lease and a moment more: who dies before that dies of nothing that it did."""
+        while not self._logs[number].read_text(errors="replace").count(READY):  # noqa: ASYNC110 - another process does it
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
 
     def check(self) -> None:
         """Raise when a worker has ended by itself: only we end them."""
@@ -89,7 +99,7 @@ class Crew:
             for number, worker in enumerate(self._workers):
                 if worker.poll() == -signal.SIGKILL:
                     self._end(worker)
-                    self._workers[number] = self._start()
+                    self._workers[number] = self._start(number)
             self.check()
             await asyncio.sleep(0.05)
 
@@ -101,11 +111,12 @@ class Crew:
         for worker in self._workers:
             assert worker.wait(timeout=30) == 0, self._last_words()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, number: int) -> subprocess.Popen[bytes]:
         self._started += 1
+        self._logs[number] = self._folder / f"worker-{self._started:02}.log"
         command = [sys.executable, "-m", "tests.engine.worker_process"]
         command += ["--lease", str(self._lease_seconds), "--module", self._module]
-        with (self._folder / f"worker-{self._started:02}.log").open("wb") as log:
+        with self._logs[number].open("wb") as log:
             return subprocess.Popen(
                 command, env=self._environment, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
             )
@@ -123,11 +134,12 @@ class Crew:
 
 
 async def blow(storm: list[Blow], crew: Crew, postgres: EmbeddedPostgres) -> None:
-    """Let the storm pass over crew and database, one blow a second by the clock."""
+    """Let the storm pass over crew and database, one blow a second by the clock, and each at somebody who works."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     for second, what in enumerate(storm, 1):
         await asyncio.sleep(max(0.0, began + second - loop.time()))
+        await crew.at_work(what.victim)
         crew.replace(what.victim)
         if what.hits_postgres:
             await asyncio.to_thread(_crash, postgres)

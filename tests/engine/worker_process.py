@@ -20,7 +20,7 @@ from perdure import OrchestrationRegistry
 from perdure import errors as perdure_errors
 from perdure._engine.worker import Worker, WorkerSettings
 from perdure._store.store import Store
-from tests.engine import six_steps
+from tests.engine import six_steps, storm
 
 
 async def work(dsn: str, lease_seconds: float, module: str) -> None:
@@ -37,10 +37,18 @@ async def work(dsn: str, lease_seconds: float, module: str) -> None:
         offered.ACTIVITIES,
         settings=WorkerSettings(lease_seconds=lease_seconds, poll_seconds=1.0, queues=(offered.QUEUE,)),
     )
+    telling = asyncio.create_task(_tell_when_ready(worker))
     try:
         await worker.run(stop)
     finally:
+        telling.cancel()
         await store.close()
+
+
+async def _tell_when_ready(worker: Worker) -> None:
+    while not worker.is_ready:  # noqa: ASYNC110 - a worker tells nobody but those who ask
+        await asyncio.sleep(0.02)
+    print(storm.READY, flush=True)  # noqa: T201 - for whoever reads its log
 
 
 async def _open(dsn: str) -> Store:
