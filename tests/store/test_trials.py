@@ -246,12 +246,15 @@ async def test_who_leaves_takes_no_trial_with_it(court: Court) -> None:
 
 
 async def test_an_attempt_that_failed_is_no_trial_any_more(court: Court) -> None:
-    """Whoever comes back with an error has not killed: the task goes back to its queue acquitted."""
+    """Whoever comes back with an error has killed nobody: the task waits for its next attempt without a stain."""
     mine = await court.worker()
     await court.instance("a", mine, queue="gpu")
+    await court.instance("b", mine)
     await court.outside.execute("update tasks set convictions = 1")
-    await court.tries(mine, ("a", 1), claims=1)
+    await court.tries(mine, ("a", 1), ("b", 1), claims=1)
 
     await court.store.fetch("queue_fail", mine, ["a"], [1], [1], [1], [1], [0.0], [b"{}"], [None])
+    await court.store.fetch("tasks_record_failure", mine, ["b"], [1], [1], [1], [0.0], [b"{}"], [None])
 
-    assert await court.task("a") == Standing(None, on_trial=False, losses=1, convictions=0, trials=1)
+    assert await court.task("a") == Standing(None, on_trial=False, losses=0, convictions=0, trials=0)
+    assert await court.task("b") == Standing(None, on_trial=False, losses=0, convictions=0, trials=0)

@@ -207,6 +207,7 @@ class ActivityRunner:
         then = self._attempts.after_failure(job, result)
         if isinstance(then, failure.Failure):
             return history.ActivityFailed(job.command.seq, then)
+        job.losses = job.convictions = job.trials = 0  # it has come to its end, and killed nobody
         if await self._record(FailedAttempt(job, job.failed_attempts, then, result)):
             job.has_row = True
             self._later(job, then)

@@ -36,6 +36,9 @@ T = TypeVar("T")
 _SHARE = 16
 """So many trials at most for those that are equally suspect; each death leaves one part in so many of them."""
 
+_DOUBLINGS_AT_MOST = 30
+"""By then the longest trial is reached; powers of two that no float can hold are not needed."""
+
 _INSTANCES_AT_ONCE = {0: 50, 1: 50, 2: 7}
 """How many instances are tried together, by their recoveries; those with more are tried alone."""
 
@@ -111,8 +114,8 @@ class ActivityTrials:
         self._not_begun = {job for job in group if not job.is_cancelled}
         self._not_over = set(self._not_begun)
         self._begin(group)
-        seconds = limits.PROBATION_SECONDS * 2 ** max(job.trials for job in group)
-        seconds = min(seconds, limits.PROBATION_SECONDS_AT_MOST)
+        doublings = min(max(job.trials for job in group) - 1, _DOUBLINGS_AT_MOST)
+        seconds = min(limits.PROBATION_SECONDS * 2**doublings, limits.PROBATION_SECONDS_AT_MOST)
         names = sorted({job.command.name for job in group})
         _log.info("activities on trial, workers may have died of them", count=len(group), names=names, seconds=seconds)
         await self._until(lambda: not self._not_begun)

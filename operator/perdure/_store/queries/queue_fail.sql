@@ -1,4 +1,5 @@
 -- Purpose: put tasks whose attempt failed back into their queue until it is time for the next, which may be made elsewhere.
+--     An attempt that came to its end has killed nobody: the suspicion ends.
 -- Parameters: $1 worker_id uuid; then one array element a task: $2 instance_id, $3 execution, $4 seq, $5 claims,
 --     $6 failed_attempts, $7 delay until the next attempt in seconds, $8 last_error, $9 detail.
 -- Locks: tasks in (instance_id, execution, seq) order.
@@ -17,7 +18,9 @@ update tasks t
 set
     worker_id = null,
     on_trial = false,
+    losses = 0,
     convictions = 0,
+    trials = 0,
     failed_attempts = l.failed_attempts,
     visible_at = now() + make_interval(secs => l.delay_seconds),
     last_error = l.last_error,

@@ -1,5 +1,6 @@
 -- Purpose: remember failed attempts before the next ones are made, so that no crash forgets them (I10), and what their
 --     heartbeats said last, if anything.
+--     An attempt that came to its end has killed nobody: the suspicion ends, and a trial.
 -- Parameters: $1 owner uuid; then one array element an attempt: $2 instance_id, $3 execution, $4 seq, $5 failed_attempts,
 --     $6 delay until the next attempt in seconds, $7 last_error, $8 detail.
 -- Locks: tasks in (instance_id, execution, seq) order.
@@ -18,5 +19,10 @@ set
     failed_attempts = excluded.failed_attempts,
     visible_at = excluded.visible_at,
     last_error = excluded.last_error,
+    losses = 0,
+    convictions = 0,
+    trials = 0,
+    on_trial = false,
+    worker_id = null,
     detail = coalesce(excluded.detail, tasks.detail)
 returning instance_id, seq
