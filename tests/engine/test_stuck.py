@@ -63,6 +63,29 @@ async def test_better_code_goes_on_with_a_stuck_instance(world: World) -> None:
     assert (await world.end(stuck)).output == "ended"
 
 
+async def test_code_that_never_ends_being_put_away_keeps_no_worker(world: World) -> None:
+    """A `finally` without end is interrupted too: the worker stops in order, and its peer goes on with everything."""
+
+    @orchestration("test::orchestration::clinging")
+    async def clinging(ctx: OrchestrationContext) -> str:
+        try:
+            return str(await ctx.schedule_wait("go"))
+        except GeneratorExit:
+            while True:
+                pass
+
+    leaving = await world.worker(clinging, settings=PATIENT)
+    instance_id = await world.start(clinging)
+    await world.until("select 1 from instances where turn = 1")
+    await leaving.stop()
+
+    staying = await world.worker(clinging, settings=PATIENT)
+    await world.client.send_signal(instance_id, "go", "on")
+
+    assert (await world.end(instance_id)).output == "on"
+    assert staying.is_working
+
+
 async def test_the_other_instances_of_a_batch_take_their_turns(world: World) -> None:
     """Turns are taken one after the other: the stuck one costs those behind it time, and nothing else."""
 

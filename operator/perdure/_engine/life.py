@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from perdure import errors
 from perdure._core import definition, failure, history, limits
 from perdure._core.replay import Operation
 from perdure._engine.activities import (
@@ -174,7 +175,6 @@ class Life:
             await self._live(tasks, stop)
         finally:
             await _end(tasks)
-            self.watchdog.end()
             self.timers.close()
             self._interrupt()
             if not stop.is_set():
@@ -184,6 +184,7 @@ class Life:
             self.attempts.close()
             for resident in list(self.residents.values()):
                 self._evict(resident)
+            self.watchdog.end()
 
     async def _live(self, tasks: Sequence[asyncio.Task[object]], stop: asyncio.Event) -> None:
         try:
@@ -266,7 +267,10 @@ class Life:
         """Forget an instance; its truth is in the database."""
         resident.is_gone = True
         self.runner.cancel_all(resident)
-        resident.execution.close()
+        try:  # its `finally` blocks run, and may never end
+            self.watchdog.step(resident.instance_id, resident.execution.close)
+        except errors.TurnTooLongError as error:
+            _log.warning("code that was put away did not end", instance=resident.instance_id, error=str(error))
         if self.residents.get(resident.instance_id) is resident:
             del self.residents[resident.instance_id]
 
