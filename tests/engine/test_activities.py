@@ -303,6 +303,23 @@ async def test_an_activity_that_kills_its_workers_is_poison(world: World, puppet
     assert puppet.count == 1
 
 
+@pytest.mark.slow
+async def test_a_killer_without_neighbours_costs_five_workers(world: World, puppet: Puppet) -> None:
+    """The first death makes it suspect, four more while it alone is on trial convict it: then it is not run again."""
+    hand = await world.worker(relay, puppet.activity)
+    instance_id = await world.start(relay)
+
+    for _ in range(1 + limits.ACTIVITY_CONVICTIONS):
+        await puppet.called()
+        await world.crash(hand)
+        hand = await world.worker(relay, puppet.activity)
+
+    info = await world.end(instance_id)
+    assert info.error is not None
+    assert (info.error.type, info.error.attempts) == ("ActivityPoisonError", 1 + limits.ACTIVITY_CONVICTIONS)
+    assert puppet.count == 1 + limits.ACTIVITY_CONVICTIONS
+
+
 async def test_completed_activities_are_never_run_again(world: World, puppet: Puppet) -> None:
     """A worker that takes over goes on behind the last result: ten steps are ten calls, whoever dies in between."""
 
