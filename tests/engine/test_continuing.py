@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import cast
 
+import msgspec
 import pytest
 
 from perdure import JsonValue, OrchestrationContext, orchestration
@@ -341,3 +342,25 @@ async def test_the_custom_status_goes_along(world: World) -> None:
 
     assert between.custom_status == "said in the first"
     assert (await world.end(instance_id)).custom_status == "said in the last"
+
+
+@pytest.mark.parametrize("owner", ["hot", "cold"])
+async def test_a_message_for_an_execution_that_is_over_does_not_stay(world: World, owner: str) -> None:
+    """It means nothing to the one that runs, and must not wake it again and again: it goes at once."""
+    hand = await world.worker(actor)
+    instance_id = await world.start(actor, [])
+    await world.client.send_signal(instance_id, "word", "go on")
+    await world.until("select 1 from history where execution = 2")
+    if owner == "cold":
+        await hand.stop()
+    late = history.encode_event(history.ChildCompleted(1, msgspec.Raw(b"1")))
+    row = "insert into inbox (instance_id, kind, payload, execution) values ($1, 'Event', $2, 1)"
+    await world.fetch(row, instance_id, late)
+    await world.fetch("update instances set wake_at = now()")
+    if owner == "cold":
+        await world.worker(actor)
+
+    await world.until("select 1 where not exists (select from inbox)")
+    await world.client.send_signal(instance_id, "word", "end")
+
+    assert (await world.end(instance_id)).output == ["go on"]

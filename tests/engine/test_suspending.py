@@ -181,10 +181,10 @@ async def test_an_instance_that_nobody_has_run_yet_is_suspended(world: World) ->
 async def test_a_timer_that_comes_due_fires_after_the_resume(world: World) -> None:
     """Suspended over the time of its timer, it wakes up once it may."""
     await world.worker(sleeper, settings=ALONE)
-    instance_id = await world.start(sleeper, 0.3)
+    instance_id = await world.start(sleeper, 2.0)
     await world.until("select 1 from instances where turn = 1")
     await world.client.suspend_instance(instance_id)
-    await world.until("select 1 from history where at < now() - interval '0.4 s'")
+    await world.until("select 1 from history where at < now() - interval '2.1 s'")
     assert (await world.client.get_instance_info(instance_id)).phase == "Suspended"
 
     await world.client.resume_instance(instance_id)

@@ -151,7 +151,7 @@ class Committer:
     def _take_turn(self, resident: Resident) -> TakenTurn | None:
         """Let the code run to its next awaits; None when it may not. Raises `_BrokenError`."""
         resident.is_queued = False
-        if not (resident.takes_turns and (resident.events or resident.failure)):
+        if not (resident.takes_turns and resident.has_news):
             return None
         resident.is_in_flight = True
         at = max(self._clock.now(), resident.execution.now)

@@ -301,7 +301,7 @@ class Life:
             resident.over_tasks += [seq for seq in known if seq in resident.results]
             if execution.cancelled_at is not None:
                 self._set_grace(resident)
-            if resident.events or resident.failure:
+            if resident.has_news:
                 self.committer.mark(resident)
 
     def _set_timer(self, resident: Resident, operation: Operation) -> None:
@@ -381,7 +381,7 @@ class Life:
                 self._carry_out(resident, command)
             if any(isinstance(event, history.CancelRequested) for event in turn.events):
                 self._set_grace(resident)
-        if resident.events:
+        if resident.has_news:
             self.committer.mark(resident)
         self.departures.leave_if_suspended(resident)
 

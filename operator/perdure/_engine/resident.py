@@ -96,6 +96,11 @@ class Resident:
         return self.execution.outcome is not None or (self.is_suspended and not self.is_working)
 
     @property
+    def has_news(self) -> bool:
+        """Whether there is something for a turn to take in, were it a message of no use whose row is to go."""
+        return bool(self.events or self.messages or self.failure)
+
+    @property
     def is_to_end(self) -> bool:
         """Whether it was asked to end: its code knows already, or will in its next turn."""
         return self.execution.is_cancelling or any(isinstance(e, history.CancelRequested) for e in self.events)
