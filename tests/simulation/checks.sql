@@ -20,7 +20,7 @@ where h.execution not in (h.before, h.before + 1)
 
 union all
 select 'I7: turns have the time of the database', h.instance_id, format('turn %s at %s, now %s', h.turn, h.at, now())
-from (select *, lag(at, 1, at) over (partition by instance_id order by turn) as before from history) h
+from (select *, lag(at, 1, at) over (partition by instance_id, execution order by turn) as before from history) h
 where h.at > now() or h.at < h.before
 
 union all

@@ -54,7 +54,7 @@ class Crew:
         self.size = dice.choice((1, 2, 3, 3))
         self._settings = WorkerSettings(
             lease_seconds=dice.choice((2.0, 5.0, 10.0)),
-            poll_seconds=dice.choice((1.0, 3.0)),
+            poll_seconds=dice.choice((1.0, 3.0, 3.0)),
             max_instances=dice.choice((2, 5, 5_000)),
             max_activities=dice.choice((1, 3, 200)),
             cancel_grace_seconds=dice.choice((3.0, 60.0)),

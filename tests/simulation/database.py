@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime
+import functools
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -169,7 +170,7 @@ class Database:
 
     def statement(self, sql: str, arguments: Sequence[object], *, now: datetime.datetime) -> Outcome | Blocked:
         """Run a statement in a transaction of its own."""
-        return self._answer(self._take(now), sql, arguments, is_alone=True)
+        return self._answer(self._take(now if _asks_the_time(sql) else None), sql, arguments, is_alone=True)
 
     def begin(self, now: datetime.datetime) -> Lane:
         """Open a transaction; `now` is its time. At most a few at once: see `has_room`."""
@@ -231,12 +232,13 @@ class Database:
             await connection.add_listener(channel, heard)
         return lane
 
-    def _take(self, now: datetime.datetime) -> Lane:
+    def _take(self, now: datetime.datetime | None) -> Lane:
         if not self._free:
             self._lanes.append(self._run(self._open()))
             self._free.append(self._lanes[-1])
         lane = self._free.pop()
-        self._set_time(lane, now)
+        if now is not None:
+            self._set_time(lane, now)
         return lane
 
     def _set_time(self, lane: Lane, now: datetime.datetime) -> None:
@@ -288,6 +290,12 @@ class Database:
                 return self._loop.run_until_complete(work)
             finally:
                 asyncio._set_running_loop(running)  # noqa: SLF001 - see above
+
+
+@functools.cache
+def _asks_the_time(sql: str) -> bool:
+    """Say whether the time matters to a statement: it asks for it, or it makes rows, whose defaults may."""
+    return any(word in sql.lower() for word in ("now()", "clock_timestamp", "insert"))
 
 
 async def _outcome(connection: connect.Connection, sql: str, arguments: Sequence[object]) -> Outcome:

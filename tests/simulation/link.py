@@ -32,6 +32,7 @@ __all__ = ["Link", "Request", "Rewrites", "SimulatedStore", "Wire", "name_of"]
 Rewrites = Mapping[str, Callable[[str], str]]
 """Statements by name that are changed on their way: how a mutant is made without touching the house."""
 
+_MOMENT_OF_TRUTH = 3.0  # a commit is struck more often than what only reads or asks
 _SILENCE_SECONDS = 40.0  # what `connect.py` gives a statement
 _CONNECT_SECONDS = 10.0  # what it gives the making of a connection
 
@@ -157,7 +158,8 @@ class Wire:
 
     async def say(self, name: str, sql: str = "", arguments: Sequence[object] = ()) -> list[asyncpg.Record]:
         """Send something to the database and wait for its answer, through all kinds of weather."""
-        world, fate = self.world, self.world.weather.fate()
+        world = self.world
+        fate = world.weather.fate(weight=_MOMENT_OF_TRUTH if name == "commit_turns" else 1.0)
         if self.is_broken:
             raise weather.lost(world.weather.dice)
         if world.is_over:
@@ -258,6 +260,7 @@ class Request:
         """Do it in a transaction that stays open for a while, holding its locks."""
         database = self.world.database
         lane = database.begin(self.world.now())
+        self.owners = self.world.checks.owners(self.name)
 
         def commit(outcome: Outcome) -> None:
             outcome.heard = database.end(lane, commits=outcome.error is None).heard

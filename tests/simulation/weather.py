@@ -92,7 +92,7 @@ class Climate:
         return cls(
             kinds={kind: chance(0.06) for kind in Kind if kind is not Kind.FINE},
             kill=chance(0.03),
-            freeze=chance(0.03),
+            freeze=chance(0.05),
             slow=chance(0.1),
             notify_lost=dice.choice((0.0, 0.2, 1.0)),
             notify_twice=chance(0.3),
@@ -108,16 +108,16 @@ class Weather:
         self.climate = Climate.draw(dice)
         self.is_calm = False
 
-    def fate(self) -> Fate:
-        """Draw what becomes of one statement."""
+    def fate(self, *, weight: float = 1.0) -> Fate:
+        """Draw what becomes of one statement; `weight` says how much more than others it is looked for."""
         if self.is_calm:
             return CALM
         dice, climate = self.dice, self.climate
-        kind = self._kind()
+        kind = self._kind(weight)
         there, back = dice.uniform(0.0005, 0.005), dice.uniform(0.0005, 0.005)
         if dice.random() < climate.slow:
             there, back = there + dice.expovariate(1.0), back + dice.expovariate(1.0)
-        return Fate(there, back, kind, dice.choice((0.002, 0.05, 1.0, 8.0)) * dice.random(), self._strike())
+        return Fate(there, back, kind, dice.choice((0.002, 0.05, 1.0, 8.0, 25.0)) * dice.random(), self._strike(weight))
 
     def notifications(self) -> list[float]:
         """Draw when a notification arrives at one listener, in seconds; it may be lost, and come twice."""
@@ -128,21 +128,23 @@ class Weather:
         count = 2 if self.dice.random() < self.climate.notify_twice else 1
         return [self.dice.uniform(0.0, 0.05) for _ in range(count)]
 
-    def _kind(self) -> Kind:
-        draw = self.dice.random()
+    def _kind(self, weight: float) -> Kind:
+        draw = self.dice.random() / weight
         for kind, chance in self.climate.kinds.items():
             draw -= chance
             if draw < 0:
                 return kind
         return Kind.FINE
 
-    def _strike(self) -> Strike | None:
+    def _strike(self, weight: float) -> Strike | None:
         dice, climate = self.dice, self.climate
-        draw, point = dice.random(), dice.choice(list(Point))
+        draw, point = dice.random() / weight, dice.choice(list(Point))
         if draw < climate.kill:
             return Strike(point)
         if draw < climate.kill + climate.freeze:
-            return Strike(point, freezes=dice.choice((0.5, 5.0, 30.0)) * dice.random(), clock_stops=dice.random() < 0.5)
+            return Strike(
+                point, freezes=dice.choice((1.0, 10.0, 40.0)) * dice.random(), clock_stops=dice.random() < 0.5
+            )
         return None
 
 
