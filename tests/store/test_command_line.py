@@ -131,6 +131,30 @@ def test_who_waits_learns_the_end_from_the_exit_code(terminal: Terminal, dsn: st
     assert codes == [code] * 4
 
 
+def test_what_failed_is_shown_with_its_class_and_its_way(terminal: Terminal, dsn: str) -> None:
+    """The sentence of a KeyError is a key: the class, the activity and the author's lines make an error of it."""
+    start(terminal, "hello")
+    end(dsn, "hello", "Failed")
+    error = '{"code": "PERDURE-1301", "type": "KeyError", "message": "7", "attempts": 3, "activity": "pick", %s}'
+    arrange(dsn, "update instances set error = $1", (error % '"traceback": "shop.order, line 7, in pick"').encode())
+
+    shown = [line.split(maxsplit=1) for line in terminal.done("get", "hello").splitlines()]
+
+    assert ["error", "PERDURE-1301: KeyError: 7"] in shown
+    assert ["failed", "in     pick, attempt 3"] in shown
+    assert ["came", "through  shop.order, line 7, in pick"] in shown
+    assert terminal.done("list").rstrip().endswith("KeyError: 7")
+
+
+def test_no_line_of_a_table_ends_in_blanks(terminal: Terminal) -> None:
+    """What is copied into a ticket, or wraps in a narrow window, is text."""
+    start(terminal, "hello", "a-much-longer-hello")
+
+    lines = [*terminal.done("list").splitlines(), *terminal.done("get", "hello").splitlines()]
+
+    assert lines == [line.rstrip() for line in lines]
+
+
 def test_waiting_is_bounded(terminal: Terminal) -> None:
     """What has not ended in time goes on; the exit code says that nothing is known."""
     ended = terminal.types("start", "greet", "--id", "hello", "--wait", "--timeout", "0.05")
@@ -202,7 +226,7 @@ def test_an_instance_is_terminated_without_a_worker(terminal: Terminal) -> None:
     ended = terminal.types("terminate", "hello", "--reason", "now", "--wait")
 
     assert ended.code == Exit.CANCELLED
-    assert "PERDURE-1208: now" in ended.out
+    assert "PERDURE-1208: InstanceTerminatedError: now" in ended.out
 
 
 def test_another_input_under_the_same_id_is_refused(terminal: Terminal) -> None:

@@ -17,7 +17,7 @@ import rich.table
 import typer
 
 from perdure._core import history
-from perdure.client import InstanceInfo, InstanceWait
+from perdure.client import Failure, InstanceInfo, InstanceWait
 
 __all__ = [
     "complain",
@@ -33,6 +33,7 @@ __all__ = [
 
 _SHORT = 60
 _SHOWN_WAITS = 10
+_SHOWN_PLACES = 10
 
 
 def print_json(value: object) -> None:
@@ -56,7 +57,9 @@ def table(*columns: str) -> rich.table.Table:
 def print_table(made: rich.table.Table) -> None:
     """Print for a terminal as it is; for a pipe as wide as the text."""
     console = rich.console.Console(width=None if sys.stdout.isatty() else 10_000, soft_wrap=True, markup=False)
-    console.print(made)
+    with console.capture() as printed:
+        console.print(made)
+    typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
 def print_instance(info: InstanceInfo, waits: Sequence[InstanceWait] = ()) -> None:
@@ -72,7 +75,7 @@ def print_instance(info: InstanceInfo, waits: Sequence[InstanceWait] = ()) -> No
     if info.buffered_signals:
         made.add_row("buffered_signals", str(info.buffered_signals))
     if info.error is not None:
-        made.add_row("error", f"{info.error.code}: {info.error.message}")
+        _add_error(made, info.error)
     for field in ("created_at", "started_at", "finished_at"):
         if getattr(info, field) is not None:
             made.add_row(field, time(getattr(info, field)))
@@ -88,7 +91,7 @@ def print_instances(infos: Sequence[InstanceInfo]) -> None:
     """Print instances, a line each."""
     made = table("INSTANCE", "ORCHESTRATION", "VERSION", "PHASE", "CREATED", "FINISHED", "ERROR")
     for info in infos:
-        error = info.suspend_reason if info.error is None else info.error.message
+        error = info.suspend_reason if info.error is None else _said(info.error)
         times = (time(info.created_at), time(info.finished_at))
         made.add_row(info.instance_id, info.name, info.version, info.phase, *times, short(error))
     print_table(made)
@@ -106,6 +109,20 @@ def print_turns(turns: Sequence[history.Turn]) -> None:
             first = (str(number), time(turn.at)) if position == 0 else ("", "")
             made.add_row(*first, direction, type(record).__name__, _details(record))
     print_table(made)
+
+
+def _add_error(made: rich.table.Table, error: Failure) -> None:
+    """Add what went wrong, which activity it was, and the last places that it came through."""
+    made.add_row("error", f"{error.code}: {_said(error)}")
+    if error.activity:
+        made.add_row("failed in", f"{error.activity}, attempt {error.attempts}")
+    for place in error.traceback.splitlines()[-_SHOWN_PLACES:]:
+        made.add_row("came through", place)
+
+
+def _said(error: Failure) -> str:
+    """Give the class and the sentence of an error: the sentence of a KeyError is nothing but a key."""
+    return error.message if error.message.startswith(error.type) else f"{error.type}: {error.message}"
 
 
 def short(text: str) -> str:
