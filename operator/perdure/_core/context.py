@@ -138,7 +138,7 @@ class OrchestrationContext(Relations):
             priority=queues.check_priority(priority),
             heartbeat_timeout=None if heartbeat_timeout is None else _heartbeat_timeout(heartbeat_timeout, name),
         )
-        return execution.ask(command, payload.decoder(output_type))
+        return execution.ask(command, payload.decoder(output_type, f"result of activity {name}"))
 
     def schedule_timer(self, delay: retry.Duration) -> futures.DurableFuture[None]:
         """Wait durably for `delay` (seconds or timedelta), by the database's clock; never early."""

@@ -34,7 +34,7 @@ def _to_builtin(value: object) -> object:
         return msgspec.Raw(value.model_dump_json().encode())
     if isinstance(value, secret.SecretRef):
         return value.to_json()
-    message = f"a {type(value).__name__} cannot be written as JSON"
+    message = f"it holds a value of the type {type(value).__name__}"
     raise TypeError(message)
 
 
@@ -65,26 +65,32 @@ def encode(value: object, what: str, *, limit_bytes: int = limits.PAYLOAD_BYTES)
 
 
 @functools.lru_cache(maxsize=1024)
-def decoder(annotation: object) -> Callable[[bytes], object]:
-    """Give the function that reads JSON bytes as `annotation`.
+def decoder(annotation: object, what: str = "value") -> Callable[[bytes], object]:
+    """Give the function that reads JSON bytes as `annotation`; `what` names them in errors ("input of activity x").
 
     It raises `InputInvalidError` with the path of each wrong field, what was expected there and what was found.
     JSON types are read without pydantic: they are the hot path.
     """
     if annotation in _JSON_TYPES:
         return _decode_plain
-    adapter = pydantic.TypeAdapter(cast("type[object]", annotation))
+    adapter = _adapter(annotation)
 
     def decode(data: bytes) -> object:
         try:
             return adapter.validate_json(data)
         except pydantic.ValidationError as error:
-            raise errors.InputInvalidError(_explain(error, annotation)) from error
+            raise errors.InputInvalidError(_explain(error, annotation, what)) from error
         except Exception as error:  # a validator of the author's may raise anything
-            message = f"The value cannot be read as {_name(annotation)}: {type(error).__name__}: {error}."
+            message = f"The {what} cannot be read as {_name(annotation)}: {type(error).__name__}: {error}."
             raise errors.InputInvalidError(message) from error
 
     return decode
+
+
+@functools.lru_cache(maxsize=1024)
+def _adapter(annotation: object) -> pydantic.TypeAdapter[object]:
+    """Give what reads an annotation: made once, however many things are of that type."""
+    return pydantic.TypeAdapter(cast("type[object]", annotation))
 
 
 def _decode_plain(data: bytes) -> object:
@@ -95,13 +101,19 @@ def _decode_plain(data: bytes) -> object:
         raise errors.PayloadError(message) from error
 
 
-def _explain(error: pydantic.ValidationError, annotation: object) -> str:
+def _explain(error: pydantic.ValidationError, annotation: object, what: str) -> str:
     """Say each wrong field on its own: path, what was expected, what was found."""
     problems = [
-        f"{'.'.join(str(part) for part in problem['loc']) or '(whole value)'}: {problem['msg']}{_found(problem)}"
+        f"{_path(problem)}{problem['msg']}{_found(problem)}"
         for problem in error.errors(include_url=False, include_context=False)
     ]
-    return f"The value does not fit {_name(annotation)}: {'; '.join(problems)}."
+    return f"The {what} does not fit {_name(annotation)}: {'; '.join(problems)}."
+
+
+def _path(problem: pydantic_core.ErrorDetails) -> str:
+    """Say which field is wrong; nothing when it is the value itself."""
+    path = ".".join(str(part) for part in problem["loc"])
+    return f"{path}: " if path else ""
 
 
 def _found(problem: pydantic_core.ErrorDetails) -> str:

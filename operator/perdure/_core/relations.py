@@ -59,7 +59,7 @@ class Relations:
         """
         execution = self._open()
         command = history.WaitForSignal(execution.next_seq(), identifiers.check_signal_name(signal))
-        return execution.wait(command, payloads.decoder(type))
+        return execution.wait(command, payloads.decoder(type, f"payload of signal {signal}"))
 
     def send_signal(self, instance_id: str, signal: str, payload: object = None) -> None:
         """Send a signal to another instance, once, after this turn is committed.
@@ -175,7 +175,7 @@ class Relations:
         instance_id = asked.instance_id or child_id(identity.instance_id, identity.execution, seq)
         identifiers.check_instance_id(instance_id)
         command = msgspec.structs.replace(asked, seq=seq, instance_id=instance_id)
-        return command, execution.ask(command, payloads.decoder(output_type))
+        return command, execution.ask(command, payloads.decoder(output_type, f"output of child {instance_id}"))
 
     async def _retry_child(
         self, asked: history.ScheduleSubOrchestration, output_type: object, policy: retries.RetryPolicy

@@ -181,7 +181,11 @@ class Execution:
 
     def timer(self, seconds: float) -> history.CreateTimer:
         """Give the command of a timer that comes due `seconds` after this turn."""
-        return history.CreateTimer(self.next_seq(), self.now + datetime.timedelta(seconds=seconds))
+        try:
+            return history.CreateTimer(self.next_seq(), self.now + datetime.timedelta(seconds=seconds))
+        except OverflowError:
+            message = f"delay of a timer is {seconds:g} s; expected an end before the year 10000."
+            raise errors.DefinitionError(message) from None
 
     def wait(self, command: history.WaitForSignal, decode: Callable[[bytes], object]) -> Operation:
         """Record a wait; when a signal of that name is there already, it ends as soon as the code can do no more."""
@@ -322,7 +326,8 @@ class Execution:
         signature = self.definition.signature
         context = OrchestrationContext(self)
         try:
-            arguments = [payload.decoder(signature.input_type)(data)] if signature.takes_input else []
+            read = payload.decoder(signature.input_type, f"input of {self.definition.name}")
+            arguments = [read(data)] if signature.takes_input else []
         except errors.PayloadError as error:
             return history.FailOrchestration(failure.of(error))
         coroutine = cast("Coroutine[object, object, object]", self.definition.function(context, *arguments))

@@ -300,7 +300,8 @@ class Attempts:
         signature = definition.signature
         arguments: list[object] = [self._context(job, attempt)]
         if signature.takes_input:
-            arguments.append(payload.decoder(signature.input_type)(bytes(job.command.input)))
+            read = payload.decoder(signature.input_type, f"input of activity {definition.name}")
+            arguments.append(read(bytes(job.command.input)))
         if signature.is_async:
             return await cast("Callable[..., Awaitable[object]]", definition.function)(*arguments)
         attempt.thread = self._threads.submit(_in_thread, definition.function, arguments)

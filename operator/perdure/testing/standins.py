@@ -35,7 +35,7 @@ class StandIn(NamedTuple):
 
     async def call(self, ctx: ActivityContext | OrchestrationContext, data: bytes) -> object:
         """Call it with the context and, as far as it takes them, the input."""
-        arguments: list[object] = [ctx, payload.decoder(self.input_type)(data)]
+        arguments: list[object] = [ctx, payload.decoder(self.input_type, "input")(data)]
         result = self.function(*arguments[: _count_parameters(self.function)])
         return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
 

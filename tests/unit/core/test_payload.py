@@ -126,10 +126,20 @@ def test_every_wrong_field_is_named_with_its_path() -> None:
     assert len(message) < 600
 
 
-def test_a_wrong_whole_is_named_too() -> None:
-    """When not a field but the value itself is wrong, the error says so."""
-    with pytest.raises(errors.InputInvalidError, match="whole value"):
-        payload.decoder(int)(b'"seven"')
+def test_what_is_wrong_is_called_by_its_name() -> None:
+    """The error says what was read, and when not a field but the value itself is wrong, it names no field."""
+    wrong = "The result of activity count does not fit int: Input should be a valid integer.*found 'seven'"
+
+    with pytest.raises(errors.InputInvalidError, match=wrong):
+        payload.decoder(int, "result of activity count")(b'"seven"')
+
+
+def test_what_cannot_be_written_is_called_by_its_type() -> None:
+    """The sentence names the value, the type that stands in the way, and what to use instead."""
+    with pytest.raises(
+        errors.PayloadError, match=r"The output of x cannot .* it holds a value of the type generator\. Use"
+    ):
+        payload.encode({"lines": (line for line in "ab")}, "output of x")
 
 
 def test_stored_json_that_is_none_is_an_error_of_its_own() -> None:

@@ -177,6 +177,22 @@ def test_a_stand_in_that_gives_the_wrong_type_is_found() -> None:
     assert run.error.code == errors.InputInvalidError.code
 
 
+def test_a_timer_beyond_the_calendar_fails_the_run() -> None:
+    """It is the delay that is wrong, and the error says so; there is no moment at which it could fire."""
+
+    @orchestration("shop::orchestration::never")
+    async def never(ctx: OrchestrationContext) -> None:
+        await ctx.schedule_timer(1e12)
+
+    run = simulate(never)
+
+    assert run.error is not None
+    assert (run.error.code, run.error.message) == (
+        errors.DefinitionError.code,
+        "delay of a timer is 1e+12 s; expected an end before the year 10000.",
+    )
+
+
 def test_an_input_of_the_wrong_type_fails_the_run() -> None:
     """As it would on a worker: the path of the field is told."""
     run = simulate(buy, {"article": "lamp"})  # type: ignore[misc]  # what the test is about
