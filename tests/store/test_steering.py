@@ -28,6 +28,14 @@ async def hold(desk: Desk, instance_id: str, reason: str, *, recoveries: int = 0
     )
 
 
+async def test_who_waited_in_vain_is_told_how_it_stands(desk: Desk) -> None:
+    """The error names the instance, the time and the phase."""
+    await desk.start("a")
+
+    with pytest.raises(TimeoutError, match=r"a has not ended within 0\.01 s: it is Pending, and goes on"):
+        await desk.client.wait_for_orchestration("a", timeout=0.01)
+
+
 async def test_a_paused_instance_says_so_and_why(desk: Desk) -> None:
     """Suspended, with the reason of whoever asked; nobody claims it, whatever comes in."""
     await desk.start("a")

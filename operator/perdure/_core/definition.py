@@ -248,8 +248,11 @@ def _check_kind(definition: object, kind: type[object], word: str) -> None:
         raise errors.DefinitionError(message)
 
 
-def check_name(name: str) -> str:
+def check_name(name: object) -> str:
     """Give the name back. Raises `DefinitionError` when it can be none of an orchestration or activity."""
+    if not isinstance(name, str):
+        message = f"{name!r} is no orchestration or activity: expected one that is decorated, or its name."
+        raise errors.DefinitionError(message)
     if len(name) > limits.NAME_CHARACTERS or not _NAME.fullmatch(name):
         message = (
             f"{name!r} is no name for an orchestration or activity: expected 1 to {limits.NAME_CHARACTERS} letters, "

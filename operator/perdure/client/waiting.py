@@ -42,10 +42,17 @@ class Waiting(Looking):
         `timeout` in seconds; raises `TimeoutError` when it has not ended by then, and `InstanceNotFoundError`.
         """
         info = await self.get_instance_info(instance_id)
-        async with asyncio.timeout(timeout):
-            while not info.is_finished:  # a removed one is news too, and its id may be somebody else's by now
-                await self._until_finished(instance_id)
-                info = await self.get_instance_info(instance_id)
+        scope = asyncio.timeout(timeout)
+        try:
+            async with scope:
+                while not info.is_finished:  # a removed one is news too, and its id may be somebody else's by now
+                    await self._until_finished(instance_id)
+                    info = await self.get_instance_info(instance_id)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            message = f"{instance_id} has not ended within {timeout:g} s: it is {info.phase}, and goes on."
+            raise TimeoutError(message) from None
         return info
 
     async def _until_finished(self, instance_id: str) -> None:

@@ -257,8 +257,9 @@ class World:
         found = known.find_or_none(name, version) if version else known.latest_or_none(name)
         if found is None:
             given = ", ".join(f"{one.name} {one.version}" for one in known) or "none"
+            wanted = f"version {version}" if version else "any version"
             raise errors.SimulationError(
-                f"The orchestration asked for {name} in {version or 'any'} version, and nothing stands for it. Given: "
+                f"The orchestration asked for {name} in {wanted}, and nothing stands for it. Given: "
                 f"{given}. Name it: orchestrations={{{name!r}: lambda ctx, input: ...}}."
             )
         return found

@@ -133,3 +133,9 @@ def test_registries_can_be_listed_and_merged() -> None:
     assert definition.describe(merged) == ["unit::orchestration::a@1.0.0", "unit::orchestration::b@1.0.0"]
     assert ActivityRegistry.of(buy).find_or_none(buy.name) is buy
     assert [item.name for item in ActivityRegistry.of(buy)] == ActivityRegistry.of(buy).names() == [buy.name]
+
+
+def test_what_is_no_orchestration_is_refused_by_name() -> None:
+    """A start of something else than a decorated function or its name is the caller's mistake, and says so."""
+    with pytest.raises(errors.DefinitionError, match="7 is no orchestration or activity: expected"):
+        definition.check_name(7)

@@ -198,13 +198,13 @@ def test_the_highest_version_is_taken_or_the_one_that_is_asked_for() -> None:
     assert [child.executions for child in run.children] == [1, 2]
 
 
-@pytest.mark.parametrize("version", ["", "9.9.9"])
-def test_a_child_that_nothing_stands_for_fails_the_test(version: str) -> None:
+@pytest.mark.parametrize(("version", "wanted"), [("", "any version"), ("9.9.9", "version 9.9.9")])
+def test_a_child_that_nothing_stands_for_fails_the_test(version: str, wanted: str) -> None:
     """With its name and version, and what to write."""
 
     @orchestration("shop::orchestration::lost")
     async def lost(ctx: OrchestrationContext) -> None:
         await ctx.schedule_sub_orchestration("shop::orchestration::nowhere", version=version)
 
-    with pytest.raises(errors.SimulationError, match=rf"nowhere in {version or 'any'} version.*orchestrations="):
+    with pytest.raises(errors.SimulationError, match=rf"nowhere in {wanted}, .*orchestrations="):
         simulate(lost)
