@@ -146,6 +146,26 @@ def test_what_failed_is_shown_with_its_class_and_its_way(terminal: Terminal, dsn
     assert terminal.done("list").rstrip().endswith("KeyError: 7")
 
 
+def test_who_waits_for_a_worker_that_is_not_there_says_so(terminal: Terminal) -> None:
+    """Pending for a moment and Pending for ever look alike, but for this sentence; programs are told nothing of it."""
+    start(terminal, "hello")
+
+    for_people, for_programs = terminal.types("get", "hello"), terminal.types("get", "hello", "-o", "json")
+
+    assert for_people.err == "No worker that is up offers greet (any version): it waits for one.\n"
+    assert for_programs.err == ""
+
+
+def test_an_execution_that_has_no_history_is_an_error(terminal: Terminal) -> None:
+    """Not an empty table: it never was, or was pruned, and the sentence says where to look."""
+    start(terminal, "hello")
+
+    ended = terminal.types("history", "hello", "--execution", "9")
+
+    assert (ended.code, ended.out) == (Exit.USAGE, "")
+    assert "no history of execution 9 of hello" in ended.err
+
+
 def test_no_line_of_a_table_ends_in_blanks(terminal: Terminal) -> None:
     """What is copied into a ticket, or wraps in a narrow window, is text."""
     start(terminal, "hello", "a-much-longer-hello")
@@ -159,7 +179,7 @@ def test_waiting_is_bounded(terminal: Terminal) -> None:
     """What has not ended in time goes on; the exit code says that nothing is known."""
     ended = terminal.types("start", "greet", "--id", "hello", "--wait", "--timeout", "0.05")
 
-    assert (ended.code, "it goes on" in ended.err) == (Exit.TIMEOUT, True)
+    assert (ended.code, "it is Pending, and goes on" in ended.err) == (Exit.TIMEOUT, True)
     assert "hello" in terminal.done("list")
 
 

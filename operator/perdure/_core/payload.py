@@ -79,7 +79,7 @@ def decoder(annotation: object, what: str = "value") -> Callable[[bytes], object
         try:
             return adapter.validate_json(data)
         except pydantic.ValidationError as error:
-            raise errors.InputInvalidError(_explain(error, annotation, what)) from error
+            raise errors.InputInvalidError(_explain(error, annotation, what)) from None  # all of it is said
         except Exception as error:  # a validator of the author's may raise anything
             message = f"The {what} cannot be read as {_name(annotation)}: {type(error).__name__}: {error}."
             raise errors.InputInvalidError(message) from error

@@ -52,8 +52,8 @@ async def then(client: Client, instance_id: str, *, wait: bool, timeout: float |
         return await client.get_instance_info(instance_id)
     try:
         return await client.wait_for_orchestration(instance_id, timeout)
-    except TimeoutError:
-        printing.complain(f"{instance_id} has not ended within {timeout:g} s; it goes on.")
+    except TimeoutError as error:
+        printing.complain(str(error))
         raise typer.Exit(Exit.TIMEOUT) from None
 
 

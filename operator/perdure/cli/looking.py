@@ -49,8 +49,12 @@ def get(instance_id: InstanceId, output: OutputOption = "table", database_url: D
     info, waits = with_client(database_url, work)
     if output == "json":
         print_json(info)
-    else:
-        print_instance(info, waits)
+        return
+    print_instance(info, waits)
+    if info.phase == "Pending":
+        unoffered = with_client(database_url, lambda client: client.list_unoffered())
+        if (info.name, info.version) in {(each.name, each.version) for each in unoffered}:
+            complain(f"No worker that is up offers {info.name} {info.version or '(any version)'}: it waits for one.")
 
 
 @application.command(name="list")
@@ -154,6 +158,11 @@ def history(
 ) -> None:
     """Show what happened in an instance, turn by turn. As JSON it is an export that `perdure replay` reads."""
     exported = with_client(database_url, lambda client: client.export_history(instance_id, execution))
+    if execution is not None and not exported.turns:
+        raise errors.CommandError(
+            f"There is no history of execution {execution} of {instance_id}: it never was, or it was pruned. "
+            f"`perdure executions {instance_id}` shows which there are."
+        )
     if output == "json":
         typer.echo(export.encode(exported).decode())
     else:
