@@ -137,6 +137,23 @@ def test_versions_that_are_not_offered_are_reported_apart(terminal: Terminal, ds
     assert strict.code == Exit.FAULT
 
 
+def test_who_never_took_a_version_fits_any(terminal: Terminal, dsn: str, code: Code) -> None:
+    """An instance that was held in its first turn has neither version nor history: the highest is tried."""
+    terminal.done("start", "greet", "--id", "held", "--input", '"ann"')
+    begun(dsn, "b")
+
+    async def hold() -> None:
+        connection = await asyncpg.connect(dsn)
+        await connection.execute("update instances set phase = 'Suspended', hold_reason = 'Stuck' where turn = 0")
+        await connection.close()
+
+    asyncio.run(hold())
+
+    ended = terminal.types("replay-check", "--modules", code(RIGHT), "--strict", "-o", "json")
+
+    assert (ended.code, ended.value()) == (Exit.DONE, {"fits": 2, "findings": []})
+
+
 def test_one_unreadable_history_hides_no_other(terminal: Terminal, dsn: str, code: Code) -> None:
     """It is reported like a difference, and all others are checked."""
     begun(dsn, "a", "c")

@@ -150,7 +150,8 @@ async def _judge_instance(client: Client, registry: OrchestrationRegistry, insta
 def _judge(registry: OrchestrationRegistry, source: str, exported: export.HistoryExport) -> Finding | None:
     """Say what is wrong between a history and the code at hand; None when nothing is."""
     name, version = exported.name, exported.version
-    definition = registry.find_or_none(name, version)
+    # Who was held in its first turn never took a version, and would take the highest.
+    definition = registry.find_or_none(name, version) if version else registry.latest_or_none(name)
     if definition is None:
         return Finding(source, name, version, "NotOffered", cause=_offered(registry, name))
     try:
