@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
+from collections.abc import Callable
 from importlib import resources
 
 import pytest
@@ -63,6 +64,29 @@ async def test_a_filter_gives_what_fits_all_of_it(desk: Desk, filter: InstanceFi
     await cast(desk)
 
     assert await listed(desk, filter) == ids
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: InstanceFilter(phase="completed"), "phase of a filter is 'completed'; there are Pending, Running"),
+        (lambda: InstanceFilter(phases=["Running", "Done"]), "phase of a filter is 'Done'; there are"),
+        (lambda: InstanceFilter(phases="Running"), "phases of a filter is 'Running'; expected a list"),
+        (lambda: InstanceFilter(ids="old"), "ids of a filter is 'old'; expected a list"),
+        (lambda: InstanceFilter(created_before=NOW.replace(tzinfo=None)), "created_before .* with a zone"),
+        (lambda: Page(size=0), "size of a page is 0; expected 1 or more"),
+    ],
+)
+def test_what_could_fit_nothing_by_mistake_is_refused(make: Callable[[], object], said: str) -> None:
+    """An empty list, or a clean-up that removes nothing, is no answer to a misspelled question."""
+    with pytest.raises(errors.DefinitionError, match=said):
+        make()
+
+
+async def test_what_becomes_of_a_start_is_one_of_two_words(desk: Desk) -> None:
+    """The caller is told which, not the database."""
+    with pytest.raises(errors.DefinitionError, match="on_nondeterminism of a is 'Explode'; expected 'Hold' or 'Fail'"):
+        await desk.client.start_orchestration("a", "flow", on_nondeterminism="Explode")  # type: ignore[arg-type]
 
 
 async def test_every_field_of_a_filter_is_tried(desk: Desk) -> None:

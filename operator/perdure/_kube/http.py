@@ -114,6 +114,8 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except errors.InstanceNotFoundError as error:
         return _error(404, error.code, message=error.message)
+    except errors.DefinitionError as error:
+        return _error(400, error.code, message=error.message)
     except (errors.DatabaseUnavailableError, errors.PayloadSealedError) as error:
         return _error(503, error.code, message=error.message)
     except web.HTTPException as error:

@@ -81,7 +81,8 @@ class InstanceFilter:
     """Which instances: those that fit all that is given. None means any; an empty list fits nothing.
 
     `hold` is the reason of a hold, as in Nondeterministic. Times have a zone; `after` includes the moment itself,
-    `before` does not.
+    `before` does not. Raises `DefinitionError` for what nothing could fit by mistake: a phase that is none, an id in
+    place of a list of them, a time without a zone.
     """
 
     phase: str | None = None
@@ -96,6 +97,22 @@ class InstanceFilter:
     finished_after: datetime.datetime | None = None
     finished_before: datetime.datetime | None = None
     hold: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would be an empty list without a word."""
+        for field in ("phases", "ids"):
+            if isinstance(getattr(self, field), str):
+                message = f"{field} of a filter is {getattr(self, field)!r}; expected a list."
+                raise errors.DefinitionError(message)
+        wrong = [phase for phase in (self.phase, *(self.phases or ())) if phase not in {None, *lifecycle.PHASES}]
+        if wrong:
+            message = f"phase of a filter is {wrong[0]!r}; there are {', '.join(lifecycle.PHASES)}."
+            raise errors.DefinitionError(message)
+        for field in ("created_after", "created_before", "finished_after", "finished_before"):
+            moment = getattr(self, field)
+            if moment is not None and moment.tzinfo is None:
+                message = f"{field} of a filter is {moment}; expected a time with a zone, as in datetime.now(UTC)."
+                raise errors.DefinitionError(message)
 
     def arguments(self, *, finished_before: datetime.datetime | None = None) -> tuple[object, ...]:
         """Give the first eleven parameters of the statements that take a filter; the earlier end counts."""
@@ -126,6 +143,12 @@ class Page:
 
     after: str = ""
     size: int = _PAGE_SIZE
+
+    def __post_init__(self) -> None:
+        """Refuse a page without room."""
+        if self.size < 1:
+            message = f"size of a page is {self.size}; expected 1 or more."
+            raise errors.DefinitionError(message)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ which orchestrations exist: that is a worker's business, and there may be none y
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 from perdure import errors
 from perdure._core import definition, identifiers, limits, payload
@@ -76,6 +76,9 @@ class Starting(Looking):
         definition.check_name(name)
         if version:
             definition.parse_version(name, version)
+        if on_nondeterminism not in get_args(OnNondeterminism):
+            message = f"on_nondeterminism of {instance_id} is {on_nondeterminism!r}; expected 'Hold' or 'Fail'."
+            raise errors.DefinitionError(message)
         data = payload.encode(input, f"input of {instance_id}")
         start = _Start(instance_id, name, version, data, on_nondeterminism)
         created = await self._starts.submit(start)
