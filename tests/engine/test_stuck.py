@@ -19,6 +19,17 @@ async def endless(ctx: OrchestrationContext) -> None:
         pass
 
 
+@orchestration("test::orchestration::rude")
+async def rude(ctx: OrchestrationContext) -> None:
+    """End the process, or so it thinks."""
+    raise KeyboardInterrupt
+
+
+@orchestration("test::orchestration::polite")
+async def at_once(ctx: OrchestrationContext) -> None:
+    """Return."""
+
+
 async def test_code_that_never_awaits_is_held_and_its_neighbours_complete(world: World, puppet: Puppet) -> None:
     """It is interrupted before the lease ends: the worker lives on, and only this instance waits for better code."""
     hand = await world.worker(endless, relay, puppet.activity, settings=PATIENT)
@@ -33,6 +44,18 @@ async def test_code_that_never_awaits_is_held_and_its_neighbours_complete(world:
     assert {(await world.end(instance_id)).output for instance_id in ids} == {"not stuck"}
     assert (held.hold_reason, held.error and held.error.code) == ("Stuck", "PERDURE-1222")
     assert (hand.worker.lives, puppet.count) == (1, 5)
+
+
+async def test_code_that_raises_a_keyboard_interrupt_ends_no_worker(world: World) -> None:
+    """It is held as what it is; its worker goes on, with the same life, and others complete."""
+    hand = await world.worker(rude, at_once)
+
+    held = await world.phase(await world.start(rude), "Suspended")
+    other = await world.end(await world.start(at_once))
+
+    assert (held.hold_reason, other.phase, hand.worker.lives) == ("ReplayFailed", "Completed", 1)
+    assert held.error is not None
+    assert "KeyboardInterrupt" in held.error.message
 
 
 async def test_a_stuck_instance_can_be_cancelled(world: World) -> None:

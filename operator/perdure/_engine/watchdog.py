@@ -20,7 +20,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -37,6 +37,12 @@ raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
 """Have a thread raise an exception at its next chance; NULL takes back what is on its way (Python/C API)."""
 _NOTHING = ctypes.py_object()
+
+
+_ENDS_PROCESSES: Final = (
+    "The code of instance {instance_id} raised KeyboardInterrupt, which is there to end a process, and is no outcome. "
+    "Raise an Exception; it is tried again by each worker that starts, a cancel ends it."
+)
 
 
 class TurnInterrupted(BaseException):
@@ -88,13 +94,20 @@ class Watchdog:
         self._is_over.set()
 
     def step(self, instance_id: str, code: Callable[[], T]) -> T:
-        """Run `code` of an instance. Raises `TurnTooLongError` if it had to be interrupted."""
+        """Run `code` of an instance. Raises `TurnTooLongError` if it had to be interrupted.
+
+        A `KeyboardInterrupt` of its own is an `OrchestrationFailedError`: one instance ends no worker.
+        """
         try:
             with self._armed:
                 result = code()
         except TurnInterrupted:
             self._armed.__exit__()  # it may have arrived before that was through
             raise self._too_long(instance_id) from None
+        except KeyboardInterrupt as error:
+            # A process that is to end hears of it through its loop: what arrives here, the code has raised. It would end
+            # worker after worker, each in good order, so that nobody would ever be blamed for it.
+            raise errors.OrchestrationFailedError(_ENDS_PROCESSES.format(instance_id=instance_id)) from error
         except Exception as error:
             if self.interruptions:
                 raise self._too_long(instance_id) from error

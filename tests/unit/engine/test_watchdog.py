@@ -89,6 +89,16 @@ def test_a_short_step_gives_its_result_or_its_error() -> None:
             dog.step("quick", fails)
 
 
+def test_code_that_would_end_the_process_does_not() -> None:
+    """Who asks a worker to end asks its loop; a KeyboardInterrupt of the code is an error of that instance."""
+
+    def interrupts() -> None:
+        raise KeyboardInterrupt
+
+    with watching(60.0) as dog, pytest.raises(errors.OrchestrationFailedError, match="instance rude raised Keyboard"):
+        dog.step("rude", interrupts)
+
+
 def test_what_was_interrupted_leaves_no_result() -> None:
     """Code that catches the interruption and goes on in peace has taken too long all the same."""
 
