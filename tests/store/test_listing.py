@@ -86,7 +86,7 @@ def test_what_could_fit_nothing_by_mistake_is_refused(make: Callable[[], object]
 async def test_what_becomes_of_a_start_is_one_of_two_words(desk: Desk) -> None:
     """The caller is told which, not the database."""
     with pytest.raises(errors.DefinitionError, match="on_nondeterminism of a is 'Explode'; expected 'Hold' or 'Fail'"):
-        await desk.client.start_orchestration("a", "flow", on_nondeterminism="Explode")  # type: ignore[arg-type]
+        await desk.client.start_orchestration("a", "flow", on_nondeterminism="Explode")  # type: ignore[arg-type]  # the point of the test
 
 
 async def test_every_field_of_a_filter_is_tried(desk: Desk) -> None:

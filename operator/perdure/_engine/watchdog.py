@@ -105,8 +105,8 @@ class Watchdog:
             self._armed.__exit__()  # it may have arrived before that was through
             raise self._too_long(instance_id) from None
         except KeyboardInterrupt as error:
-            # A process that is to end hears of it through its loop: what arrives here, the code has raised. It would end
-            # worker after worker, each in good order, so that nobody would ever be blamed for it.
+            # A process that is to end hears of it through its loop: what arrives here, the code has raised. It would
+            # end worker after worker, each in good order, so that nobody would ever be blamed for it.
             raise errors.OrchestrationFailedError(_ENDS_PROCESSES.format(instance_id=instance_id)) from error
         except Exception as error:
             if self.interruptions:
