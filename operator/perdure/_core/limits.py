@@ -123,8 +123,8 @@ ACTIVITY_CONVICTIONS: Final = 4
 """How many workers may die in a row of an activity that alone was on trial, before it is poison. One death by
 coincidence is likely where machines fail all the time, four in a row are not; each costs the time that a lease has."""
 
-PROBATION_SECONDS: Final = 0.25
-"""How long an activity is on trial, before it is doubled for each time: most killers kill at once."""
+PROBATION_SECONDS: Final = 0.5
+"""The first trial of an activity; each later one is twice as long as the one before. Most killers kill at once."""
 
 PROBATION_SECONDS_AT_MOST: Final = 60.0
 """The longest trial. Whoever kills later than this is not found out."""
