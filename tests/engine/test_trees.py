@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -182,3 +183,32 @@ async def test_code_that_fails_on_its_history_asks_its_children_to_end(world: Wo
     info = await world.end("the-parent")
     assert (info.phase, info.error and info.error.code) == ("Failed", "PERDURE-1201")
     assert (await world.end("the-child")).phase == "Cancelled"
+
+
+async def test_a_worker_taken_for_dead_ends_no_pause_of_others(world: World, puppet: Puppet) -> None:
+    """Its turn gives up a child and is refused: the one that somebody paused is not asked to end, nor let go on."""
+
+    @orchestration("test::orchestration::paused")
+    async def paused(ctx: OrchestrationContext) -> None:
+        await ctx.schedule_wait("never")
+
+    @orchestration("test::orchestration::racer")
+    async def racer(ctx: OrchestrationContext) -> None:
+        await ctx.select2(ctx.schedule_sub_orchestration(paused, instance_id="child"), ctx.schedule_activity(PUPPET))
+        await ctx.schedule_wait("never")
+
+    zombie = await world.worker(racer, puppet.activity, settings=ALONE)
+    await world.worker(paused)
+    await world.start(racer)
+    call = await puppet.called()
+    await world.until("select 1 from instances where instance_id = 'child' and turn = 1")
+    await world.client.suspend_instance("child")
+    await world.outlives(zombie)
+
+    call.returns("too late")
+    while zombie.worker.resident_count:  # noqa: ASYNC110 - it evicts what it has lost
+        await asyncio.sleep(0.01)
+
+    info = await world.client.get_instance_info("child")
+    assert (info.phase, info.is_suspended) == ("Suspended", True)
+    assert await world.fetch("select 1 from inbox") == []

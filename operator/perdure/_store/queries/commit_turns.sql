@@ -137,6 +137,7 @@ sent as (
             from locked l
             where l.is_finished or (l.is_accepted and l.phase in ('Completed', 'Failed', 'Cancelled'))
         )
+    returning instance_id
 ),
 poked as (
     update instances i
@@ -150,7 +151,9 @@ poked as (
             else 'Running'
         end
     from locked l
-    where i.instance_id = l.instance_id and l.is_ending is not null and not l.is_accepted and not l.is_finished
+    where i.instance_id = l.instance_id
+        and not l.is_accepted
+        and l.instance_id in (select s.instance_id from sent s) -- what a turn that was refused asks of others is refused too
 ),
 queued as (
     insert into tasks (instance_id, execution, seq, queue, priority, activity, command, orchestration, run_as, asked_at)
