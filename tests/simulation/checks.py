@@ -200,11 +200,13 @@ class Checks:
 def _may_follow(first: history.Event, second: history.Event, command: history.Command) -> bool:
     """Say whether a second result may stand in history, where nobody waits for it any more.
 
-    The same again may: whoever kept it for an instance that pauses kept it twice when the answer was lost. And of a
-    queue the result may meet the timeout.
+    That of an activity may, as the same again: who kept it for an instance that pauses kept it twice when the answer
+    was lost. And of a queue the result may meet the timeout. The end of a child and a timer come once.
     """
     is_queued = isinstance(command, history.ScheduleActivity) and command.queue != ""
-    is_same = history.encode_event(first) == history.encode_event(second)
+    is_same = isinstance(command, history.ScheduleActivity) and (
+        history.encode_event(first) == history.encode_event(second)
+    )
     return is_same or (is_queued and (_is_timeout(first) or _is_timeout(second)))
 
 
