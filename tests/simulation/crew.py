@@ -174,6 +174,8 @@ def _step(world: World, actor: Actor) -> ActivityDefinition[JsonValue, JsonValue
         count, run = world.ledger.begin(ctx.info, actor.name)
         word = plan.words[min(count, len(plan.words) - 1)]
         world.note(actor, f"runs {key.instance_id}/{key.execution}/{key.seq} as attempt {ctx.attempt}: {word}")
+        if ctx.attempt > plan.attempts:
+            world.violated(f"I10: attempts are counted: {key} is run as attempt {ctx.attempt} of {plan.attempts}")
         world.checks.asked_for(key)
         await _work(ctx, plan)
         match word:

@@ -38,22 +38,24 @@ QUEUES: Final = ("side", "narrow")
 class Plan:
     """What an activity does each time it is run (the last word for all times after), and how long it takes.
 
-    `beats` says that it beats while it works; `tag` is found again in its results.
+    `beats` says that it beats while it works; `tag` is found again in its results; it may fail `attempts` times.
     """
 
     words: Sequence[str]
     takes: float
     beats: bool
     tag: str
+    attempts: int
 
 
 def plan_of(input: JsonValue) -> Plan:
     """Read the plan out of an activity's input."""
     assert isinstance(input, dict)
-    words, takes = input["plan"], input["takes"]
+    words, takes, attempts = input["plan"], input["takes"], input["attempts"]
     assert isinstance(words, list)
+    assert isinstance(attempts, int)
     assert isinstance(takes, int | float)
-    return Plan([str(word) for word in words], takes, input["beats"] is not None, str(input["tag"]))
+    return Plan([str(word) for word in words], takes, input["beats"] is not None, str(input["tag"]), attempts)
 
 
 # Drawing.
