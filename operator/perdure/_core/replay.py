@@ -359,6 +359,8 @@ class Execution:
             return history.CancelOrchestration(self._cancel_reason, failed)
         if isinstance(error, errors.OrchestrationContinued) or (self._is_led_out and not isinstance(error, Exception)):
             return cast("history.ContinueAsNew", self._continues)
+        if isinstance(error, errors.OrchestrationCancelled):  # nobody asked for a cancel: it came out of an await
+            error = errors.GivenUpAwaitedError().with_traceback(error.__traceback__)
         if error is not None:
             return history.FailOrchestration(failure.of(error))
         try:

@@ -11,6 +11,7 @@ __all__ = [
     "ChildOrchestrationError",
     "DefinitionError",
     "ForeignAwaitError",
+    "GivenUpAwaitedError",
     "HistoryMissingError",
     "InputInvalidError",
     "InstanceCancelledError",
@@ -120,6 +121,21 @@ class InstancePoisonError(PerdureError):
             f"{recoveries} workers died while this instance was theirs and took no turn, the last of them while "
             "no other code was run; it is taken for their killer and run no more. Look at what its code does to memory "
             "and to the process. When it is resumed it gets one more chance; a cancel ends it."
+        )
+
+
+class GivenUpAwaitedError(PerdureError):
+    """The code awaited something that it had given up before."""
+
+    code = "PERDURE-1214"
+
+    def __init__(self) -> None:
+        """Say how something is given up, and what to do."""
+        super().__init__(
+            "The code ended by OrchestrationCancelled, but nobody has cancelled this instance: it awaited what was "
+            "given up before, by losing a select or by its cancel(). What is given up brings no result any more. Ask "
+            "for it anew (call ctx.schedule_... again, in each round of a loop), or do not await it; where it may "
+            "happen, catch OrchestrationCancelled."
         )
 
 

@@ -306,3 +306,44 @@ def test_select_of_nothing_is_refused() -> None:
         await ctx.select()
 
     assert Run(nothing).failure.code == errors.DefinitionError.code
+
+
+@pytest.mark.parametrize("how", ["lost a select", "was cancelled", "is in a join"])
+def test_awaiting_what_was_given_up_fails_and_says_so(how: str) -> None:
+    """Nobody asked for a cancel, so the run fails, with a sentence that says what was awaited and what to do."""
+
+    @orchestration("unit::orchestration::nostalgic")
+    async def nostalgic(ctx: OrchestrationContext) -> None:
+        step = ctx.schedule_activity("step")
+        if how == "was cancelled":
+            step.cancel()
+        else:
+            await ctx.select(step, ctx.schedule_timer(60))
+        await (ctx.join(step) if how == "is in a join" else step)
+
+    run = Run(nostalgic)
+    if how != "was cancelled":
+        run.turn(fired(2))
+
+    assert run.failure.code == errors.GivenUpAwaitedError.code
+    assert "Ask for it anew" in run.failure.message
+    assert run.failure.traceback.endswith("nostalgic")
+
+
+def test_awaiting_what_was_given_up_is_a_cancel_when_one_was_asked_for() -> None:
+    """The same error at the same await is then what it says."""
+
+    @orchestration("unit::orchestration::wistful")
+    async def wistful(ctx: OrchestrationContext) -> None:
+        step = ctx.schedule_activity("step")
+        await ctx.select(step, ctx.schedule_timer(60))
+        try:
+            await ctx.schedule_activity("step")
+        finally:
+            await step
+
+    run = Run(wistful)
+    run.turn(fired(2))
+    run.turn(history.CancelRequested("not needed"))
+
+    assert run.execution.outcome == history.CancelOrchestration("not needed")
