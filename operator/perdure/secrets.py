@@ -1,6 +1,7 @@
 """Where a worker outside of Kubernetes has its secrets from: its environment, or a folder of files.
 
-    worker = Worker(store, orchestrations, activities, settings=WorkerSettings(secrets=EnvironmentSecrets()))
+    PERDURE_KUBERNETES=off SECRET_DB__PASSWORD=... perdure run --roles worker
+    PERDURE_KUBERNETES=off PERDURE_SECRETS_FOLDER=/run/secrets perdure run --roles worker
 
 Inside of Kubernetes none of this is needed: there `ctx.resolve_secret` reads Secrets as the ServiceAccount of the run.
 What is here reads as the process, for every run alike. It knows references and where they lead; it must not know who

@@ -86,6 +86,12 @@ class Settings(pydantic_settings.BaseSettings):
     )
     modules: Words = Field(default=("workflows", "activities"), description="packages that offer registry.py")
     roles: Roles = Field(default=("controller", "worker"), description="controller, worker, or both")
+    kubernetes: Literal["auto", "off"] = Field(
+        default="auto", description="auto: as the configuration of the process says; off: a worker without a cluster"
+    )
+    secrets_folder: Path | None = Field(
+        default=None, description="files that references to Secrets lead to, with PERDURE_KUBERNETES=off"
+    )
     namespaces: Annotated[Words, pydantic.AfterValidator(_namespaces)] = Field(
         default=(), description="namespaces to watch; empty for all"
     )
@@ -121,6 +127,22 @@ class Settings(pydantic_settings.BaseSettings):
     def _is_postgres(cls, value: pydantic.SecretStr | None) -> pydantic.SecretStr | None:
         if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgres", "postgresql"}:
             message = "expected postgresql://user:password@host:port/database"
+            raise ValueError(message)
+        return value
+
+    @pydantic.field_validator("kubernetes")
+    @classmethod
+    def _is_needed(cls, value: str, others: pydantic.ValidationInfo) -> str:
+        if value == "off" and "controller" in others.data.get("roles", ()):
+            message = "the role controller watches a cluster; only PERDURE_ROLES=worker can do without"
+            raise ValueError(message)
+        return value
+
+    @pydantic.field_validator("secrets_folder")
+    @classmethod
+    def _is_without_cluster(cls, value: Path | None, others: pydantic.ValidationInfo) -> Path | None:
+        if value is not None and others.data.get("kubernetes") == "auto":
+            message = "with a cluster, Secrets are read from it, as the ServiceAccount of the run"
             raise ValueError(message)
         return value
 

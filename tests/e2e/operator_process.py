@@ -36,9 +36,12 @@ class Operator:
         self._spoke = asyncio.Condition()
 
     @classmethod
-    async def started(cls, kubeconfig: Path, settings: Mapping[str, str]) -> Self:
-        """Start a process with these settings alone (names without `PERDURE_`), and return at once."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PERDURE_")}
+    async def started(cls, kubeconfig: Path | None, settings: Mapping[str, str]) -> Self:
+        """Start a process with these settings alone (names without `PERDURE_`), and return at once.
+
+        Without a kubeconfig nothing says where a cluster is.
+        """
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PERDURE_", "KUBE"))}
         return cls(
             await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "perdure", "run"),
@@ -46,7 +49,7 @@ class Operator:
                 env={
                     **inherited,
                     **{f"PERDURE_{name}": value for name, value in settings.items()},
-                    "KUBECONFIG": str(kubeconfig),
+                    **({} if kubeconfig is None else {"KUBECONFIG": str(kubeconfig)}),
                 },
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,

@@ -57,7 +57,7 @@ async def find(kubeconfig: str | None) -> Access:
         return await _from_file(os.environ["KUBECONFIG"], configuration)
     raise errors.KubernetesConfigError(
         "Nothing says where the API server is: this is no pod, no kubeconfig was named, and $KUBECONFIG is not set. "
-        "Set KUBECONFIG to a kubeconfig file."
+        "Set KUBECONFIG to a kubeconfig file; a worker that needs no cluster is run with PERDURE_KUBERNETES=off."
     )
 
 

@@ -29,6 +29,7 @@ from perdure._engine import garbage, modules
 from perdure._engine.attempts import THREAD_NAME_PREFIX
 from perdure._kube import http, metrics, roles
 from perdure._kube.client import Api
+from perdure._kube.cluster import Cluster
 from perdure._kube.health import Health, Need
 from perdure._kube.reach import Reach
 from perdure._store import connect, migrate
@@ -127,11 +128,9 @@ class Process:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
         self._health.add("database", lambda: self._database)
-        self._health.add("kubernetes", lambda: Need(self._reach.is_up, self._reach.why or ""))
         async with contextlib.AsyncExitStack() as ending:
             ending.callback(_log.info, "operator_stopped")
-            api = await Api.connect()
-            ending.push_async_callback(api.close)
+            api = None if self._settings.kubernetes == "off" else await self._connect(ending)
             await self._server.start(self._settings.http_host, self._settings.http_port)
             ending.push_async_callback(self._server.stop)
             looking = asyncio.create_task(self._health.run())
@@ -143,9 +142,17 @@ class Process:
             self._client = Client(store)
             ending.push_async_callback(self._client.close)
             self._health.add("database", lambda: _need_of(store.availability.error))
-            parts = roles.Roles(self._settings, store, api=api, reach=self._reach, offered=self._offered)
+            cluster = None if api is None else Cluster(self._settings, store, api=api, reach=self._reach)
+            parts = roles.Roles(self._settings, store, cluster=cluster, offered=self._offered)
             parts.report(self._health, self._metrics)
             await parts.run(stop)
+
+    async def _connect(self, ending: contextlib.AsyncExitStack) -> Api:
+        """Find the way to the API server, which from now on is needed; it may be away."""
+        api = await Api.connect()
+        ending.push_async_callback(api.close)
+        self._health.add("kubernetes", lambda: Need(self._reach.is_up, self._reach.why or ""))
+        return api
 
     async def _open_store(self) -> Store:
         """Wait for the database, for however long, and bring it up to date."""

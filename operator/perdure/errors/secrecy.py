@@ -69,8 +69,8 @@ class SecretsUnavailableError(PerdureError):
         """Name the two ways to have one."""
         super().__init__(
             f"{reference} cannot be resolved for instance {instance_id}: it has no Kubernetes identity, and its worker "
-            "has no other source of secrets. Start it through an Orchestration resource, or give the worker one "
-            "(WorkerSettings(secrets=EnvironmentSecrets()))."
+            "has no other source of secrets. Start it through an Orchestration resource, or have it run by a worker "
+            "without a cluster (PERDURE_KUBERNETES=off), which reads variables or files."
         )
 
 

@@ -67,6 +67,15 @@ def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.roles, settings.http_port) == (("controller",), 1)
 
 
+def test_a_worker_can_do_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when its role comes from the command line; its secrets may then be files."""
+    settings = load(
+        monkeypatch, {"PERDURE_KUBERNETES": "off", "PERDURE_SECRETS_FOLDER": "/run/secrets"}, roles="worker"
+    )
+
+    assert (settings.kubernetes, settings.secrets_folder) == ("off", Path("/run/secrets"))
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
@@ -78,6 +87,9 @@ def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PERDURE_NAMESPACES", "team-a,T1", "no name of a namespace"),
         ("PERDURE_QUEUES", "gpu,-slow", "no name for a queue"),
         ("PERDURE_MIGRATE", "maybe", "'on' or 'off'"),
+        ("PERDURE_KUBERNETES", "maybe", "'auto' or 'off'"),
+        ("PERDURE_KUBERNETES", "off", "only PERDURE_ROLES=worker can do without"),
+        ("PERDURE_SECRETS_FOLDER", "/run/secrets", "as the ServiceAccount of the run"),
         ("PERDURE_LEASE_SECONDS", "0", "greater than or equal to 0.5"),
         ("PERDURE_DATABASE_URL", "mysql://localhost/x", "postgresql://"),
     ],

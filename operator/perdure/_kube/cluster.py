@@ -1,0 +1,144 @@
+"""The side of a process that faces the cluster: what comes in from resources, and what is shown in them.
+
+It knows the loops of this room and what each of them needs; it must not know the worker, nor how loops are supervised:
+`roles.py` begins and ends them. A worker without Kubernetes is a process without this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from uuid import UUID
+
+import structlog
+from kubernetes.aio import client as kube
+
+from perdure import errors
+from perdure._kube import access, budget, identity, ingest, metrics
+from perdure._kube.client import Api
+from perdure._kube.controller import Controller
+from perdure._kube.health import Health, Need
+from perdure._kube.projector import Projector
+from perdure._kube.reach import Reach
+from perdure._kube.sweep import Sweep
+from perdure._store.resources import Resources
+from perdure._store.store import Store
+from perdure.settings import Settings
+
+__all__ = ["Cluster", "Loop"]
+
+_log = structlog.get_logger(__name__)
+
+Loop = tuple[str, Callable[[], Awaitable[None]]]
+"""The name of a loop that never ends by itself, and how it is begun."""
+
+_PROBE_SECONDS = 15.0
+
+
+class Cluster:
+    """Ingest, projector and probe of this process, and its controller when it has that role."""
+
+    def __init__(self, settings: Settings, store: Store, *, api: Api, reach: Reach) -> None:
+        self._settings = settings
+        self._store = store
+        self._reach = reach
+        self._namespaces = list(settings.namespaces)
+        resources = Resources(store.pool, store.sealing)
+        availability = store.availability
+        rate = settings.status_writes_per_second
+        self.projector = Projector(
+            resources,
+            api,
+            availability=availability,
+            reach=reach,
+            bucket=budget.TokenBucket(rate, max(1, int(2 * rate))),
+            on_missing=self._missing,
+        )
+        self.identities = identity.Identities(api)
+        self._queue = ingest.Ingest(resources, availability=availability, on_news=self.projector.ingested)
+        self._sweep = Sweep(api, resources, queue=self._queue, namespaces=settings.namespaces)
+        self._controller: Controller | None = None
+        if "controller" in settings.roles:
+            self._controller = Controller(
+                self._queue, self._sweep, projector=self.projector, reach=reach, availability=availability
+            )
+        self.confirming: set[asyncio.Task[None]] = set()
+
+    def report(self, health: Health) -> None:
+        """Say what readiness is made of here."""
+        projector, controller = self.projector, self._controller
+        health.add("status writes", lambda: Need(not projector.why_not_writing, projector.why_not_writing))
+        if controller is not None:
+            health.add("resources", lambda: Need(not controller.why_not_ready, controller.why_not_ready))
+
+    def taking_in(self) -> Iterator[Loop]:
+        """Give what begins before the worker."""
+        yield "ingest", self._queue.run
+
+    def showing(self) -> Iterator[Loop]:
+        """Give what begins once the worker is known to the database."""
+        yield "projector", self.projector.run
+        yield "probe", self._probe
+
+    def controlling(self) -> Iterator[Loop]:
+        """Give what begins last and ends first."""
+        controller = self._controller
+        if controller is None:
+            return
+        yield "watch", lambda: controller.watch(_configure, self._namespaces)
+        yield "sweep", lambda: controller.sweep(self._settings.sweep_seconds)
+        yield "look behind", lambda: controller.look_behind(self._namespaces)
+
+    @property
+    def has_shown_all(self) -> bool:
+        """Whether the projector has nothing left that it could still write."""
+        return not self.projector.backlog or not self._reach.is_up or not self._store.availability.is_available
+
+    def readings(self) -> Iterator[metrics.Reading]:
+        """Give what is counted here."""
+        projector, queue = self.projector, self._queue
+        yield "kubernetes_up", "Whether the last call reached the API server.", self._reach.is_up
+        yield "kubernetes_outages_total", "How often the API server went away.", self._reach.outages
+        yield "status_writes_total", "Statuses written to the API server.", projector.writes
+        yield "status_unchanged_total", "Statuses that were looked at and needed no write.", projector.unchanged
+        yield "status_failures_total", "Statuses that could not be built or written.", projector.failures
+        yield "status_backlog", "Resources that wait for a look at their status.", projector.backlog
+        yield "ingest_resources_total", "Sights of resources taken in.", queue.taken_in
+        yield "ingest_dropped_total", "Sights of resources that the database refused.", queue.dropped
+        yield "ingest_backlog", "Sights of resources that wait for the database.", queue.backlog
+        yield "ingest_last_timestamp_seconds", "When a resource was taken in last.", queue.last_at or 0
+        if self._controller is not None:
+            observer = self._controller.observer
+            yield "ingest_restarts_total", "Times the watch was begun again.", observer.restarts if observer else 0
+            yield "sweeps_total", "Full comparisons of cluster and database.", self._sweep.runs
+
+    async def _probe(self) -> None:
+        """Ask the API server now and then, for ever: an idle process would not notice that it is away."""
+        while True:
+            try:
+                await self._sweep.probe()
+            except errors.KubernetesUnavailableError as error:
+                self._reach.lost(error, "asking whether it is there")
+            except errors.KubernetesApiError:
+                self._reach.regained()  # it answers; who needs the answer complains
+            else:
+                self._reach.regained()
+            await asyncio.sleep(_PROBE_SECONDS)
+
+    def _missing(self, uid: UUID, namespace: str, name: str) -> None:
+        """The projector found no resource of that uid: have somebody look."""
+        task = asyncio.create_task(self._confirm(uid, namespace, name=name))
+        self.confirming.add(task)
+        task.add_done_callback(self.confirming.discard)
+
+    async def _confirm(self, uid: UUID, namespace: str, *, name: str) -> None:
+        try:
+            await self._sweep.confirm_gone(uid, namespace=namespace, name=name)
+        except errors.KubernetesApiError as error:
+            _log.info(
+                "cannot look for a missing resource, the sweep will", resource=f"{namespace}/{name}", error=str(error)
+            )
+
+
+async def _configure() -> kube.Configuration:
+    return (await access.find(None)).configuration

@@ -1,0 +1,1 @@
+"""An application for a worker without a cluster."""
