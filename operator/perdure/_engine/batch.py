@@ -66,6 +66,7 @@ class _Row(msgspec.Struct, omit_defaults=True, gc=False):
     carried: int | None = None
     buffered: int | None = None
     is_ending: bool | None = None
+    created_at: datetime.datetime | None = None
     starts: list[_Start] | None = None
     sent: list[_Message] | None = None
     queued: list[_Activity] | None = None
@@ -115,6 +116,7 @@ def _row(turn: TakenTurn, endings: Mapping[str, bool], payloads: _Payloads) -> _
         tasks=turn.over_tasks or None,
         buffered=execution.buffered_signals,
         is_ending=endings.get(resident.instance_id),
+        created_at=resident.created_at,
     )
     if outcome is not None:
         row.output = payloads.number_or_none(lifecycle.output_of(outcome))

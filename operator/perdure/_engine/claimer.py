@@ -241,6 +241,7 @@ class Claimer:
             parent=_parent_or_none(row),
             on_nondeterminism=row["on_nondeterminism"],
             recoveries=row["recoveries"],
+            created_at=row["created_at"],
         )
         if _is_poison(row):
             return await self._end_or_hold(resident, turns, errors.InstancePoisonError(row["recoveries"]))

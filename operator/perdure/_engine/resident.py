@@ -47,7 +47,7 @@ class Resident:
     `messages` are the rows of its inbox that were read, each with the event that was made of it (None: of no use);
     `seen_messages` keeps them from being read twice, `forgettable` are those whose deletion is committed. `failure`
     ends it in its next turn; `orphans` are children of code that can no longer speak for them. With `recoveries` owners
-    may have died of its code: it is tried (`trials.py`).
+    may have died of its code: it is tried (`trials.py`). By `created_at` it is told from a later one of the same id.
     """
 
     instance_id: str
@@ -57,6 +57,7 @@ class Resident:
     turn: int
     phase: str
     parent: Parent | None = None
+    created_at: datetime.datetime | None = None
     on_nondeterminism: str = "Hold"
     is_suspended: bool = False
     is_terminated: bool = False

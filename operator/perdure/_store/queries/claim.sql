@@ -38,7 +38,8 @@ claimed as (
     where i.instance_id = d.instance_id
     returning
         i.instance_id, i.name, i.version, i.phase, i.execution, i.turn, i.recoveries, i.run_as, i.resource_uid, i.input,
-        i.carried, i.is_suspended, i.on_nondeterminism, i.parent_id, i.parent_execution, i.parent_seq, d.is_suspect
+        i.carried, i.is_suspended, i.on_nondeterminism, i.parent_id, i.parent_execution, i.parent_seq, d.is_suspect,
+        i.created_at
 ),
 noted as materialized (
     select i.instance_id
@@ -57,5 +58,6 @@ select true as is_claimed, c.* from claimed c
 union all
 select
     false, n.instance_id, '', '', '', 0, 0, 0, '', null::uuid, ''::bytea,
-    null::bytea, n.is_suspended, '', null::text, null::integer, null::integer, false
+    null::bytea, n.is_suspended, '', null::text, null::integer, null::integer, false,
+    null::timestamptz
 from news n

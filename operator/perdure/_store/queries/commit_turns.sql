@@ -13,22 +13,24 @@
 --     row; and the instances that were started, with who asked for them as a child.
 -- Locks: instances in instance_id order, then new instances in that order, then inbox and tasks rows of those instances.
 with locked as materialized (
-    -- Who is not ours, or not at this turn, takes no turn; a message for it is one for somebody outside.
+    -- Who is not ours, or not at this turn, takes no turn; a message for it is one for somebody outside. Nor does one
+    -- whose id is used again: it was made at another moment than the one that is meant.
     select
         t.*,
-        t.turn is not null and i.owner_id is not distinct from $1::uuid and i.turn = t.turn as is_accepted,
+        t.turn is not null and i.owner_id is not distinct from $1::uuid and i.turn = t.turn
+            and i.created_at is not distinct from coalesce(t.created_at, i.created_at) as is_accepted,
         i.finished_at is not null as is_finished
     from rows from (
         json_to_recordset($2::json) as (
             instance_id text, execution integer, turn integer, at timestamptz, phase text, version text,
             output integer, error integer, custom_status integer, messages bigint[], tasks integer[],
             next_execution integer, next_input integer, carried integer, buffered integer, is_ending boolean,
-            starts json, sent json, queued json
+            created_at timestamptz, starts json, sent json, queued json
         ),
         unnest($3::bytea[])
     ) as t (
         instance_id, execution, turn, at, phase, version, output, error, custom_status, messages, tasks,
-        next_execution, next_input, carried, buffered, is_ending, starts, sent, queued, body
+        next_execution, next_input, carried, buffered, is_ending, created_at, starts, sent, queued, body
     )
     join instances i on i.instance_id = t.instance_id
     order by t.instance_id
