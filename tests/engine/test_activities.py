@@ -226,13 +226,22 @@ async def test_an_activity_input_that_does_not_fit_is_an_error_of_the_activity(w
     assert "count" in info.error.message
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), TimeoutError("upstream")], ids=repr)
-async def test_an_activity_can_neither_stop_nor_confuse_its_worker(world: World, error: BaseException) -> None:
-    """SystemExit, a CancelledError of its own and a TimeoutError of its own are failures of that activity, no more."""
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "thread"])
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), TimeoutError("upstream")], ids=repr
+)
+async def test_an_activity_can_neither_stop_nor_confuse_its_worker(
+    world: World, error: BaseException, *, is_async: bool
+) -> None:
+    """What would end a process, and a CancelledError or TimeoutError of its own, fail that activity and no more."""
 
-    @activity("test::activity::rude")
-    async def rude(ctx: ActivityContext) -> None:
+    async def in_the_loop(ctx: ActivityContext) -> None:
         raise error
+
+    def in_a_thread(ctx: ActivityContext) -> None:
+        raise error
+
+    rude = activity("test::activity::rude")(in_the_loop if is_async else in_a_thread)
 
     @orchestration("test::orchestration::polite")
     async def polite(ctx: OrchestrationContext) -> str:

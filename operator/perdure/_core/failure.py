@@ -11,9 +11,10 @@ Whether another try could help is decided here, once for all:
 | `NonRetryableError`, or a subclass | no |
 | any other `PerdureError` | as its class says (`retryable`) |
 | a group of errors | no, when one of its errors says no: the next try would meet it too |
-| anything else, `SystemExit` among it | yes: most faults pass |
+| anything else, `SystemExit` and `KeyboardInterrupt` among it | yes: most faults pass |
 
-What ends a process (`KeyboardInterrupt`) or cancels a task never comes here: the borders let it pass.
+What cancels a task never comes here: the borders let it pass. Nor does the `KeyboardInterrupt` of an orchestration's
+own code, which is no outcome: the watchdog makes an error of the instance of it.
 """
 
 from __future__ import annotations

@@ -267,8 +267,10 @@ class Attempts:
             if job.is_cancelled or (task is not None and task.cancelling()):
                 raise
             error: BaseException = errors.ActivityError("the activity cancelled itself", type="CancelledError")
-        except (KeyboardInterrupt, GeneratorExit):
+        except GeneratorExit:
             raise
+        # A KeyboardInterrupt too: a process that is to end hears of it through its loop, so the activity has raised it,
+        # and would end worker after worker, each in good order.
         except BaseException as raised:  # noqa: BLE001 - the border to the activity's own code
             error = raised
             if isinstance(raised, TimeoutError) and attempt.scope is not None and attempt.scope.expired():

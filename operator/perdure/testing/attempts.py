@@ -183,7 +183,7 @@ class Attempts:
             if not stand_in.is_real:
                 raise
             error = raised
-        except (Exception, SystemExit) as raised:  # noqa: BLE001 - the border to the activity's own code
+        except (Exception, SystemExit, KeyboardInterrupt) as raised:  # noqa: BLE001 - the border to the activity's own code
             error = raised
             if isinstance(raised, TimeoutError) and attempt.scope.expired():
                 error = attempt.timed_out()

@@ -47,6 +47,7 @@ class PassingError(errors.PerdureError):
         (ValueError("?"), True),
         (TimeoutError(), True),
         (SystemExit(1), True),
+        (KeyboardInterrupt(), True),
         (asyncio.CancelledError(), True),
         (ExceptionGroup("some", [ValueError("?"), KeyError("k")]), True),
         (ExceptionGroup("some", [ValueError("?"), NonRetryableError("no")]), False),

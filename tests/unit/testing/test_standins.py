@@ -158,12 +158,16 @@ async def test_an_activity_can_be_called_on_its_own() -> None:
 
 
 def test_an_activity_that_ends_itself_has_failed() -> None:
-    """A `CancelledError` that nobody asked for and a `SystemExit` are errors like others."""
+    """A `CancelledError` that nobody asked for, a `SystemExit` and a `KeyboardInterrupt` are errors like others."""
 
     async def vanish() -> None:
         raise asyncio.CancelledError
 
-    for stand_in, kind in ((vanish, "CancelledError"), (SystemExit("bye"), "SystemExit")):
+    for stand_in, kind in (
+        (vanish, "CancelledError"),
+        (SystemExit("bye"), "SystemExit"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+    ):
         run = simulate(one, activities={"step": stand_in})
 
         assert run.error is not None
