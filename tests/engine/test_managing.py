@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from perdure import ChildOrchestrationError, JsonValue, OrchestrationContext, orchestration
+import dataclasses
+
+import pytest
+
+from perdure import ChildOrchestrationError, Fixed, JsonValue, OrchestrationContext, RetryPolicy, orchestration
 from perdure._core import history
-from tests.engine.world import PUPPET, Puppet, World, relay
+from tests.engine.world import PUPPET, SETTINGS, Puppet, World, relay
 
 
 @orchestration("test::orchestration::listener")
@@ -148,3 +152,34 @@ async def test_one_sees_what_an_instance_waits_for(world: World, puppet: Puppet)
     assert names - {(wait.kind, wait.name) for wait in rest} == {("activity", "puppet")}
     assert [wait.until is not None for wait in all_of_it if wait.kind == "timer"] == [True]
     assert await world.client.get_waits(instance_id) == []
+
+
+@orchestration("test::orchestration::patient")
+async def patient(ctx: OrchestrationContext, input: str | None) -> None:
+    """Try once more, an hour later."""
+    await ctx.schedule_activity(PUPPET, queue=input, retry=RetryPolicy(2, backoff=Fixed(3_600)))
+
+
+@pytest.mark.parametrize("queue", [None, "gpu"])
+async def test_one_sees_how_an_activity_stands_that_is_waited_for(
+    world: World, puppet: Puppet, queue: str | None
+) -> None:
+    """The attempt that is made; once it failed, with what, and when the next is made; and who runs a queued one."""
+    hand = await world.worker(patient, puppet.activity, settings=dataclasses.replace(SETTINGS, queues=("gpu",)))
+    instance_id = await world.start(patient, queue)
+    call = await puppet.called()
+
+    [first] = await world.client.get_waits(instance_id)
+    call.fails(OSError("no route"))
+    await world.until("select 1 from tasks where failed_attempts = 1")
+    [second] = await world.client.get_waits(instance_id)
+    await hand.stop()
+    [unserved] = await world.client.get_waits(instance_id)
+
+    assert (first.attempt, first.last_error, first.next_attempt_at) == (1, None, None)
+    assert (second.attempt, second.next_attempt_at is not None) == (2, True)
+    assert second.last_error is not None
+    assert (second.last_error.type, second.last_error.message) == ("OSError", "no route")
+    assert [wait.queue for wait in (first, second, unserved)] == [queue or ""] * 3
+    assert [wait.servers for wait in (first, second, unserved)] == ([1, 1, 0] if queue else [0, 0, 0])
+    assert [wait.worker != "" for wait in (first, second, unserved)] == [queue is not None, False, False]

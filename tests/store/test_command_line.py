@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime
 import json
 import os
 import re
@@ -18,7 +19,8 @@ import asyncpg
 import pytest
 
 from perdure.cli.application import Exit
-from perdure.client import InstanceInfo
+from perdure.cli.printing import print_instance, time
+from perdure.client import Failure, InstanceInfo, InstanceWait
 from tests.store.terminal import Terminal
 
 
@@ -144,6 +146,35 @@ def test_what_failed_is_shown_with_its_class_and_its_way(terminal: Terminal, dsn
     assert ["failed", "in     pick, attempt 3"] in shown
     assert ["came", "through  shop.order, line 7, in pick"] in shown
     assert terminal.done("list").rstrip().endswith("KeyError: 7")
+
+
+def test_what_is_waited_for_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of an activity with the attempt, the error before it and the next time; of a queued one with who has it."""
+    since, later = (datetime.datetime(2026, 5, 1, hour, tzinfo=datetime.UTC) for hour in (12, 13))
+    info = InstanceInfo("hello", "greet", "1.0.0", "Running", 1, "", None, None, None, None, since, since, None)
+    error = Failure("PERDURE-1301", "KeyError", "7")
+
+    print_instance(
+        info,
+        [
+            InstanceWait("timer", "", None, later),
+            InstanceWait("activity", "first", since, attempt=1),
+            InstanceWait("activity", "again", since, attempt=3, last_error=error, next_attempt_at=later),
+            InstanceWait("activity", "taken", since, attempt=1, queue="gpu", worker="host:7", servers=1),
+            InstanceWait("activity", "left", since, attempt=1, queue="gpu", servers=1),
+            InstanceWait("activity", "lost", since, attempt=1, queue="disk"),
+        ],
+    )
+
+    lines = [line.split("waits for")[1].strip() for line in capsys.readouterr().out.splitlines() if "waits for" in line]
+    assert lines == [
+        f"timer until {time(later)}",
+        f"activity first since {time(since)}",
+        f"activity again since {time(since)}; attempt 3 at {time(later)} after KeyError: 7",
+        f"activity taken since {time(since)}; queue gpu, on host:7",
+        f"activity left since {time(since)}; queue gpu, not taken yet",
+        f"activity lost since {time(since)}; queue disk, which no worker serves",
+    ]
 
 
 def test_who_waits_for_a_worker_that_is_not_there_says_so(terminal: Terminal) -> None:

@@ -80,8 +80,7 @@ def print_instance(info: InstanceInfo, waits: Sequence[InstanceWait] = ()) -> No
         if getattr(info, field) is not None:
             made.add_row(field, time(getattr(info, field)))
     for wait in waits[:_SHOWN_WAITS]:
-        until = f"until {time(wait.until)}" if wait.until else f"since {time(wait.since)}"
-        made.add_row("waits for", " ".join(word for word in (wait.kind, wait.name, until) if word))
+        made.add_row("waits for", _waited_for(wait))
     if len(waits) > _SHOWN_WAITS:
         made.add_row("", f"and {len(waits) - _SHOWN_WAITS} more")
     print_table(made)
@@ -109,6 +108,20 @@ def print_turns(turns: Sequence[history.Turn]) -> None:
             first = (str(number), time(turn.at)) if position == 0 else ("", "")
             made.add_row(*first, direction, type(record).__name__, _details(record))
     print_table(made)
+
+
+def _waited_for(wait: InstanceWait) -> str:
+    """Say what is waited for and since or until when; of an activity also how it stands."""
+    until = f"until {time(wait.until)}" if wait.until else f"since {time(wait.since)}"
+    parts = [" ".join(word for word in (wait.kind, wait.name, until) if word)]
+    if wait.last_error is not None or wait.attempt > 1:
+        at = f" at {time(wait.next_attempt_at)}" if wait.next_attempt_at else ""
+        after = f" after {_said(wait.last_error)}" if wait.last_error else ""
+        parts.append(f"attempt {wait.attempt}{at}{after}")
+    if wait.queue:
+        whose = "which no worker serves" if not wait.servers else "not taken yet"
+        parts.append(f"queue {wait.queue}, {f'on {wait.worker}' if wait.worker else whose}")
+    return "; ".join(parts)
 
 
 def _add_error(made: rich.table.Table, error: Failure) -> None:

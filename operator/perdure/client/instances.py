@@ -178,12 +178,22 @@ class InstanceWait:
     """One thing that the code of an instance waits for, since when, and for a timer until when.
 
     `kind`: activity, timer, signal or child; `name` is the activity's, the signal's, or the child's instance id.
+
+    Of an activity `attempt` is the one that is being made or comes next, at `next_attempt_at` when there is a pause
+    before it; `last_error` is that of the one before. One of a `queue` is run by `worker`, empty while nobody has taken
+    it, and `servers` workers that are up serve its queue.
     """
 
     kind: str
     name: str
     since: datetime.datetime | None
     until: datetime.datetime | None = None
+    attempt: int = 0
+    last_error: Failure | None = None
+    next_attempt_at: datetime.datetime | None = None
+    queue: str = ""
+    worker: str = ""
+    servers: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import datetime
 import msgspec
 
 from perdure import errors
-from perdure._core import export, history
-from perdure._core.projection import Projection, fold
+from perdure._core import export, history, lifecycle
+from perdure._core.projection import Projection, Step, fold
 from perdure._store.batching import Batcher
 from perdure._store.store import Record, Store
 from perdure.client.connection import Connected, LocalWorker
@@ -94,13 +94,15 @@ class Looking(Connected):
     async def get_waits(self, instance_id: str) -> list[InstanceWait]:
         """Give what the code of an instance waits for now, the longest first; nothing for one that has ended.
 
-        It reads the history of the current execution. Raises `InstanceNotFoundError` when there is none.
+        It reads the history of the current execution, and what is known of its activities. Raises
+        `InstanceNotFoundError` when there is none.
         """
         projection = Projection()
         for turn in await self.get_history(instance_id):
             fold(projection, turn)
+        known = {row["seq"]: row for row in await self._fetch("tasks_show", instance_id)} if projection.running else {}
         waits = [
-            *(InstanceWait("activity", step.name, step.started_at) for step in projection.running.values()),
+            *(_wait_of(step, known.get(step.seq)) for step in projection.running.values()),
             *(InstanceWait("timer", "", None, timer.fire_at) for timer in projection.timers.values()),
             *(InstanceWait(wait.kind, wait.name, wait.since) for wait in projection.waits.values()),
         ]
@@ -148,6 +150,24 @@ class Looking(Connected):
         """Read many instances in one statement: thousands may be waited for at once."""
         rows = {row["instance_id"]: row for row in await self._fetch("instance_get", instance_ids)}
         return [rows.get(instance_id) for instance_id in instance_ids]
+
+
+def _wait_of(step: Step, row: Record | None) -> InstanceWait:
+    """Say how an activity stands; its owner makes a first attempt without a row."""
+    if row is None:
+        return InstanceWait("activity", step.name, step.started_at, attempt=1)
+    error = row["last_error"]
+    return InstanceWait(
+        kind="activity",
+        name=step.name,
+        since=step.started_at,
+        attempt=row["failed_attempts"] + 1,
+        last_error=None if error is None else lifecycle.decode_failure(error),
+        next_attempt_at=row["next_attempt_at"],
+        queue=row["queue"],
+        worker=row["worker"],
+        servers=row["servers"],
+    )
 
 
 def _execution_of(row: Record) -> ExecutionInfo:
