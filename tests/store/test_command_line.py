@@ -309,6 +309,17 @@ def test_a_list_is_filtered_and_paged(terminal: Terminal, dsn: str) -> None:
     assert "--after a-2" in page.err
 
 
+def test_a_list_may_leave_out_children(terminal: Terminal, dsn: str) -> None:
+    """Whoever looks for what was started sees no steps of it, unless they ask for them."""
+    start(terminal, "a", "b")
+    arrange(dsn, "update instances set parent_id = 'a', parent_execution = 1, parent_seq = 1 where instance_id = 'b'")
+
+    roots = json.loads(terminal.done("list", "--roots", "-o", "json"))
+    everything = json.loads(terminal.done("list", "-o", "json"))
+
+    assert [[info["instance_id"] for info in infos] for infos in (roots, everything)] == [["a"], ["a", "b"]]
+
+
 def test_instances_are_counted(terminal: Terminal) -> None:
     """How many of what, and how many of those that nobody can run."""
     start(terminal, "a", "b")

@@ -55,6 +55,8 @@ async def cast(desk: Desk) -> None:
         (InstanceFilter(finished_before=NOW - datetime.timedelta(hours=12)), ["old"]),
         (InstanceFilter(finished_after=NOW - datetime.timedelta(hours=12)), ["new"]),
         (InstanceFilter(hold="Nondeterministic"), ["held"]),
+        (InstanceFilter(roots=True), ["fresh", "held", "new", "old"]),
+        (InstanceFilter(roots=False), ["child"]),
         (InstanceFilter(phase="Pending", id_prefix="f", name="flow"), ["fresh"]),
     ],
     ids=str,
@@ -107,10 +109,10 @@ def test_the_filter_is_the_same_wherever_there_is_one() -> None:
         for name in ("instance_list", "instance_cancel_many", "tree_removable")
     }
 
-    conditions = {name: re.findall(r"\(\$\d+::\S+ is null or i\.\S+.*", text)[:11] for name, text in texts.items()}
+    conditions = {name: re.findall(r"\(\$\d+::\S+ is null or \(?i\.\S+.*", text)[:11] for name, text in texts.items()}
 
-    assert len(conditions["instance_list"]) == 10  # and the prefix, which is a call
-    assert {name: found[:10] for name, found in conditions.items()} == dict.fromkeys(texts, conditions["instance_list"])
+    assert len(conditions["instance_list"]) == 11  # and the prefix, which is a call
+    assert conditions == dict.fromkeys(texts, conditions["instance_list"])
     assert all("starts_with(i.instance_id, $4::text)" in text for text in texts.values())
 
 

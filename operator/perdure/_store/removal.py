@@ -14,7 +14,7 @@ from perdure._store.store import Record, Store
 __all__ = ["prune", "remove", "retire", "sweep"]
 
 _PORTION: Final = 500
-_ANY = (None,) * 11
+_ANY = (None,) * 12
 """A filter that all instances fit, as the arguments of the statements that take one."""
 
 

@@ -64,6 +64,7 @@ def list_(  # noqa: PLR0913, PLR0917 - the options of a command
     version: Annotated[str | None, typer.Option(help="Only this version.", show_default=False)] = None,
     prefix: Annotated[str | None, typer.Option(help="Only ids that begin so, as in shop/.", show_default=False)] = None,
     parent: Annotated[str | None, typer.Option(help="Only children of this instance.", show_default=False)] = None,
+    roots: Annotated[bool, typer.Option("--roots", help="Only what is no child of another.")] = False,  # noqa: FBT002 - an option of a command
     hold: Annotated[
         str | None, typer.Option(help="Only what is held for this, as in Nondeterministic.", show_default=False)
     ] = None,
@@ -88,6 +89,7 @@ def list_(  # noqa: PLR0913, PLR0917 - the options of a command
         finished_after=moment_of("--finished-after", finished_after),
         finished_before=moment_of("--finished-before", finished_before),
         hold=hold,
+        roots=roots or None,
     )
     page = with_client(database_url, lambda client: client.list_instances(wanted, Page(after, limit)))
     if output == "json":

@@ -80,8 +80,8 @@ class InstanceInfo:
 class InstanceFilter:
     """Which instances: those that fit all that is given. None means any; an empty list fits nothing.
 
-    `hold` is the reason of a hold, as in Nondeterministic. Times have a zone; `after` includes the moment itself,
-    `before` does not. Raises `DefinitionError` for what nothing could fit by mistake: a phase that is none, an id in
+    `hold` is the reason of a hold, as in Nondeterministic; `roots` are those without a parent, False the others. Times
+    have a zone; `after` includes the moment itself, `before` does not. Raises `DefinitionError` for what nothing could fit by mistake: a phase that is none, an id in
     place of a list of them, a time without a zone.
     """
 
@@ -97,6 +97,7 @@ class InstanceFilter:
     finished_after: datetime.datetime | None = None
     finished_before: datetime.datetime | None = None
     hold: str | None = None
+    roots: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would be an empty list without a word."""
@@ -115,7 +116,7 @@ class InstanceFilter:
                 raise errors.DefinitionError(message)
 
     def arguments(self, *, finished_before: datetime.datetime | None = None) -> tuple[object, ...]:
-        """Give the first eleven parameters of the statements that take a filter; the earlier end counts."""
+        """Give the first twelve parameters of the statements that take a filter; the earlier end counts."""
         ends = [moment for moment in (self.finished_before, finished_before) if moment is not None]
         return (
             self._phases(),
@@ -129,6 +130,7 @@ class InstanceFilter:
             self.finished_after,
             min(ends, default=None),
             self.hold,
+            self.roots,
         )
 
     def _phases(self) -> list[str] | None:

@@ -1,7 +1,7 @@
 -- Purpose: ask for the end of a page of instances, as instance_cancel does for one. Gives the ids of the page.
 -- Parameters: $1 phases, $2 name, $3 version, $4 prefix of the id, $5 parent, $6 ids, created $7 at or after and $8 before,
---     finished $9 at or after and $10 before, $11 reason of the hold; null for all. $12 id after which the page begins, $13 size,
---     $14 payload of the message.
+--     finished $9 at or after and $10 before, $11 reason of the hold, $12 whether it is a root; null for all.
+--     $13 id after which the page begins, $14 size, $15 payload of the message.
 -- Locks: instances in instance_id order, then the new inbox rows.
 with locked as materialized (
     select i.instance_id
@@ -18,10 +18,11 @@ with locked as materialized (
         and ($9::timestamptz is null or i.finished_at >= $9::timestamptz)
         and ($10::timestamptz is null or i.finished_at < $10::timestamptz)
         and ($11::text is null or i.hold_reason = $11::text)
-        and i.instance_id > $12::text
+        and ($12::boolean is null or (i.parent_id is null) = $12::boolean)
+        and i.instance_id > $13::text
         and i.finished_at is null
     order by i.instance_id
-    limit $13::integer
+    limit $14::integer
     for update
 ),
 woken as (
@@ -39,7 +40,7 @@ woken as (
 ),
 sent as (
     insert into inbox (instance_id, kind, payload, dedupe_key)
-    select l.instance_id, 'Cancel', $14::bytea, 'cancel' from locked l
+    select l.instance_id, 'Cancel', $15::bytea, 'cancel' from locked l
     order by l.instance_id
     on conflict (instance_id, dedupe_key) where dedupe_key is not null do nothing
 )

@@ -1,6 +1,7 @@
 -- Purpose: one page of instances in instance_id order. Payloads above 4 KiB are left out (null): a page is bounded.
 -- Parameters: $1 phases, $2 name, $3 version, $4 prefix of the id, $5 parent, $6 ids, created $7 at or after and $8 before,
---     finished $9 at or after and $10 before, $11 reason of the hold; null for all. $12 id after which the page begins, $13 size.
+--     finished $9 at or after and $10 before, $11 reason of the hold, $12 whether it is a root; null for all.
+--     $13 id after which the page begins, $14 size.
 -- Locks: none.
 select
     i.instance_id, i.name, i.version, i.phase, i.execution, i.hold_reason,
@@ -21,6 +22,7 @@ where
     and ($9::timestamptz is null or i.finished_at >= $9::timestamptz)
     and ($10::timestamptz is null or i.finished_at < $10::timestamptz)
     and ($11::text is null or i.hold_reason = $11::text)
-    and i.instance_id > $12::text
+    and ($12::boolean is null or (i.parent_id is null) = $12::boolean)
+    and i.instance_id > $13::text
 order by i.instance_id
-limit $13::integer
+limit $14::integer
