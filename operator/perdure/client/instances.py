@@ -81,8 +81,8 @@ class InstanceFilter:
     """Which instances: those that fit all that is given. None means any; an empty list fits nothing.
 
     `hold` is the reason of a hold, as in Nondeterministic; `roots` are those without a parent, False the others. Times
-    have a zone; `after` includes the moment itself, `before` does not. Raises `DefinitionError` for what nothing could fit by mistake: a phase that is none, an id in
-    place of a list of them, a time without a zone.
+    have a zone; `after` includes the moment itself, `before` does not. Raises `DefinitionError` for what nothing could
+    fit by mistake: a phase that is none, an id in place of a list of them, a time without a zone.
     """
 
     phase: str | None = None
