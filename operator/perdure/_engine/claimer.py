@@ -91,6 +91,10 @@ class Claimer:
         """Look at once."""
         self._nudged.set()
 
+    def doubt(self) -> None:
+        """There may be what is ours and not here, now or for as long as a statement may still land: look for it."""
+        self._strays_until = asyncio.get_running_loop().time() + limits.LATE_LANDING_SECONDS
+
     async def run(self) -> None:
         """Claim for ever."""
         while True:
@@ -107,7 +111,7 @@ class Claimer:
                 if not is_transient(error):
                     raise
                 self._store.availability.lost(error, "claim")
-                self._strays_until = asyncio.get_running_loop().time() + limits.LATE_LANDING_SECONDS
+                self.doubt()
                 await asyncio.sleep(min(1.0, self._poll_seconds))
                 await self._read_back()
                 continue

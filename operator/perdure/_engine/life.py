@@ -122,7 +122,7 @@ class Life:
         )
         committer.watchdog, committer.trials = self.watchdog, self.turn_trials
         committer.on_committed = self._committed
-        committer.on_lost = self._evict
+        committer.on_lost = self._lost
         committer.on_held = self._held
         committer.on_unread = self.claimer.nudge
         return committer
@@ -262,6 +262,11 @@ class Life:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 await self.committer.drained()
+
+    def _lost(self, resident: Resident) -> None:
+        """A turn was refused: somebody else owns the instance now. If that should be us, it is found and given back."""
+        self._evict(resident)
+        self.claimer.doubt()
 
     def _evict(self, resident: Resident) -> None:
         """Forget an instance; its truth is in the database."""
