@@ -8,7 +8,7 @@ door only; inside, payloads are opaque bytes. This module knows nothing of histo
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, NewType, cast
 
 import msgspec
@@ -26,6 +26,8 @@ Payload = NewType("Payload", bytes)
 
 _SHOWN_CHARACTERS: Final = 40
 _JSON_TYPES: frozenset[object] = frozenset({None, type(None), object, dict, list, JsonValue})
+_BYTES = (bytes, bytearray, memoryview)
+_LEAVES: frozenset[type] = frozenset({str, int, float, bool, type(None)})
 
 
 def _to_builtin(value: object) -> object:
@@ -38,6 +40,35 @@ def _to_builtin(value: object) -> object:
     raise TypeError(message)
 
 
+def _has_bytes(value: object) -> bool:
+    """Say whether bytes stand anywhere in a value, models aside: they write and read theirs themselves.
+
+    It asks for the types of whole containers at once, and goes into those that hold more than leaves.
+    """
+    inside: list[object] = [value]
+    while inside:
+        each = inside.pop()
+        if type(each) in _LEAVES:
+            continue
+        if isinstance(each, _BYTES):
+            return True
+        parts = _parts_of(each)
+        if not _LEAVES.issuperset(map(type, parts)):
+            inside.extend(parts)
+    return False
+
+
+def _parts_of(value: object) -> Collection[object]:
+    """Give what a value is made of; nothing for one that has no parts, or writes them itself."""
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    kind = type(value)
+    names = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__struct_fields__", None) or ()
+    return [getattr(value, name, None) for name in names]
+
+
 _encoder = msgspec.json.Encoder(enc_hook=_to_builtin, order="deterministic")
 _plain_decoder = msgspec.json.Decoder()
 
@@ -45,7 +76,8 @@ _plain_decoder = msgspec.json.Decoder()
 def encode(value: object, what: str, *, limit_bytes: int = limits.PAYLOAD_BYTES) -> Payload:
     """Write `value` as JSON; `what` names it in errors ("input of activity x").
 
-    Raises `PayloadError` when the value has no JSON form and `PayloadTooLargeError` above `limit_bytes`.
+    Raises `PayloadError` when the value has no JSON form, as bytes have none, and `PayloadTooLargeError` above
+    `limit_bytes`.
     """
     try:
         data = _encoder.encode(value)
@@ -55,6 +87,12 @@ def encode(value: object, what: str, *, limit_bytes: int = limits.PAYLOAD_BYTES)
             "(None, bool, int, float, str, list, dict with text keys)."
         )
         raise errors.PayloadError(message) from error
+    if _has_bytes(value):
+        message = (
+            f"The {what} cannot be written as JSON: it holds bytes, which JSON has not, and which would come back as "
+            "something else. Use text, or turn them into base64 yourself, and back."
+        )
+        raise errors.PayloadError(message)
     if len(data) > limit_bytes:
         message = (
             f"The {what} has {len(data)} bytes, the limit is {limit_bytes}. Store large data elsewhere (an object "

@@ -8,7 +8,9 @@ import enum
 import json
 import math
 import uuid
+from collections.abc import Callable
 
+import msgspec
 import pydantic
 import pytest
 from hypothesis import given
@@ -89,6 +91,52 @@ def test_what_has_no_json_form_is_refused_by_name(value: object) -> None:
         payload.encode(value, "input of x")
 
     assert "pydantic models, dataclasses" in raised.value.message
+
+
+class Sealed(pydantic.BaseModel):
+    """A model with bytes in it."""
+
+    key: bytes
+
+
+@dataclasses.dataclass
+class Held:
+    """A dataclass with anything in it."""
+
+    inside: object
+
+
+class Fixed(msgspec.Struct):
+    """A struct with anything in it."""
+
+    inside: object
+
+
+@pytest.mark.parametrize("found", [b"key", bytearray(b"key"), memoryview(b"key")], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda v: v,
+        lambda v: [1, v],
+        lambda v: {"a": [{"b": v}]},
+        lambda v: (v,),
+        Held,
+        Fixed,
+        lambda v: [Held({"a": v})],
+    ],
+)
+def test_bytes_are_refused_wherever_they_stand(found: object, around: Callable[[object], object]) -> None:
+    """They would come back as something else without a word; the error says what to do instead."""
+    with pytest.raises(errors.PayloadError, match=r"The result of x .* it holds bytes.*Use text, or .* base64"):
+        payload.encode(around(found), "result of x")
+
+
+@pytest.mark.parametrize("value", [Sealed(key=b"key"), [Sealed(key=b"key")]], ids=repr)
+def test_a_model_writes_and_reads_its_own_bytes(value: object) -> None:
+    """Its annotation knows what they were."""
+    annotation = Sealed if isinstance(value, Sealed) else list[Sealed]
+
+    assert payload.decoder(annotation)(payload.encode(value, "value")) == value
 
 
 @given(st.sampled_from([math.nan, math.inf, -math.inf]))
