@@ -44,6 +44,32 @@ async def test_waiting_for_the_event_loop_fails_with_the_durable_call(world: Wor
     assert "ctx.schedule_timer" in info.error.message
 
 
+async def test_a_task_of_the_event_loop_fails_with_the_durable_call(world: World, puppet: Puppet) -> None:
+    """asyncio.create_task in an orchestration is an error of that instance, awaited or not, and nothing of it runs."""
+    ran = []
+
+    async def beside() -> None:
+        ran.append("beside")
+
+    @orchestration("test::orchestration::busy")
+    async def busy(ctx: OrchestrationContext) -> None:
+        await ctx.schedule_timer(0)
+        left_alone = asyncio.create_task(beside())
+        del left_alone
+
+    await world.worker(busy, relay, puppet.activity)
+
+    failed = await world.run(busy)
+    other = await world.start(relay)
+    (await puppet.called()).returns("fine")
+
+    assert failed.error is not None
+    assert (failed.phase, failed.error.code) == ("Failed", "PERDURE-1202")
+    assert "ctx.spawn" in failed.error.message
+    assert (await world.end(other)).output == "fine"
+    assert ran == []
+
+
 async def test_cleanup_code_that_fails_harms_nobody(world: World, puppet: Puppet) -> None:
     """When a coroutine is put away, errors in its `finally` blocks stop neither the hand-over nor the worker."""
 

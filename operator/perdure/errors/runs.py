@@ -77,7 +77,7 @@ class NondeterminismError(PerdureError):
 
 
 class ForeignAwaitError(PerdureError):
-    """An orchestration awaited something that is not durable."""
+    """An orchestration awaited something that is not durable, or made an asyncio task."""
 
     code = "PERDURE-1202"
 
