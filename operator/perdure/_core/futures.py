@@ -140,8 +140,20 @@ class Task(DurableFuture[T]):
         """Whether it was asked to end and has not yet."""
         return self._cancel_asked and not self.done
 
+    def result(self) -> T:
+        """Give the value, or raise the error, which then somebody has heard of."""
+        self._scheduler.unheard.pop(cast("Task[object]", self), None)
+        return super().result()
+
+    def on_done(self, callback: Callback) -> None:
+        """Call back at completion; whoever does hears of an error."""
+        self._scheduler.unheard.pop(cast("Task[object]", self), None)
+        super().on_done(callback)
+
     def _finish(self) -> None:
         self._scheduler.tasks.pop(cast("Task[object]", self), None)
+        if isinstance(self._error, Exception) and not self._callbacks:
+            self._scheduler.unheard[cast("Task[object]", self)] = None
         super()._finish()
 
     def close(self) -> None:
@@ -233,12 +245,13 @@ class Select(DurableFuture[tuple[int, object]]):
 class Scheduler:
     """One queue, one order. Owns the tasks of one execution."""
 
-    __slots__ = ("_refusals", "cancel_reason", "fault", "is_closed", "is_continuing", "ready", "tasks")
+    __slots__ = ("_refusals", "cancel_reason", "fault", "is_closed", "is_continuing", "ready", "tasks", "unheard")
 
     def __init__(self) -> None:
         """Hold nothing yet."""
         self.ready: collections.deque[Task[object]] = collections.deque()
         self.tasks: dict[Task[object], None] = {}  # the live ones, in the order in which they began
+        self.unheard: dict[Task[object], None] = {}  # those that failed, and nobody has asked
         self.fault: errors.PerdureError | None = None
         self.cancel_reason = ""
         self.is_closed = False

@@ -20,12 +20,13 @@ from typing import NamedTuple, assert_never, cast
 import msgspec
 
 from perdure import errors
-from perdure._core import comparison, failure, futures, history, mailbox, payload
+from perdure._core import comparison, failure, frames, futures, history, mailbox, payload
 from perdure._core.context import OrchestrationContext
 from perdure._core.definition import AnyOrchestration
 
 __all__ = ["Execution", "Identity", "Operation", "Trace", "Turned"]
 
+_UNHEARD = "What ctx.spawn(...) began has failed, and nobody awaited it: {error}"
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 Asked = history.ScheduleActivity | history.CreateTimer | history.WaitForSignal | history.ScheduleSubOrchestration
 Result = (
@@ -374,6 +375,9 @@ class Execution:
         for seq, operation in self.pending.items():
             if isinstance(operation.command, history.ScheduleSubOrchestration):
                 self._commands.append(history.CancelSubOrchestration(seq, operation.command.instance_id))
+        for task in self.scheduler.unheard:
+            if task is not self._main and task.error_or_none is not None:
+                self.trace("warning", _UNHEARD.format(error=frames.sentence_of(task.error_or_none)))
         if isinstance(outcome, history.ContinueAsNew):
             outcome = msgspec.structs.replace(outcome, carried=self._mailbox.leftover())
         self.outcome = outcome

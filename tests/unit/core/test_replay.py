@@ -195,6 +195,29 @@ def test_a_result_that_does_not_fit_its_type_is_an_error_at_the_await() -> None:
     assert "width" in run.failure.message
 
 
+def test_a_failure_that_nobody_awaits_is_told_once_at_the_end() -> None:
+    """What was spawned and left alone may fail in vain; who is awaited, joined or asked later is heard of."""
+
+    async def fails(word: str) -> None:
+        raise ValueError(word)
+
+    async def careless(ctx: OrchestrationContext) -> str:
+        left_alone, asked = ctx.spawn(fails("unheard")), ctx.spawn(fails("heard"))
+        del left_alone
+        await ctx.schedule_activity("step")
+        await ctx.join(asked, ctx.spawn(fails("joined")), return_exceptions=True)
+        return "done"
+
+    run = Run(named(careless))
+    run.crash()
+    run.turn(completed(1))
+    run.crash()
+
+    assert [trace.level for trace in run.traces] == ["warning"]
+    assert "ValueError: unheard" in run.traces[0].message
+    assert "ctx.spawn" in run.traces[0].message
+
+
 def test_traces_are_told_once_over_the_whole_life() -> None:
     """Lines of turns that are replayed are not told again, wherever the coroutine is lost."""
 
