@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 
+import msgspec
 import pytest
 
 from perdure import JsonValue, OrchestrationContext, orchestration
@@ -136,6 +137,20 @@ async def test_timers_that_were_given_up_do_not_pile_up() -> None:
 
     assert len(timers) < 2_000
     timers.close()
+
+
+async def test_a_turn_is_no_earlier_than_the_timers_that_rang_in_it() -> None:
+    """A message of a later moment lets a timer ring on a worker whose clock is late: the turn has the timer's time."""
+    execution = replay.Execution(nap, replay.Identity("nap", 1))
+    resident = Resident("nap", "", None, execution, turn=1, phase="Running")
+    noon = datetime.datetime(2030, 1, 1, 12, tzinfo=datetime.UTC)
+    started = history.OrchestrationStarted(nap.name, nap.version, msgspec.Raw(b"60.0"), history.PROTOCOL)
+    execution.advance(noon, [started])
+
+    moments = resident.moments([history.SignalReceived("go", msgspec.Raw(b"null")), history.TimerFired(1)])
+
+    assert moments == [noon + datetime.timedelta(seconds=60)]
+    execution.close()
 
 
 async def test_the_loser_of_a_race_with_a_timer_is_given_up(world: World) -> None:

@@ -154,8 +154,8 @@ class Committer:
         if not (resident.takes_turns and resident.has_news):
             return None
         resident.is_in_flight = True
-        at = max(self._clock.now(), resident.execution.now)
         events, resident.events = _split(_ordered(resident.events))
+        at = max(self._clock.now(), resident.execution.now, *resident.moments(events))
         if resident.is_terminated and resident.failure is None:
             resident.end_by_force([event for event in events if isinstance(event, history.CancelRequested)])
             events, resident.events = resident.events, []

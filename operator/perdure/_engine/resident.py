@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from perdure import errors
@@ -139,6 +140,11 @@ class Resident:
         written = [event for _, event in self.messages]
         results = [e for e in self.events if isinstance(e, history.ActivityCompleted | history.ActivityFailed)]
         return [result for result in results if not any(result is event for event in written)]
+
+    def moments(self, events: Sequence[history.Event]) -> list[datetime.datetime]:
+        """Give when the timers came due that rang: their turn is no earlier, however late this worker's clock is."""
+        rung = (self.execution.pending.get(e.seq) for e in events if isinstance(e, history.TimerFired))
+        return [at for operation in rung if operation is not None and (at := due_or_none(operation)) is not None]
 
     def child_key(self, child: history.ScheduleSubOrchestration) -> tuple[str, int, int, str]:
         """Give what a child's row must say to be the one that was asked for here."""
