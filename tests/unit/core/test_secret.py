@@ -234,7 +234,7 @@ async def test_without_identity_or_source_there_are_no_secrets() -> None:
     """The error names the two ways to have some."""
     ctx, _ = context()
 
-    with pytest.raises(errors.SecretsUnavailableError, match="EnvironmentSecrets"):
+    with pytest.raises(errors.SecretsUnavailableError, match=r"Orchestration resource, .*\(PERDURE_KUBERNETES=off\)"):
         await ctx.resolve_secret(SecretRef("db", "password"))
 
 
