@@ -17,7 +17,7 @@ import contextvars
 import heapq
 import itertools
 from collections.abc import Callable, Coroutine
-from typing import Any, Self, TypeVar, TypeVarTuple
+from typing import Any, Self, TypeVar, TypeVarTuple, cast
 
 __all__ = ["ACTOR", "Actor", "Standstill", "VirtualLoop"]
 
@@ -80,6 +80,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._order = itertools.count()
         self._at_this_moment = 0
         self._is_running = False
+        self._task_factory: Any = None
         self.fault: Exception | None = None
 
     @classmethod
@@ -115,8 +116,18 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Give a future."""
         return asyncio.Future(loop=self)
 
+    def get_task_factory(self) -> Any:
+        """Give who makes the tasks instead; None for nobody."""
+        return self._task_factory
+
+    def set_task_factory(self, factory: Any) -> None:
+        """Let somebody else make the tasks: the engine, where code may have none."""
+        self._task_factory = factory
+
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         """Start a coroutine as a task of whoever calls, or of the context that is given."""
+        if self._task_factory is not None:
+            return cast("asyncio.Task[Any]", self._task_factory(self, coro, **options))
         task: asyncio.Task[Any] = _Task(coro, loop=self, **options)
         actor = _actor_of(options.get("context"))
         if actor is not None:
