@@ -141,8 +141,8 @@ class Crowd:
     async def _remove(self, instance_id: str, dice: random.Random) -> None:
         """Remove an instance, perhaps while it runs, and start another under its id.
 
-        Not where transactions have overlapped: a removal does not see a message that is committed while it waits for the
-        instance's lock, and who is started under the id takes it in.
+        Not where transactions have overlapped: a removal does not see a message that is committed while it waits for
+        the lock of its instance, and who is started under the id takes it in.
         """
         is_forced = dice.random() < 0.5
         self._world.ledger.removed.add(instance_id)
