@@ -139,11 +139,7 @@ class Crowd:
             await _patiently(lambda: self._client.terminate_instance(instance_id, "at once"))
 
     async def _remove(self, instance_id: str, dice: random.Random) -> None:
-        """Remove an instance, perhaps while it runs, and start another under its id.
-
-        Not where transactions have overlapped: a removal does not see a message that is committed while it waits for
-        the lock of its instance, and who is started under the id takes it in.
-        """
+        """Remove an instance, perhaps while it runs, and start another under its id."""
         is_forced = dice.random() < 0.5
         self._world.ledger.removed.add(instance_id)
         self.started.discard(instance_id)
@@ -154,7 +150,7 @@ class Crowd:
         except errors.InstanceNotFoundError:
             pass  # removed by a try whose answer was lost
         self._world.ledger.forget_letters(instance_id)
-        if dice.random() < 0.7 and not self._world.has_overlapped:
+        if dice.random() < 0.7:
             await self._start(instance_id, dice)
 
     async def _send(self, instance_id: str, name: str, *, times: int) -> None:

@@ -52,3 +52,16 @@ async def test_leaving_twice_is_harmless(desk: Desk) -> None:
 
     assert [row["worker_id"] for row in await desk.fetch("select worker_id from workers")] == [other]
     await store.close()
+
+
+async def test_what_was_left_for_an_earlier_one_of_the_same_id_is_not_for_the_next(desk: Desk) -> None:
+    """Rows that a removal could not see, committed while it waited, are gone when the id is used again."""
+    await desk.fetch("insert into inbox (instance_id, kind, payload) values ('again', 'Event', '{}')")
+    await desk.fetch("insert into inbox (instance_id, kind, payload) values ('other', 'Event', '{}')")
+    await desk.fetch("insert into tasks (instance_id, execution, seq, failed_attempts) values ('again', 1, 1, 3)")
+    await desk.fetch("insert into signal_keys (instance_id, dedupe_key) values ('again', 'once')")
+
+    await desk.start("again")
+
+    assert [row["instance_id"] for row in await desk.fetch("select instance_id from inbox")] == ["other"]
+    assert await desk.fetch("select seq from tasks union all select 1 from signal_keys") == []

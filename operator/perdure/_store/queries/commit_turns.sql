@@ -118,6 +118,16 @@ started as (
     on conflict (instance_id) do nothing
     returning instance_id, parent_id, parent_seq
 ),
+-- What was left for an earlier one of the same id, whose removal could not see it, is not for this one.
+cleared_inbox as (
+    delete from inbox where instance_id = any(array(select s.instance_id from started s))
+),
+cleared_tasks as (
+    delete from tasks where instance_id = any(array(select s.instance_id from started s))
+),
+cleared_keys as (
+    delete from signal_keys where instance_id = any(array(select s.instance_id from started s))
+),
 sent as (
     insert into inbox (instance_id, kind, payload, execution)
     select m.instance_id, m.kind, ($4::bytea[])[m.payload], m.execution
