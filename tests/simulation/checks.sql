@@ -51,9 +51,10 @@ group by q.queue, q.max_running
 having count(*) > q.max_running
 
 union all
+-- A storm in which worker after worker dies may look like an instance that kills them; somebody resumes it then.
 select 'I6: nothing is held, the code fits its history', i.instance_id, i.hold_reason || coalesce(convert_from(i.error, 'UTF8'), '')
 from instances i
-where i.hold_reason <> ''
+where i.hold_reason not in ('', 'Poison')
 
 union all
 select 'a child that is waited for has a parent', i.instance_id, i.parent_id

@@ -59,7 +59,7 @@ async def _until_all_ended(world: World, crowd: Crowd) -> None:
                 f"liveness: not ended {_PATIENCE_SECONDS:g} s after the storm: {[dict(row) for row in rows]}; "
                 f"clients that wait: {sorted(crowd.waiting)}"
             )
-        crowd.help({row["instance_id"]: row["is_suspended"] for row in rows})
+        crowd.help({row["instance_id"]: row["phase"] == "Suspended" for row in rows})
         await asyncio.sleep(3.0)
     existing = {row["instance_id"] for row in world.database.look(_EXISTING)}
     missing = {name for name in crowd.started - existing if not world.ledger.was_removed(name)}
