@@ -192,6 +192,7 @@ class Database:
             self._blocked.remove(blocked)
             self._run(self._monitor.connection.fetchval(_BREAK_OFF, lane.pid))
             self._run(_wait(blocked.task, None))
+            blocked.then(Outcome(error=asyncpg.ConnectionDoesNotExistError("connection was closed in the middle")))
         outcome = self._run(_outcome(lane.connection, "commit" if commits else "rollback", ()))
         outcome.heard = lane.take_heard()
         lane.now = None  # a rollback takes set_config with it
