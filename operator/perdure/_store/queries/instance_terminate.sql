@@ -32,6 +32,7 @@ ended as (
         suspend_reason = '',
         buffered_signals = 0,
         carried = null,
+        owner_id = null, -- as the locked row says; the statement's own snapshot may be older
         wake_at = null,
         started_at = coalesce(i.started_at, now()),
         finished_at = now()
