@@ -270,6 +270,10 @@ class QueueRunner:
             is_found=row["claims"] > 1,
             claims=row["claims"],
         )
+        if (former := self._jobs.get(job.key)) is not None:
+            self._attempts.stop(
+                former
+            )  # of an instance that was removed, whose id is used again, or given back meanwhile
         self._jobs[job.key] = job
         self._has_jobs.set()
         broken = poison_or_none(job) or broken
