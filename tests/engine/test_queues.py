@@ -25,7 +25,7 @@ from perdure._engine.attempts import Attempts, Capacity, Job
 from perdure._engine.clock import Clock
 from perdure._engine.queued import QueueRunner
 from perdure._engine.trials import ActivityTrials
-from tests.engine.world import ALONE, PUPPET, SETTINGS, Puppet, World, relay
+from tests.engine.world import ALONE, PATIENCE_SECONDS, PUPPET, SETTINGS, Puppet, World, relay
 
 SERVING = dataclasses.replace(SETTINGS, queues=("gpu",))
 LISTENING = dataclasses.replace(ALONE, queues=("gpu",))
@@ -398,3 +398,19 @@ async def test_a_worker_without_queues_asks_for_nothing(world: World, puppet: Pu
         runner = QueueRunner(owner.store, uuid.uuid4(), attempts=attempts, trials=trials, queues=queues)
 
         await runner.run()
+
+
+async def test_a_task_of_a_removed_instance_is_stopped_when_its_id_is_used_again(world: World, puppet: Puppet) -> None:
+    """The same server takes the same key for the first time once more: the earlier attempt ends, and tells nobody."""
+    await world.worker(sent_away, puppet.activity, settings=LISTENING)
+    instance_id = await world.start(sent_away, "earlier")
+    earlier = await puppet.called()
+
+    await world.client.delete_instance(instance_id, force=True)
+    await world.client.start_orchestration(instance_id, sent_away, "later")
+    later = await puppet.called()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await earlier.cancelled.wait()
+    later.returns("later")
+
+    assert (await world.end(instance_id)).output == "later"
