@@ -271,9 +271,7 @@ class QueueRunner:
             claims=row["claims"],
         )
         if (former := self._jobs.get(job.key)) is not None:
-            self._attempts.stop(
-                former
-            )  # of an instance that was removed, whose id is used again, or given back meanwhile
+            self._attempts.stop(former)  # its instance was removed and the id is used again, or it was given back
         self._jobs[job.key] = job
         self._has_jobs.set()
         broken = poison_or_none(job) or broken
