@@ -20,7 +20,7 @@ from perdure.encryption import EncryptionCodec
 
 OLD = EncryptionCodec({"old": b"o" * 32})
 NEW = EncryptionCodec({"new": b"n" * 32, "old": b"o" * 32})
-PLAIN = {"resource_ingest": {4, 7}}
+PLAIN = {"resource_apply": {1, 2}}
 """Which arguments are bytes and stand in the database as they are."""
 OTHER = EncryptionCodec({"other": b"x" * 32})
 
@@ -175,7 +175,7 @@ def test_every_parameter_of_bytes_is_sealed_unless_its_statement_says_why_not() 
     }
 
     assert exceptions == PLAIN
-    assert statements.load().payloads["resource_ingest"] == {11}
+    assert statements.load().payloads["resource_apply"] == {3, 4}
     assert statements.load().payloads["instance_cancel"] == {1}
     assert statements.load().payloads["claim"] == frozenset()
     assert statements.load().payloads["commit_turns"] == {2, 3}
