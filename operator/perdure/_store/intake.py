@@ -79,6 +79,10 @@ async def take_in(connection: Connection, batch: Sequence[Seen], *, sealing: Sea
     if adopted:
         await connection.execute(sql.resource_release, adopted)
     await connection.execute(sql.resource_apply, *sealing.sealed("resource_apply", _arguments(taken)))
+    buried = {(one.seen.namespace, one.seen.name) for one in news if one.tombstone is not None}
+    over = buried & {(one.seen.namespace, one.seen.name) for one in taken if one.decision.begins}
+    if over:
+        await connection.execute(sql.resource_exhume, *map(list, zip(*over, strict=True)))
     return taken
 
 

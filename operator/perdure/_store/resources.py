@@ -26,7 +26,7 @@ from perdure._store import intake, statements
 from perdure._store.connect import Pool
 from perdure._store.sealing import Record, Sealing
 
-__all__ = ["Fact", "Known", "News", "Policies", "Resources", "Retry", "Seen", "TurnRow", "Wrote"]
+__all__ = ["Chore", "Fact", "Known", "News", "Policies", "Resources", "Retry", "Seen", "TurnRow", "Wrote"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +49,17 @@ class Known:
     name: str
     generation: int
     deleting: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chore:
+    """What is due to be done for a resource, in the words of `resource_due.sql`; without a uid it is about none."""
+
+    chore: str
+    uid: UUID | None
+    namespace: str
+    name: str
+    generation: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,6 +106,12 @@ class Fact:
     finished_at: datetime | None
     retries: tuple[Retry, ...]
     sealed: errors.PayloadSealedError | None = None
+    deleting: bool = False
+    has_finalizer: bool = False
+    waiting: str = ""
+    ready_when: str = "Completed"
+    is_archived: bool = False
+    suspend_reason: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -188,6 +205,19 @@ class Resources:
         """Give all resources believed to live; no namespaces means all."""
         rows = await self._pool.fetch(self._sql.resource_known, namespaces)
         return {row["uid"]: Known(row["namespace"], row["name"], row["generation"], row["deleting"]) for row in rows}
+
+    async def due(self, namespaces: Sequence[str], *, grace_seconds: float, at_most: int = 200) -> list[Chore]:
+        """Give what is due by the clock, or since runs have ended; no namespaces means all."""
+        rows = await self._pool.fetch(self._sql.resource_due, namespaces, grace_seconds, at_most)
+        return [Chore(**row) for row in rows]
+
+    async def bury(self, uid: UUID) -> bool:
+        """Put up a tombstone for a resource that is about to be deleted; tell whether it still is."""
+        return bool(await self._pool.fetch(self._sql.resource_bury, [uid]))
+
+    async def exhume(self, namespace: str, name: str) -> None:
+        """Take a tombstone away: the resource was deleted by somebody else, or not at all."""
+        await self._pool.execute(self._sql.resource_exhume, [namespace], [name])
 
     async def forget(self, *, older_than_seconds: float) -> None:
         """Forget resources that were found deleted longer ago than this."""

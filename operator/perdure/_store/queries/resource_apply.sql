@@ -96,13 +96,6 @@ counted as (
     on conflict (namespace, name) do update set last_run = excluded.last_run
 ),
 
-unburied as (
-    -- By an array of keys: whoever has adopted is no longer to be adopted from.
-    delete from tombstones
-    where instance_id = any(array(select d.instance_id from decided d where d.begins = 'Adopt'))
-        and (namespace, name) in (select d.namespace, d.name from decided d where d.begins = 'Adopt')
-),
-
 started as (
     insert into instances (
         instance_id, name, version, phase, input, run_as, resource_uid, on_nondeterminism, retention_seconds,
