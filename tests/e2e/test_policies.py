@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from perdure._kube.api.orchestration import FINALIZER
+from perdure._kube.api.orchestration import API_VERSION, FINALIZER, KIND
+from perdure._kube.client import Api
 from tests.cluster.handle import Cluster
 from tests.e2e.operator_process import until
 from tests.e2e.operators import World
+from tests.e2e.scene import Scene
 from tests.postgres_plugin import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -234,3 +238,30 @@ async def test_what_was_deleted_while_the_operator_was_away_is_compensated_later
 
     assert kept
     assert await world.instances("away") == {"away:1": "Cancelled"}
+
+
+async def test_there_is_a_way_out_without_an_operator(cluster: Cluster) -> None:
+    """`perdure finalizers release` lets go of what an operator that is gone has kept; those of others stay."""
+    namespace = await asyncio.to_thread(cluster.make_namespace)
+    api = await Api.connect(str(cluster.kubeconfig))
+    scene = Scene(cluster, namespace, api=api, log=str)
+    for name, finalizers in (("ours", [FINALIZER]), ("both", ["other.dev/hold", FINALIZER])):
+        metadata = {"name": name, "finalizers": finalizers}
+        resource = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {"orchestration": "nobody"}}
+        await scene.kubectl("create", "--filename=-", input=json.dumps(resource))
+    await scene.kubectl("delete", "orchestrations", "--all", "--wait=false")
+
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "perdure", "finalizers", "release", "--namespace", namespace),
+        env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await command.communicate()
+    await scene.kubectl("wait", "--for=delete", "orchestration/ours", "--timeout=60s")
+
+    assert sorted(said.decode().splitlines()) == [f"released {namespace}/both", f"released {namespace}/ours"]
+    assert (await scene.read("orchestration", "both"))["metadata"]["finalizers"] == ["other.dev/hold"]
+    patch = json.dumps({"metadata": {"finalizers": []}})
+    await scene.kubectl("patch", "orchestration", "both", "--type=merge", f"--patch={patch}")
+    await api.close()
+    await asyncio.to_thread(cluster.delete_namespace, namespace)

@@ -25,24 +25,25 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
-from pydantic import JsonValue
 
 from perdure import errors
 from perdure._core.activity import Manifest
-from perdure._kube import ingest
-from perdure._kube.api.orchestration import API_VERSION, FINALIZER, KIND
+from perdure._kube import finalizers, ingest
+from perdure._kube.api.orchestration import API_VERSION, KIND
 from perdure._kube.client import Api
 from perdure._kube.reach import Reach
 from perdure._store import removal
 from perdure._store.resources import Chore, Resources
 from perdure._store.store import Store, retrying
 
-__all__ = ["Chores", "finalizer_patch"]
+__all__ = ["Chores"]
 
 _log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 5.0
 _SOON_SECONDS = 1.0
+_PAUSE_SECONDS = 0.1
+"""Between two looks, however often one is asked for."""
 _AT_ONCE = 8
 _REFUSED_SECONDS = 30.0
 FORCED_SECONDS = 30.0
@@ -86,6 +87,7 @@ class Chores:
                 availability=self._store.availability,
             )
             await self.do(due)
+            await asyncio.sleep(_PAUSE_SECONDS)
             await self._wait(_SOON_SECONDS if due else _LOOK_SECONDS)
 
     async def _wait(self, seconds: float) -> None:
@@ -147,14 +149,14 @@ class Chores:
 
     async def _finalize(self, chore: Chore, found: Manifest) -> Manifest | None:
         """Put the finalizer on or take it off; give the resource as it is then."""
-        patch = finalizer_patch(found, wanted=chore.chore == "Protect")
+        patch = finalizers.patch(found, wanted=chore.chore == "Protect")
         if not patch:
             return found
         return await self._api.json_patch(API_VERSION, KIND, name=chore.name, namespace=chore.namespace, patch=patch)
 
     async def _expire(self, chore: Chore, found: Manifest) -> None:
         """Delete a resource, unless somebody has changed it; one that somebody else deletes leaves no tombstone."""
-        metadata = _metadata(found)
+        metadata = finalizers.metadata_of(found)
         if metadata.get("generation") != chore.generation or "deletionTimestamp" in metadata or chore.uid is None:
             self._queue.add(ingest.seen(found))
             return
@@ -172,28 +174,3 @@ class Chores:
             self._queue.add(ingest.gone(chore.uid, namespace=chore.namespace, name=chore.name))
         else:
             await self._resources.exhume(chore.namespace, chore.name)
-
-
-def finalizer_patch(manifest: Manifest, *, wanted: bool) -> list[JsonValue]:
-    """Give the JSON patch that puts our finalizer in or takes it out; an empty one when nothing is to be done.
-
-    Nobody can be given one who is being deleted. It tests that nothing is as it was not read.
-    """
-    metadata = _metadata(manifest)
-    listed = metadata.get("finalizers")
-    finalizers = listed if isinstance(listed, list) else []
-    if wanted == (FINALIZER in finalizers) or (wanted and "deletionTimestamp" in metadata):
-        return []
-    same: list[JsonValue] = [{"op": "test", "path": "/metadata/uid", "value": metadata["uid"]}]
-    if not wanted:
-        path = f"/metadata/finalizers/{finalizers.index(FINALIZER)}"
-        return [*same, {"op": "test", "path": path, "value": FINALIZER}, {"op": "remove", "path": path}]
-    same.append({"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]})
-    return [*same, {"op": "add", "path": "/metadata/finalizers", "value": [*finalizers, FINALIZER]}]
-
-
-def _metadata(manifest: Manifest) -> dict[str, JsonValue]:
-    metadata = manifest["metadata"]
-    if not isinstance(metadata, dict):
-        raise TypeError(metadata)
-    return metadata

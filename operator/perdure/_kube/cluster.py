@@ -60,6 +60,7 @@ class Cluster:
         self._chores = chores.Chores(
             store, resources, api=api, queue=self._queue, reach=reach, namespaces=settings.namespaces
         )
+        self.projector.on_turn_of_change = self._chores.nudge
         self._sweep = Sweep(api, resources, queue=self._queue, namespaces=settings.namespaces)
         self._controller: Controller | None = None
         if "controller" in settings.roles:

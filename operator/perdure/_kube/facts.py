@@ -38,12 +38,14 @@ class Instance:
 class Wishes:
     """What the resource asks of its run, as far as it is seen in the status.
 
-    `waiting` is the updatePolicy under which a changed request waits. `is_kept` says that the resource is being deleted
-    and that our finalizer keeps it; `forced_at` is when a run that is being cancelled is ended by force.
+    `waiting` is the updatePolicy under which a changed request waits. `lacks_finalizer` says that no run may begin
+    before our finalizer is there, `is_kept` that the resource is being deleted and our finalizer keeps it; `forced_at`
+    is when a run that is being cancelled is ended by force.
     """
 
     waiting: str = ""
     is_custom: bool = False
+    lacks_finalizer: bool = False
     is_kept: bool = False
     forced_at: datetime | None = None
 

@@ -93,7 +93,8 @@ class Look:
 class Projector:
     """The calendar of what is to be shown, and the loop that shows it.
 
-    `on_missing(uid, namespace, name)` is told when the API server has no such resource any more.
+    `on_missing(uid, namespace, name)` is told when the API server has no such resource any more. Whoever has made it
+    may set `on_turn_of_change`, which is told that a run has ended while a changed request waited.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Projector:
         self._not_before = 0.0
         self._forbidden: dict[str, tuple[float, str]] = {}
         self.cancel_grace_seconds = limits.CANCEL_GRACE_SECONDS
+        self.on_turn_of_change: Callable[[], None] = _nothing
         self.writes = 0
         self.unchanged = 0
         self.failures = 0
@@ -234,6 +236,8 @@ class Projector:
             return False
         if fact.phase in lifecycle.TERMINAL:
             self._cache.pop(fact.uid, None)
+            if fact.waiting:
+                self.on_turn_of_change()
         if built == previous and fact.status_resource_version is not None:
             self.unchanged += 1
             self._written.append(_wrote(fact, built, resource_version=fact.status_resource_version or 0))
@@ -375,6 +379,7 @@ def to_facts(
         wishes=facts.Wishes(
             waiting=fact.waiting,
             is_custom=fact.ready_when == "Custom",
+            lacks_finalizer=fact.wants_finalizer and not fact.has_finalizer,
             is_kept=fact.deleting and fact.has_finalizer,
             forced_at=folded.cancelled_at and folded.cancelled_at + timedelta(seconds=grace_seconds),
         ),
@@ -426,6 +431,10 @@ def _wrote(fact: Fact, built: status.Status, *, resource_version: int) -> Wrote:
 def _resource_version(manifest: Manifest) -> int:
     metadata = manifest.get("metadata")
     return int(str(metadata["resourceVersion"])) if isinstance(metadata, dict) else 0
+
+
+def _nothing() -> None:
+    """Tell nobody: a worker has no controller beside it."""
 
 
 def _now() -> float:

@@ -225,6 +225,8 @@ def _ending_of(facts: Facts, *, doing: str) -> tuple[str, str]:
 
 def _activity_of(facts: Facts) -> tuple[str, str]:
     shown = facts.projection
+    if facts.instance is None and facts.wishes.lacks_finalizer:
+        return "Pending", "The run begins when the finalizer that its deletionPolicy needs is in this resource."
     if facts.instance is None or facts.instance.phase == "Pending":
         return "Pending", "The run waits for a worker to start it."
     retry = next((retry for retry in facts.retries if retry.failed_attempts and retry.seq in shown.running), None)

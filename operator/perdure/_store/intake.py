@@ -51,8 +51,12 @@ class Taken:
 
     @property
     def has_chores(self) -> bool:
-        """Whether the finalizer of the resource is not as it should be."""
-        return not self.seen.gone and self.seen.has_finalizer != self.decision.wants_finalizer
+        """Whether the finalizer of the resource is not as it should be, or another run is to begin at once."""
+        if self.seen.gone:
+            return False
+        steering = self.decision.steering
+        is_next_due = self.decision.waiting != "" and steering is not None and steering.ends
+        return is_next_due or self.seen.has_finalizer != self.decision.wants_finalizer
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -108,6 +108,7 @@ class Fact:
     sealed: errors.PayloadSealedError | None = None
     deleting: bool = False
     has_finalizer: bool = False
+    wants_finalizer: bool = False
     waiting: str = ""
     ready_when: str = "Completed"
     is_archived: bool = False

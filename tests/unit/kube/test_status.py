@@ -115,6 +115,13 @@ UNKNOWN = Unrunnable("w::o::demo", "2.0.0", ("w::o::demo@1.0.0", "w::o::other@1.
 CASES: dict[str, tuple[Facts, str, str, str, str]] = {
     # facts; kstatus; phase; reason of Ready; marks of Ready Reconciling Stalled Completed Failed Finished
     "accepted": (Facts(1), "InProgress", "Pending", "Pending", "-+----"),
+    "without its finalizer": (
+        Facts(1, wishes=Wishes(lacks_finalizer=True)),
+        "InProgress",
+        "Pending",
+        "Pending",
+        "-+----",
+    ),
     "pending": (Facts(1, instance=instance("Pending")), "InProgress", "Pending", "Pending", "-+----"),
     "running": (
         Facts(1, instance=instance(), projection=shown(schedule(1))),

@@ -25,7 +25,8 @@ with kept as (
 ),
 waiting as (
     select
-        r.uid, r.namespace, r.name, r.generation, r.refusal is null as is_wanted, r.cancel_reason is not null as is_cancelled,
+        r.uid, r.namespace, r.name, r.generation, r.refusal is null and (r.has_finalizer or not r.wants_finalizer) as is_wanted,
+        r.cancel_reason is not null as is_cancelled,
         (
             select i.finished_at is null
             from instances i

@@ -11,6 +11,7 @@ select
     resources.cancel_reason,
     resources.deleting,
     resources.has_finalizer,
+    resources.wants_finalizer,
     resources.waiting,
     resources.ready_when,
     resources.is_archived,

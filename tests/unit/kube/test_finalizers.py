@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import JsonValue
 
+from perdure._kube import finalizers
 from perdure._kube.api.orchestration import FINALIZER
-from perdure._kube.chores import finalizer_patch
 
 UID: JsonValue = {"op": "test", "path": "/metadata/uid", "value": "u"}
 VERSION: JsonValue = {"op": "test", "path": "/metadata/resourceVersion", "value": "7"}
@@ -24,7 +24,7 @@ def removed(at: int) -> list[JsonValue]:
 
 
 @pytest.mark.parametrize(
-    ("finalizers", "wanted", "expected"),
+    ("listed", "wanted", "expected"),
     [
         (None, True, added(FINALIZER)),
         ([], True, added(FINALIZER)),
@@ -36,18 +36,18 @@ def removed(at: int) -> list[JsonValue]:
         (["other", FINALIZER], False, removed(1)),
     ],
 )
-def test_the_finalizer_goes_on_and_off(finalizers: JsonValue, expected: list[JsonValue], *, wanted: bool) -> None:
+def test_the_finalizer_goes_on_and_off(listed: JsonValue, expected: list[JsonValue], *, wanted: bool) -> None:
     """Those of others stay, and nothing is changed that is not as it was read."""
     metadata: dict[str, JsonValue] = {"uid": "u", "resourceVersion": "7"}
-    if finalizers is not None:
-        metadata["finalizers"] = finalizers
+    if listed is not None:
+        metadata["finalizers"] = listed
 
-    assert finalizer_patch({"metadata": metadata}, wanted=wanted) == expected
+    assert finalizers.patch({"metadata": metadata}, wanted=wanted) == expected
 
 
 def test_who_is_being_deleted_is_given_none() -> None:
     """The API server would refuse it; ours is taken away all the same."""
     metadata: dict[str, JsonValue] = {"uid": "u", "resourceVersion": "7", "deletionTimestamp": "2026-01-01T00:00:00Z"}
 
-    assert finalizer_patch({"metadata": metadata}, wanted=True) == []
-    assert finalizer_patch({"metadata": {**metadata, "finalizers": [FINALIZER]}}, wanted=False) == removed(0)
+    assert finalizers.patch({"metadata": metadata}, wanted=True) == []
+    assert finalizers.patch({"metadata": {**metadata, "finalizers": [FINALIZER]}}, wanted=False) == removed(0)
