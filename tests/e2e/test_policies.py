@@ -185,6 +185,32 @@ async def test_a_resource_goes_after_its_time_and_comes_back_without_another_run
     assert stays
 
 
+async def test_two_controllers_at_once_do_no_harm(world: World) -> None:
+    """Both do the same chores: finalizers, TTL, adoption, the turn of a change; each run is there once."""
+    second = await world.operator("controller", CANCEL_GRACE_SECONDS="3")
+    folder = {"folder": str(world.folder)}
+    names = [f"both-{number}" for number in range(5)]
+
+    await world.apply(*names, ttlSecondsAfterFinished=0, deletionPolicy="Compensate")
+    for name in names:
+        await is_gone(world, name)
+    await world.apply(*names, ttlSecondsAfterFinished=0, deletionPolicy="Compensate")
+    for name in names:
+        await world.scene.completed(name)
+    await world.apply("both", flow="wait", input=HOUR, rerunPolicy="OnChange", updatePolicy="CancelCurrent")
+    await world.scene.shown("both", "a timer at")
+    await world.apply("both", flow="wait", input=0, rerunPolicy="OnChange", updatePolicy="CancelCurrent")
+    await world.in_phase("both:2", "Completed")
+    await world.apply("both-kept", flow="keep", input=folder, deletionPolicy="Compensate")
+    await world.scene.shown("both-kept", "signal update")
+    await world.scene.kubectl("delete", "orchestration", "both-kept", "--timeout=60s")
+    await second.stop()
+
+    assert await world.instances(*names) == {f"{name}:1": "Completed" for name in names}
+    assert await world.instances("both") == {"both:1": "Cancelled", "both:2": "Completed"}
+    assert await world.instances("both-kept") == {"both-kept:1": "Cancelled"}
+
+
 async def test_a_history_goes_after_its_time_and_the_status_stays(world: World) -> None:
     """The run is removed from the database; what the resource says of it is what it said, also after a change."""
     await world.apply("forgotten", historyRetentionSeconds=0)

@@ -169,8 +169,27 @@ async def test_two_controllers_adopt_once(pool: Pool) -> None:
     assert [tuple(row) for row in rows] == [(OTHER, "shop/db:1"), (UUID(int=3), "shop/db:2")]
 
 
-async def test_what_was_deleted_otherwise_leaves_no_tombstone(pool: Pool) -> None:
-    """One that is not due is not buried, and one that somebody else deleted is taken out again."""
+async def test_a_late_sight_of_what_was_deleted_takes_no_tombstone_away(pool: Pool) -> None:
+    """An answer of the API server from before the deletion, of the same generation, says nothing of it."""
+    resources = Resources(pool)
+    kept = seen(ttl_seconds=0, deletion="Compensate", has_finalizer=True)
+    await take_in(pool, kept)
+    await finish(pool)
+    await show(pool)
+    first = await due(pool)
+    await take_in(pool, dataclasses.replace(kept, has_finalizer=False))
+    await show(pool, version=8)
+    second = await due(pool)
+    await resources.bury(UID)
+    await take_in(pool, kept, dataclasses.replace(kept, gone=True))
+    [news] = await resources.ingest([seen(uid=OTHER)])
+
+    assert (first, second) == (["Release"], ["Expire"])
+    assert (news.starts, news.instance_id) == (False, "shop/db:1")
+
+
+async def test_what_was_not_deleted_in_the_end_leaves_no_tombstone(pool: Pool) -> None:
+    """One that is not due is not buried; of one that lives on nothing is adopted when it is deleted otherwise."""
     resources = Resources(pool)
     await take_in(pool, seen())
     await finish(pool)
@@ -178,13 +197,24 @@ async def test_what_was_deleted_otherwise_leaves_no_tombstone(pool: Pool) -> Non
     not_due = await resources.bury(UID)
     await take_in(pool, seen(generation=2, ttl_seconds=0))
     await show(pool, generation=2, version=8)
-    await resources.bury(UID)
-    await resources.exhume("shop", "db")
-    await take_in(pool, Seen(UID, "shop", "db", gone=True))
+    due_ = await resources.bury(UID)
+    await take_in(pool, seen(generation=3), Seen(UID, "shop", "db", gone=True))
     [news] = await resources.ingest([seen(uid=OTHER)])
 
-    assert not not_due
+    assert (not_due, due_) == (False, True)
     assert news.starts
+
+
+async def test_a_run_of_an_earlier_release_may_be_buried_too(pool: Pool) -> None:
+    """Nobody wrote down its request then; it cannot have been changed."""
+    await take_in(pool, seen())
+    await finish(pool)
+    await pool.execute("update resources set request = null, told = null")
+    await take_in(pool, seen(generation=2, ttl_seconds=0))
+    await show(pool, generation=2)
+
+    assert await Resources(pool).bury(UID)
+    assert (await resource(pool))["request"] == "a"
 
 
 async def test_a_run_is_removed_at_its_age_and_its_resource_keeps_its_status(pool: Pool) -> None:

@@ -108,6 +108,8 @@ class Chores:
             await asyncio.gather(
                 *(self._try(chore, chore.uid) for chore in mine[start : start + _AT_ONCE] if chore.uid)
             )
+            if not self._reach.is_up:
+                return
 
     async def _remove(self) -> None:
         removed = await retrying(
@@ -121,6 +123,7 @@ class Chores:
     async def _try(self, chore: Chore, uid: UUID) -> None:
         try:
             await self._do(chore, uid)
+            self._reach.regained()
         except (errors.KubernetesConflictError, errors.KubernetesPatchTestError):
             return  # somebody else has changed it meanwhile: the next look reads it anew
         except errors.KubernetesUnavailableError as error:
@@ -155,22 +158,21 @@ class Chores:
         return await self._api.json_patch(API_VERSION, KIND, name=chore.name, namespace=chore.namespace, patch=patch)
 
     async def _expire(self, chore: Chore, found: Manifest) -> None:
-        """Delete a resource, unless somebody has changed it; one that somebody else deletes leaves no tombstone."""
+        """Delete a resource, unless somebody has changed it. The watch tells when it is gone, or the next look does.
+
+        The tombstone comes first. When nothing comes of the deletion, the next sight of the living resource takes it
+        away; another controller that does the same at the same moment must not.
+        """
         metadata = finalizers.metadata_of(found)
         if metadata.get("generation") != chore.generation or "deletionTimestamp" in metadata or chore.uid is None:
             self._queue.add(ingest.seen(found))
             return
-        if not await self._resources.bury(chore.uid):
-            return
-        deleted = await self._api.delete(
-            API_VERSION,
-            KIND,
-            chore.name,
-            namespace=chore.namespace,
-            uid=str(chore.uid),
-            resource_version=str(metadata["resourceVersion"]),
-        )
-        if deleted:
-            self._queue.add(ingest.gone(chore.uid, namespace=chore.namespace, name=chore.name))
-        else:
-            await self._resources.exhume(chore.namespace, chore.name)
+        if await self._resources.bury(chore.uid):
+            await self._api.delete(
+                API_VERSION,
+                KIND,
+                chore.name,
+                namespace=chore.namespace,
+                uid=str(chore.uid),
+                resource_version=str(metadata["resourceVersion"]),
+            )

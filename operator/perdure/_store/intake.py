@@ -83,8 +83,7 @@ async def take_in(connection: Connection, batch: Sequence[Seen], *, sealing: Sea
     if adopted:
         await connection.execute(sql.resource_release, adopted)
     await connection.execute(sql.resource_apply, *sealing.sealed("resource_apply", _arguments(taken)))
-    buried = {(one.seen.namespace, one.seen.name) for one in news if one.tombstone is not None}
-    over = buried & {(one.seen.namespace, one.seen.name) for one in taken if one.decision.begins}
+    over = _not_buried(news, taken)
     if over:
         await connection.execute(sql.resource_exhume, *map(list, zip(*over, strict=True)))
     return taken
@@ -138,6 +137,26 @@ def _decide(news: Sequence[_Found], runs: Mapping[str, asyncpg.Record]) -> list[
                 pass
         taken.append(Taken(seen, known, decision, number, instance_id, is_archived))
     return taken
+
+
+def _not_buried(news: Sequence[_Found], taken: Sequence[Taken]) -> set[tuple[str, str]]:
+    """Name those of whom nothing is left to adopt: a run has begun, or was adopted, or they were not deleted."""
+    begun = {(one.seen.namespace, one.seen.name) for one in taken if one.decision.begins}
+    return {
+        (one.seen.namespace, one.seen.name)
+        for one in news
+        if one.tombstone is not None and ((one.seen.namespace, one.seen.name) in begun or _lives_on(one))
+    }
+
+
+def _lives_on(found: _Found) -> bool:
+    """Whether a resource with a tombstone was changed instead of deleted.
+
+    An equal generation says nothing: a sight may be older than the deletion, which does not hit a newer one.
+    """
+    seen, known, tombstone = found.seen, found.known, found.tombstone
+    is_its_own = known is not None and tombstone is not None and tombstone.uid == seen.uid
+    return is_its_own and not seen.is_leaving and known is not None and seen.generation > known.generation
 
 
 def _known(row: asyncpg.Record, seen: Seen) -> Remembered | None:
@@ -198,7 +217,7 @@ def _columns(one: Taken) -> dict[str, Any]:
         "run": one.run,
         "instance_id": one.instance_id,
         "run_as": cast("Remembered", known).run_as if keeps_request else seen.run_as,
-        "request": cast("Remembered", known).request if keeps_request else seen.request if decision.begins else None,
+        "request": _request(one),
         "told": decision.told,
         "waiting": decision.waiting,
         "cancel_reason": decision.cancel_reason,
@@ -234,6 +253,15 @@ def _columns(one: Taken) -> dict[str, Any]:
             "clock": steering.clock,
         }
     return columns
+
+
+def _request(one: Taken) -> str | None:
+    """Give the digest of what the run was started with; of one of an earlier release that is what the spec says."""
+    if one.decision.begins:
+        return one.seen.request
+    if one.run is None:
+        return None
+    return (one.known.request if one.known is not None else None) or one.seen.request or None
 
 
 def _signal(one: Taken) -> bytes | None:

@@ -216,10 +216,6 @@ class Resources:
         """Put up a tombstone for a resource that is about to be deleted; tell whether it still is."""
         return bool(await self._pool.fetch(self._sql.resource_bury, [uid]))
 
-    async def exhume(self, namespace: str, name: str) -> None:
-        """Take a tombstone away: the resource was deleted by somebody else, or not at all."""
-        await self._pool.execute(self._sql.resource_exhume, [namespace], [name])
-
     async def forget(self, *, older_than_seconds: float) -> None:
         """Forget resources that were found deleted longer ago than this."""
         await self._pool.execute(self._sql.resource_forget, older_than_seconds)

@@ -54,6 +54,7 @@ union all
         and r.gone_at is null
         and r.settled
         and not r.deleting
+        and not r.has_finalizer -- that is taken out first
         and (cardinality($1::text[]) = 0 or r.namespace = any($1::text[]))
     order by r.expires_at
     limit $3::integer

@@ -1,4 +1,4 @@
--- Purpose: take tombstones away: a run of that name was adopted, or another one begun, or the resource was not deleted.
+-- Purpose: take tombstones away: a run of that name was adopted, or another one begun, or the resource lives on.
 -- Parameters, one array element a name: $1 namespaces  $2 names.
 -- Locks: tombstones.
 delete from tombstones
