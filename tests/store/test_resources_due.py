@@ -138,6 +138,21 @@ async def test_the_same_request_adopts_what_its_predecessor_left(pool: Pool) -> 
     assert await pool.fetchval("select count(*) from tombstones") == 0
 
 
+async def test_whose_run_was_adopted_is_gone(pool: Pool) -> None:
+    """There is another resource of its name: a late sight of it, of any kind, starts nothing."""
+    resources = Resources(pool)
+    await take_in(pool, seen(ttl_seconds=0))
+    await finish(pool)
+    await show(pool)
+    await resources.bury(UID)
+    await take_in(pool, seen(ttl_seconds=0, uid=OTHER))
+
+    late = await resources.ingest([seen(generation=2, ttl_seconds=0)])
+
+    assert late == []
+    assert await pool.fetchval("select count(*) from instances") == 1
+
+
 async def test_a_changed_request_of_the_same_name_runs(pool: Pool) -> None:
     """And what was buried is not found again by a later one."""
     resources = Resources(pool)

@@ -12,7 +12,7 @@ import pytest
 from perdure import errors
 from perdure._core.codec import Codec, is_sealed, key_id_of
 from perdure._store import connect, statements
-from perdure._store.resources import Resources, Seen, Wrote
+from perdure._store.resources import Policies, Resources, Seen, Wrote
 from perdure._store.sealing import COLUMNS
 from perdure._store.store import Store
 from perdure.client import Client
@@ -160,6 +160,36 @@ async def test_what_of_a_run_cannot_be_opened_is_told_with_its_facts(pool: conne
     assert (facts["b"].sealed, facts["b"].retries[0].last_error) == (None, b"x")
     assert isinstance(turns["shop/a:1"].sealed, errors.EncryptionKeyMissingError)
     assert (turns["shop/b:1"].sealed, turns["shop/b:1"].body) == (None, b"{}")
+
+
+async def test_what_a_tombstone_keeps_and_a_run_is_told_is_sealed(pool: connect.Pool) -> None:
+    """The status of a resource that its TTL removed is under a key that is still needed; so is a changed input."""
+    resources, uid, again = Resources(pool, store(pool, OLD).sealing), uuid4(), uuid4()
+    expiring = Policies(ttl_seconds=0)
+    await resources.ingest([Seen(uid, "shop", "db", 1, b"{}", orchestration="greet", request="a", policies=expiring)])
+    await pool.execute("update instances set phase = 'Completed', turn = 1, finished_at = now(), wake_at = null")
+    await resources.remember(
+        [Wrote(uid, b'{"hush":1}', 1, "Completed", generation=1, resource_version=1, is_final=True)]
+    )
+    await resources.bury(uid)
+    await resources.ingest([Seen(uid, "shop", "db", gone=True)])
+    await pool.execute("delete from instances; delete from resources")
+    kept = {row["key_id"]: row["payloads"] for row in await pool.fetch(statements.load()["keys_in_use"])}
+    told = Policies(rerun="OnChange", update="Signal")
+    request = Seen(again, "shop", "db", 1, b"{}", orchestration="greet", request="a", policies=told)
+    await resources.ingest([request])
+    [adopted] = await resources.facts([again])
+    await resources.ingest(
+        [Seen(uuid4(), "shop", "other", 1, b"{}", orchestration="greet", request="a", policies=told)]
+    )
+    [other] = await pool.fetch("select uid from resources where name = 'other'")
+    await resources.ingest(
+        [Seen(other["uid"], "shop", "other", 2, b"{ }", input=b'"hush"', request="b", policies=told)]
+    )
+
+    assert kept == {"old": 1}
+    assert adopted.status == b'{"hush":1}'
+    assert key_id_of(await pool.fetchval("select payload from inbox where kind = 'Signal'")) == "old"
 
 
 # --- statements ------------------------------------------------------------------------------------------------------
