@@ -1,6 +1,7 @@
 -- Purpose: find what is due to be done, by the clock or since runs have ended, for living resources: Protect and Release put
 --     a finalizer on and take it off, Begin looks at a changed request whose turn it is, Expire deletes a resource after its
---     TTL. Without a uid: Remove says that runs are to be removed by their age, Wait that something will be due soon.
+--     TTL. Of more than can be done at once some are drawn, so that those which the API server refuses stop no others.
+--     Without a uid: Remove says that runs are to be removed by their age, Wait that something will be due soon.
 -- Parameters: $1 namespaces, empty for all, $2 seconds after which nothing keeps a resource that is being deleted, $3 how many
 --     of each.
 -- Locks: none. Reads partial indexes, which hold only what is under way.
@@ -39,11 +40,12 @@ waiting as (
     select case when is_to_have then 'Protect' else 'Release' end as chore, uid, namespace, name, generation
     from kept
     where has_finalizer <> is_to_have
+    order by random()
     limit $3::integer
 )
 union all
 (
-    select 'Begin', uid, namespace, name, generation from waiting where is_wanted and not is_open limit $3::integer
+    select 'Begin', uid, namespace, name, generation from waiting where is_wanted and not is_open order by random() limit $3::integer
 )
 union all
 (
@@ -56,7 +58,7 @@ union all
         and not r.deleting
         and not r.has_finalizer -- that is taken out first
         and (cardinality($1::text[]) = 0 or r.namespace = any($1::text[]))
-    order by r.expires_at
+    order by random()
     limit $3::integer
 )
 union all
