@@ -3,7 +3,7 @@
 It knows the words of `Resources.due` and the calls that they mean; what is due is decided by the store, what a resource
 then means by ingest. It must not know runs. Any number of controllers may do the same chores at once.
 
-Theory of operation. Every few seconds one query says what is due; while something is about to be (a deletion waits for
+Theory of operation. Every ten seconds one query says what is due; while something is about to be (a deletion waits for
 its run, a cancelled run is to be followed by another) it is asked every second, and ingest may ask at once. Each chore
 reads its resource first: what stands in the API server now is what is acted upon, and goes through ingest afterwards,
 which remembers it. So a chore may be repeated, and broken off anywhere. One that the API server refuses is left alone
@@ -40,7 +40,7 @@ __all__ = ["Chores"]
 
 _log = structlog.get_logger(__name__)
 
-_LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 10.0
 _SOON_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
 """Between two looks, however often one is asked for."""

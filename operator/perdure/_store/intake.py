@@ -51,12 +51,13 @@ class Taken:
 
     @property
     def has_chores(self) -> bool:
-        """Whether the finalizer of the resource is not as it should be, or another run is to begin at once."""
+        """Whether its finalizer is not as it should be or keeps a deletion waiting, or another run begins at once."""
         if self.seen.gone:
             return False
         steering = self.decision.steering
         is_next_due = self.decision.waiting != "" and steering is not None and steering.ends
-        return is_next_due or self.seen.has_finalizer != self.decision.wants_finalizer
+        is_kept = self.seen.deleting and self.seen.has_finalizer
+        return is_next_due or is_kept or self.seen.has_finalizer != self.decision.wants_finalizer
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
