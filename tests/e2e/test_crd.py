@@ -131,6 +131,14 @@ SPECS_REFUSED: list[tuple[dict[str, Any], str]] = [
     (MINIMAL | {"timeoutSeconds": 0}, "spec.timeoutSeconds in body should be greater than or equal to 1"),
     (MINIMAL | {"timeoutSeconds": 1.5}, "spec.timeoutSeconds"),
     (MINIMAL | {"ttlSecondsAfterFinished": -1}, "spec.ttlSecondsAfterFinished in body should be greater"),
+    (MINIMAL | {"ttlSecondsAfterFinished": 2**31}, "spec.ttlSecondsAfterFinished in body should be less"),
+    (MINIMAL | {"historyRetentionSeconds": -1}, "spec.historyRetentionSeconds in body should be greater"),
+    (MINIMAL | {"historyRetentionSeconds": 2**31}, "spec.historyRetentionSeconds in body should be less"),
+    (MINIMAL | {"timeoutSeconds": 2**31}, "spec.timeoutSeconds in body should be less"),
+    (MINIMAL | {"suspend": "yes"}, "spec.suspend"),
+    (MINIMAL | {"updatePolicy": "Restart"}, "spec.updatePolicy"),
+    (MINIMAL | {"onNondeterminism": "Ignore"}, "spec.onNondeterminism"),
+    (MINIMAL | {"readyWhen": "Always"}, "spec.readyWhen"),
     (MINIMAL | {"deletionPolicy": "Forget"}, 'supported values: "Cancel", "Compensate", "Orphan"'),
     (MINIMAL | {"rerunPolicy": "Always"}, "spec.rerunPolicy"),
     (MINIMAL | {"cancel": {"reason": "x" * 1025}}, "spec.cancel.reason: Too long"),
@@ -196,7 +204,14 @@ def test_what_is_no_request_may_change_at_any_time(room: Room) -> None:
     """Suspending, cancelling and policies are about the run, not about what was asked for."""
     room.create(REQUEST)
 
-    for change in ({"suspend": True}, {"cancel": {"reason": "enough"}}, {"timeoutSeconds": 60}, {"input": {"a": [1]}}):
+    for change in (
+        {"suspend": True},
+        {"cancel": {"reason": "enough"}},
+        {"timeoutSeconds": 60},
+        {"deletionPolicy": "Orphan", "updatePolicy": "Signal", "onNondeterminism": "Fail", "readyWhen": "Custom"},
+        {"ttlSecondsAfterFinished": 0, "historyRetentionSeconds": 0},
+        {"input": {"a": [1]}},
+    ):
         room.patch(change)
 
 

@@ -12,7 +12,7 @@ import pytest
 from perdure import errors
 from perdure._core.codec import Codec, is_sealed, key_id_of
 from perdure._store import connect, statements
-from perdure._store.resources import Resources, Seen, Wrote
+from perdure._store.resources import Policies, Resources, Seen, Wrote
 from perdure._store.sealing import COLUMNS
 from perdure._store.store import Store
 from perdure.client import Client
@@ -20,7 +20,7 @@ from perdure.encryption import EncryptionCodec
 
 OLD = EncryptionCodec({"old": b"o" * 32})
 NEW = EncryptionCodec({"new": b"n" * 32, "old": b"o" * 32})
-PLAIN = {"resource_ingest": {4, 7}}
+PLAIN = {"resource_apply": {1, 2}}
 """Which arguments are bytes and stand in the database as they are."""
 OTHER = EncryptionCodec({"other": b"x" * 32})
 
@@ -162,6 +162,36 @@ async def test_what_of_a_run_cannot_be_opened_is_told_with_its_facts(pool: conne
     assert (turns["shop/b:1"].sealed, turns["shop/b:1"].body) == (None, b"{}")
 
 
+async def test_what_a_tombstone_keeps_and_a_run_is_told_is_sealed(pool: connect.Pool) -> None:
+    """The status of a resource that its TTL removed is under a key that is still needed; so is a changed input."""
+    resources, uid, again = Resources(pool, store(pool, OLD).sealing), uuid4(), uuid4()
+    expiring = Policies(ttl_seconds=0)
+    await resources.ingest([Seen(uid, "shop", "db", 1, b"{}", orchestration="greet", request="a", policies=expiring)])
+    await pool.execute("update instances set phase = 'Completed', turn = 1, finished_at = now(), wake_at = null")
+    await resources.remember(
+        [Wrote(uid, b'{"hush":1}', 1, "Completed", generation=1, resource_version=1, is_final=True)]
+    )
+    await resources.bury(uid)
+    await resources.ingest([Seen(uid, "shop", "db", gone=True)])
+    await pool.execute("delete from instances; delete from resources")
+    kept = {row["key_id"]: row["payloads"] for row in await pool.fetch(statements.load()["keys_in_use"])}
+    told = Policies(rerun="OnChange", update="Signal")
+    request = Seen(again, "shop", "db", 1, b"{}", orchestration="greet", request="a", policies=told)
+    await resources.ingest([request])
+    [adopted] = await resources.facts([again])
+    await resources.ingest(
+        [Seen(uuid4(), "shop", "other", 1, b"{}", orchestration="greet", request="a", policies=told)]
+    )
+    [other] = await pool.fetch("select uid from resources where name = 'other'")
+    await resources.ingest(
+        [Seen(other["uid"], "shop", "other", 2, b"{ }", input=b'"hush"', request="b", policies=told)]
+    )
+
+    assert kept == {"old": 1}
+    assert adopted.status == b'{"hush":1}'
+    assert key_id_of(await pool.fetchval("select payload from inbox where kind = 'Signal'")) == "old"
+
+
 # --- statements ------------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +205,7 @@ def test_every_parameter_of_bytes_is_sealed_unless_its_statement_says_why_not() 
     }
 
     assert exceptions == PLAIN
-    assert statements.load().payloads["resource_ingest"] == {11}
+    assert statements.load().payloads["resource_apply"] == {3, 4}
     assert statements.load().payloads["instance_cancel"] == {1}
     assert statements.load().payloads["claim"] == frozenset()
     assert statements.load().payloads["commit_turns"] == {2, 3}

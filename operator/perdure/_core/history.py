@@ -119,9 +119,10 @@ class ChildFailed(_Record, frozen=True):
 
 
 class CancelRequested(_Record, frozen=True):
-    """Somebody asked for the end of the instance."""
+    """Somebody asked for the end of the instance, or its time is over: then it ends as failed."""
 
     reason: str
+    is_timeout: bool = False
 
 
 class GraceEnded(_Record, frozen=True):

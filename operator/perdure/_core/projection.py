@@ -114,6 +114,7 @@ class Projection:
     readiness: Readiness | None = None
     custom_status: msgspec.Raw | None = None
     cancel_reason: str | None = None
+    cancelled_at: datetime | None = None
     ending: Ending | None = None
 
     @property
@@ -168,7 +169,7 @@ def _take_event(projection: Projection, event: history.Event, *, at: datetime) -
             projection.waits.pop(seq, None)
         case history.CancelRequested(reason=reason):
             if projection.cancel_reason is None:
-                projection.cancel_reason = reason
+                projection.cancel_reason, projection.cancelled_at = reason, at
         case history.GraceEnded():
             pass  # the outcome follows in the same turn
         case _:

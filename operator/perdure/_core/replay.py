@@ -112,6 +112,7 @@ class Execution:
         self._seq = 0
         self._main: futures.Task[object] | None = None
         self._cancel_reason: str | None = None
+        self._is_out_of_time = False
         self.cancelled_at: datetime.datetime | None = None
         self._continues: history.ContinueAsNew | None = None
         self._is_led_out = False
@@ -275,11 +276,13 @@ class Execution:
             case history.CancelRequested():
                 if self._cancel_reason is None:
                     self._cancel_reason, self.cancelled_at = event.reason, self.now
+                    self._is_out_of_time = event.is_timeout
                     self.scheduler.cancel_all(event.reason)
-            case history.GraceEnded(is_termination=is_termination):
+            case history.GraceEnded(is_termination=True):
                 reason = self._cancel_reason or ""
-                error = errors.InstanceTerminatedError(reason) if is_termination else errors.CancelGraceEndedError()
-                return history.CancelOrchestration(reason, failure.of(error))
+                return history.CancelOrchestration(reason, failure.of(errors.InstanceTerminatedError(reason)))
+            case history.GraceEnded():
+                return self._cancelled(errors.CancelGraceEndedError())
             case history.SignalReceived():
                 self._mailbox.put(event)
             case _:
@@ -315,8 +318,12 @@ class Execution:
         match event:
             case history.SignalReceived():
                 self._mailbox.put(event)
+            case history.CancelRequested(is_timeout=True) if not isinstance(ending, history.ContinueAsNew):
+                pass  # it has ended in time
             case history.CancelRequested() if self._cancel_reason is None:
-                self._cancel_reason = event.reason
+                self._cancel_reason, self._is_out_of_time = event.reason, event.is_timeout
+                if event.is_timeout:
+                    return self._cancelled(None)
                 failed = ending.failure if isinstance(ending, history.FailOrchestration) else None
                 return history.CancelOrchestration(event.reason, failed)
             case _:
@@ -356,8 +363,7 @@ class Execution:
             return None
         error = self.scheduler.fault or cast("futures.Task[object]", main).error_or_none
         if self._cancel_reason is not None:
-            failed = failure.of(error) if isinstance(error, Exception) else None
-            return history.CancelOrchestration(self._cancel_reason, failed)
+            return self._cancelled(error if isinstance(error, Exception) else None)
         if isinstance(error, errors.OrchestrationContinued) or (self._is_led_out and not isinstance(error, Exception)):
             return cast("history.ContinueAsNew", self._continues)
         if isinstance(error, errors.OrchestrationCancelled):  # nobody asked for a cancel: it came out of an await
@@ -369,6 +375,13 @@ class Execution:
         except errors.PayloadError as unfit:
             return history.FailOrchestration(failure.of(unfit))
         return history.CompleteOrchestration(msgspec.Raw(output))
+
+    def _cancelled(self, trouble: Exception | None) -> history.Outcome:
+        """Say how it ended that was asked to end, given what went wrong on the way: out of time it has failed."""
+        reason = self._cancel_reason or ""
+        if self._is_out_of_time:
+            return history.FailOrchestration(failure.of(errors.RunTimedOutError(reason, trouble)))
+        return history.CancelOrchestration(reason, None if trouble is None else failure.of(trouble))
 
     def _end(self, outcome: history.Outcome) -> None:
         """Give up the children that nobody will hear of, keep the signals for who comes after, and be over."""

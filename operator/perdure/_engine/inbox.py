@@ -22,9 +22,10 @@ _log = structlog.get_logger(__name__)
 
 
 class _Request(msgspec.Struct):
-    """The payload of a cancel or a termination."""
+    """The payload of a cancel, also of one because of a deadline, or of a termination."""
 
     reason: str = ""
+    is_timeout: bool = False
 
 
 _decode_request = msgspec.json.Decoder(_Request).decode
@@ -43,7 +44,7 @@ def take_in(resident: Resident, row: Record) -> None:
     """
     event: history.Event | None
     if row["kind"] in {"Cancel", "Terminate"}:
-        event = history.CancelRequested(_reason_of(row))
+        event = _cancel_of(row)
         resident.is_terminated = resident.is_terminated or row["kind"] == "Terminate"
     else:
         try:
@@ -70,9 +71,10 @@ def ring_before(resident: Resident, moment: datetime.datetime) -> None:
             resident.events.append(history.TimerFired(seq))
 
 
-def _reason_of(row: Record) -> str:
+def _cancel_of(row: Record) -> history.CancelRequested:
     try:
-        return _decode_request(row["payload"]).reason
+        request = _decode_request(row["payload"])
+        return history.CancelRequested(request.reason, request.is_timeout)
     except msgspec.DecodeError:
         _log.warning("message without a readable payload", instance=row["instance_id"], message_id=row["message_id"])
-        return ""
+        return history.CancelRequested("")

@@ -45,7 +45,10 @@ class Lease:
         offers: tuple[list[str], list[str]],
         wake: Callable[[], None],
     ) -> None:
-        """Hold a lease of `seconds` for `worker_id`, which `offers` (orchestrations, queues); `wake` it for work."""
+        """Hold a lease of `seconds` for `worker_id`, which `offers` (orchestrations, queues); `wake` it for work.
+
+        `on_deadline`, which the life sets, is told in how many seconds the next deadline of an instance comes.
+        """
         self._store = store
         self._clock = clock
         self._worker_id = worker_id
@@ -56,6 +59,7 @@ class Lease:
         self._renewed_at: float | None = None
         self._unbroken_since = 0.0
         self.registered = asyncio.Event()
+        self.on_deadline: Callable[[float], None]
         self.reaped_instances = 0
 
     @property
@@ -98,9 +102,15 @@ class Lease:
             self._note(row["now"], asked_at)
             if row["has_tasks"]:
                 self._wake()
+            self._note_deadline(row["next_deadline"], beat)
             if row["has_dead"] and self._may_reap():
                 await self._reap(control)
             await asyncio.sleep(beat)
+
+    def _note_deadline(self, next_deadline: datetime.datetime | None, beat: float) -> None:
+        """Tell of a deadline that comes before the next heartbeat would."""
+        if next_deadline is not None and (seconds := self._clock.seconds_until(next_deadline)) <= beat:
+            self.on_deadline(seconds)
 
     async def _reap(self, control: Control) -> None:
         async with asyncio.timeout(self._seconds * (1 - 1 / _HEARTBEATS_PER_LEASE)):

@@ -36,6 +36,7 @@ from perdure._engine.attempts import Attempts, Capacity, Job, out_of_time
 from perdure._engine.claimer import Claimer, Loaded, offered
 from perdure._engine.clock import Clock
 from perdure._engine.committer import Committer
+from perdure._engine.deadlines import Deadlines
 from perdure._engine.departures import Departures
 from perdure._engine.housekeeping import keep_house
 from perdure._engine.lease import WAKE_CHANNEL, Lease
@@ -108,6 +109,8 @@ class Life:
             offers=(definition.describe(worker.orchestrations), list(settings.queues)),
             wake=self.nudge,
         )
+        self.deadlines = Deadlines(store, on_passed=self._deadlines_passed, on_ended=worker.on_commit)
+        self.lease.on_deadline = self.deadlines.expect
         self._claiming: list[asyncio.Task[None]] = []
         self._is_stopping = False
 
@@ -209,6 +212,7 @@ class Life:
                 self.committer.run(),
                 self.announcer.run(),
                 self.departures.run(),
+                self.deadlines.run(),
                 keep_house(self.worker.store, retention_seconds=self.worker.settings.retention_seconds),
             ):
                 group.create_task(loop)
@@ -262,6 +266,12 @@ class Life:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 await self.committer.drained()
+
+    def _deadlines_passed(self) -> None:
+        """Instances have messages, for whoever owns them, or have ended."""
+        self.nudge()
+        self.announcer.sent()
+        self.announcer.finished()
 
     def _lost(self, resident: Resident) -> None:
         """A turn was refused: somebody else owns the instance now. If that should be us, it is found and given back."""

@@ -207,13 +207,24 @@ class Api:
         )
 
     async def delete(
-        self, api_version: str, kind: str, name: str, *, namespace: str | None = None, uid: str | None = None
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+        resource_version: str | None = None,
     ) -> bool:
-        """Delete one object in the background; False when it is gone already, or another one has taken its name."""
+        """Delete one object in the background; False when it is gone already, or another one has taken its name.
+
+        With a resource version, which goes with a uid, also when somebody has changed it since.
+        """
         target = await self._object(api_version, kind, name=name, namespace=namespace)
         options: dict[str, JsonValue] = {"propagationPolicy": "Background"}
         if uid is not None:
-            options["preconditions"] = {"uid": uid}
+            version: dict[str, JsonValue] = {} if resource_version is None else {"resourceVersion": resource_version}
+            options["preconditions"] = {"uid": uid, **version}
         request = dataclasses.replace(target.request("delete", "DELETE"), body=options)
         try:
             return await self._send_or_none(target, request) is not None

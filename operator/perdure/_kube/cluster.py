@@ -7,21 +7,21 @@ It knows the loops of this room and what each of them needs; it must not know th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from uuid import UUID
 
 import structlog
 from kubernetes.aio import client as kube
 
 from perdure import errors
-from perdure._kube import access, budget, identity, ingest, metrics
+from perdure._kube import access, budget, chores, identity, ingest, metrics
 from perdure._kube.client import Api
 from perdure._kube.controller import Controller
 from perdure._kube.health import Health, Need
 from perdure._kube.projector import Projector
 from perdure._kube.reach import Reach
 from perdure._kube.sweep import Sweep
-from perdure._store.resources import Resources
+from perdure._store.resources import News, Resources
 from perdure._store.store import Store
 from perdure.settings import Settings
 
@@ -54,8 +54,13 @@ class Cluster:
             bucket=budget.TokenBucket(rate, max(1, int(2 * rate))),
             on_missing=self._missing,
         )
+        self.projector.cancel_grace_seconds = settings.cancel_grace_seconds
         self.identities = identity.Identities(api)
-        self._queue = ingest.Ingest(resources, availability=availability, on_news=self.projector.ingested)
+        self._queue = ingest.Ingest(resources, availability=availability, on_news=self._ingested)
+        self._chores = chores.Chores(
+            store, resources, api=api, queue=self._queue, reach=reach, namespaces=settings.namespaces
+        )
+        self.projector.on_turn_of_change = self._chores.nudge
         self._sweep = Sweep(api, resources, queue=self._queue, namespaces=settings.namespaces)
         self._controller: Controller | None = None
         if "controller" in settings.roles:
@@ -88,6 +93,7 @@ class Cluster:
         yield "watch", lambda: controller.watch(_configure, self._namespaces)
         yield "sweep", lambda: controller.sweep(self._settings.sweep_seconds)
         yield "look behind", lambda: controller.look_behind(self._namespaces)
+        yield "chores", lambda: self._chores.run(self._settings.cancel_grace_seconds)
 
     @property
     def has_shown_all(self) -> bool:
@@ -111,6 +117,12 @@ class Cluster:
             observer = self._controller.observer
             yield "ingest_restarts_total", "Times the watch was begun again.", observer.restarts if observer else 0
             yield "sweeps_total", "Full comparisons of cluster and database.", self._sweep.runs
+
+    def _ingested(self, news: Sequence[News]) -> None:
+        """Show what ingest has changed, and do at once what it asks for."""
+        self.projector.ingested(news)
+        if any(one.has_chores for one in news):
+            self._chores.nudge()
 
     async def _probe(self) -> None:
         """Ask the API server now and then, for ever: an idle process would not notice that it is away."""

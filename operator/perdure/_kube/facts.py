@@ -13,7 +13,7 @@ from datetime import datetime
 from perdure._core.projection import Projection
 from perdure._kube.api.refusals import Refusal
 
-__all__ = ["Facts", "Instance", "Retry", "Unrunnable"]
+__all__ = ["Facts", "Instance", "Retry", "Unrunnable", "Wishes"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,6 +31,23 @@ class Instance:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    suspend_reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the resource asks of its run, as far as it is seen in the status.
+
+    `waiting` is the updatePolicy under which a changed request waits. `lacks_finalizer` says that no run may begin
+    before our finalizer is there, `is_kept` that the resource is being deleted and our finalizer keeps it; `forced_at`
+    is when a run that is being cancelled is ended by force.
+    """
+
+    waiting: str = ""
+    is_custom: bool = False
+    lacks_finalizer: bool = False
+    is_kept: bool = False
+    forced_at: datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,3 +79,4 @@ class Facts:
     projection: Projection = dataclasses.field(default_factory=Projection)
     retries: Sequence[Retry] = ()
     unrunnable: Unrunnable | None = None
+    wishes: Wishes = Wishes()

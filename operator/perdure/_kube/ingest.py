@@ -13,6 +13,7 @@ the batch, logged and dropped alone; the sweep brings it again.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +27,11 @@ from perdure import errors
 from perdure._core import payload
 from perdure._kube import identity, nesting
 from perdure._kube.api import refusals
-from perdure._store.resources import News, Resources, Seen
+from perdure._kube.api.orchestration import FINALIZER, IMMUTABLE_FIELDS
+from perdure._store.resources import News, Policies, Resources, Seen
 from perdure._store.store import Availability, is_transient, retrying
 
-__all__ = ["Ingest", "gone", "seen"]
+__all__ = ["Ingest", "gone", "has_finalizer", "seen"]
 
 _log = structlog.get_logger(__name__)
 
@@ -45,7 +47,7 @@ def seen(manifest: Mapping[str, JsonValue]) -> Seen:
     namespace = str(metadata["namespace"])
     cancel = spec.get("cancel")
     account = spec.get("serviceAccountName")
-    refusal, request = _request(spec)
+    refusal, given_input = _input(spec)
     if too_deep:
         refusal = _too_deep(too_deep)
     return Seen(
@@ -59,8 +61,11 @@ def seen(manifest: Mapping[str, JsonValue]) -> Seen:
         cancel_reason=str(cancel.get("reason", "")) if isinstance(cancel, dict) else None,
         orchestration=str(spec.get("orchestration", "")),
         version=str(spec.get("version") or ""),
-        input=request,
+        input=given_input,
         run_as=identity.run_as(namespace, str(account) if account else None),
+        request=_request(spec),
+        policies=_policies(spec),
+        has_finalizer=has_finalizer(metadata),
     )
 
 
@@ -69,7 +74,51 @@ def gone(uid: UUID, *, namespace: str, name: str) -> Seen:
     return Seen(uid, namespace, name, gone=True)
 
 
-def _request(spec: Mapping[str, JsonValue]) -> tuple[refusals.Refusal | None, bytes]:
+def has_finalizer(metadata: Mapping[str, JsonValue]) -> bool:
+    """Tell whether our finalizer keeps a resource."""
+    finalizers = metadata.get("finalizers")
+    return isinstance(finalizers, list) and FINALIZER in finalizers
+
+
+def _request(spec: Mapping[str, JsonValue]) -> str:
+    """Give a digest of what a run is started with; a field that says nothing is as good as none."""
+    request = {field: spec[field] for field in IMMUTABLE_FIELDS if spec.get(field) not in (None, "", [])}
+    return hashlib.sha256(json.dumps(request, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _policies(spec: Mapping[str, JsonValue]) -> Policies:
+    """Read the policies. The API server has seen to their types and values: what it let through is of a newer CRD."""
+    words = {field: spec[name] for name, field in _WORDS.items() if spec.get(name) in _KNOWN_WORDS[field]}
+    seconds = {field: _seconds_or_none(spec.get(name)) for name, field in _SECONDS.items()}
+    return Policies(suspend=spec.get("suspend") is True, **words, **seconds)  # type: ignore[arg-type]  # by their names
+
+
+def _seconds_or_none(value: JsonValue) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+_WORDS = {
+    "deletionPolicy": "deletion",
+    "rerunPolicy": "rerun",
+    "updatePolicy": "update",
+    "onNondeterminism": "on_nondeterminism",
+    "readyWhen": "ready_when",
+}
+_KNOWN_WORDS: Mapping[str, tuple[str, ...]] = {
+    "deletion": ("Cancel", "Compensate", "Orphan"),
+    "rerun": ("Never", "OnChange"),
+    "update": ("AfterCurrentRun", "Signal", "CancelCurrent"),
+    "on_nondeterminism": ("Hold", "Fail"),
+    "ready_when": ("Completed", "Custom"),
+}
+_SECONDS = {
+    "timeoutSeconds": "timeout_seconds",
+    "ttlSecondsAfterFinished": "ttl_seconds",
+    "historyRetentionSeconds": "retention_seconds",
+}
+
+
+def _input(spec: Mapping[str, JsonValue]) -> tuple[refusals.Refusal | None, bytes]:
     """Give the input, or why the spec cannot be carried out."""
     refusal = refusals.refusal_or_none(spec)
     try:

@@ -18,7 +18,7 @@ import asyncio
 import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -26,7 +26,7 @@ import structlog
 from pydantic import JsonValue
 
 from perdure import errors
-from perdure._core import history, lifecycle, projection
+from perdure._core import history, lifecycle, limits, projection
 from perdure._core.activity import Manifest
 from perdure._engine.worker import Committed
 from perdure._kube import budget, facts, schedule, status
@@ -93,7 +93,8 @@ class Look:
 class Projector:
     """The calendar of what is to be shown, and the loop that shows it.
 
-    `on_missing(uid, namespace, name)` is told when the API server has no such resource any more.
+    `on_missing(uid, namespace, name)` is told when the API server has no such resource any more. Whoever has made it
+    may set `on_turn_of_change`, which is told that a run has ended while a changed request waited.
     """
 
     def __init__(
@@ -120,6 +121,8 @@ class Projector:
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._not_before = 0.0
         self._forbidden: dict[str, tuple[float, str]] = {}
+        self.cancel_grace_seconds = limits.CANCEL_GRACE_SECONDS
+        self.on_turn_of_change: Callable[[], None] = _nothing
         self.writes = 0
         self.unchanged = 0
         self.failures = 0
@@ -224,7 +227,7 @@ class Projector:
         fact = seen.fact
         try:
             previous = None if fact.status is None else msgspec.json.decode(fact.status)
-            built = status.build(to_facts(fact, seen.folded(), offers=offers), previous, now=datetime.now(UTC))
+            built = self._build(seen, previous, offers=offers)
         except Exception:  # noqa: BLE001 - a border: a run that cannot be shown must not keep the others from being shown
             _log.exception("status cannot be built", resource=f"{fact.namespace}/{fact.name}")
             self.failures += 1
@@ -233,7 +236,9 @@ class Projector:
             return False
         if fact.phase in lifecycle.TERMINAL:
             self._cache.pop(fact.uid, None)
-        if built == previous:
+            if fact.waiting:
+                self.on_turn_of_change()
+        if built == previous and fact.status_resource_version is not None:
             self.unchanged += 1
             self._written.append(_wrote(fact, built, resource_version=fact.status_resource_version or 0))
             return False
@@ -241,6 +246,13 @@ class Projector:
         self._writing.add(task)
         task.add_done_callback(self._write_ended)
         return True
+
+    def _build(self, seen: Look, previous: status.Status | None, *, offers: list[str]) -> status.Status:
+        fact = seen.fact
+        if fact.is_archived and fact.phase is None and previous is not None:
+            return status.kept(previous, generation=fact.generation)
+        facts_ = to_facts(fact, seen.folded(), offers=offers, grace_seconds=self.cancel_grace_seconds)
+        return status.build(facts_, previous, now=datetime.now(UTC))
 
     def _write_ended(self, task: asyncio.Task[None]) -> None:
         self._writing.discard(task)
@@ -335,10 +347,19 @@ class Projector:
             self.mark(uid)
 
 
-def to_facts(fact: Fact, folded: projection.Projection, *, offers: Sequence[str]) -> facts.Facts:
-    """Say in the words of a status what the store knows; `offers` is what the live workers can run."""
+def to_facts(
+    fact: Fact,
+    folded: projection.Projection,
+    *,
+    offers: Sequence[str],
+    grace_seconds: float = limits.CANCEL_GRACE_SECONDS,
+) -> facts.Facts:
+    """Say in the words of a status what the store knows; `offers` is what the live workers can run.
+
+    `grace_seconds`: how long after a cancel a run is ended by force.
+    """
     refusal = None if fact.refusal is None else msgspec.json.decode(fact.refusal, type=Refusal)
-    if fact.instance_id is not None and fact.phase is None:
+    if fact.instance_id is not None and fact.phase is None and not fact.is_archived:
         refusal = Refusal(
             "InstanceMissing",
             f"The run {fact.instance_id} is not in the database, or belongs to somebody else. Delete this resource and "
@@ -355,6 +376,13 @@ def to_facts(fact: Fact, folded: projection.Projection, *, offers: Sequence[str]
             facts.Retry(retry.seq, retry.failed_attempts, retry.next_at, retry.last_error) for retry in fact.retries
         ],
         unrunnable=_unrunnable(fact, offers),
+        wishes=facts.Wishes(
+            waiting=fact.waiting,
+            is_custom=fact.ready_when == "Custom",
+            lacks_finalizer=fact.wants_finalizer and not fact.has_finalizer,
+            is_kept=fact.deleting and fact.has_finalizer,
+            forced_at=folded.cancelled_at and folded.cancelled_at + timedelta(seconds=grace_seconds),
+        ),
     )
 
 
@@ -373,6 +401,7 @@ def _instance(fact: Fact) -> facts.Instance | None:
         created_at=fact.created_at,
         started_at=fact.started_at,
         finished_at=fact.finished_at,
+        suspend_reason=fact.suspend_reason or "",
     )
 
 
@@ -394,7 +423,7 @@ def _wrote(fact: Fact, built: status.Status, *, resource_version: int) -> Wrote:
         phase=fact.phase,
         generation=fact.generation,
         resource_version=resource_version,
-        is_final=fact.phase in lifecycle.TERMINAL,
+        is_final=(fact.phase in lifecycle.TERMINAL or fact.is_archived) and not fact.waiting,
         seen_resource_version=fact.status_resource_version,
     )
 
@@ -402,6 +431,10 @@ def _wrote(fact: Fact, built: status.Status, *, resource_version: int) -> Wrote:
 def _resource_version(manifest: Manifest) -> int:
     metadata = manifest.get("metadata")
     return int(str(metadata["resourceVersion"])) if isinstance(metadata, dict) else 0
+
+
+def _nothing() -> None:
+    """Tell nobody: a worker has no controller beside it."""
 
 
 def _now() -> float:

@@ -21,7 +21,7 @@ from perdure._kube import verdict
 from perdure._kube.api.condition import CONDITION_TYPES
 from perdure._kube.facts import Facts, Instance, Retry, Unrunnable
 
-__all__ = ["Facts", "Instance", "Retry", "Status", "Unrunnable", "build"]
+__all__ = ["Facts", "Instance", "Retry", "Status", "Unrunnable", "build", "kept"]
 
 Status = dict[str, JsonValue]
 
@@ -47,6 +47,17 @@ def build(facts: Facts, previous: Mapping[str, JsonValue] | None, *, now: dateti
         **_of_projection(facts),
     }
     return _fit({key: value for key, value in status.items() if value is not None})
+
+
+def kept(previous: Mapping[str, JsonValue], *, generation: int) -> Status:
+    """Give the last status of a run that is not in the database any more, as of this generation of its resource."""
+    listed = previous.get("conditions")
+    conditions: list[JsonValue] = (
+        [{**item, "observedGeneration": generation} for item in listed if isinstance(item, dict)]
+        if isinstance(listed, list)
+        else []
+    )
+    return {**previous, "observedGeneration": generation, "conditions": conditions}
 
 
 # --- conditions ------------------------------------------------------------------------------------------------------

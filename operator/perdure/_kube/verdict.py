@@ -25,11 +25,12 @@ from perdure._kube.facts import Facts, Instance, Unrunnable
 
 __all__ = ["CONDITIONS", "State", "Verdict", "failure_or_none", "judge", "timestamp"]
 
-State = Literal["UnderWay", "Completed", "Failed", "Cancelled", "Stuck"]
+State = Literal["UnderWay", "Serving", "Completed", "Failed", "Cancelled", "Stuck"]
 
 _MARKS: Mapping[State, str] = {
     # Ready Reconciling Stalled Completed Failed Finished
     "UnderWay": "-+----",
+    "Serving": "+-----",
     "Completed": "+--+-+",
     "Failed": "--+-++",
     "Cancelled": "--+--+",
@@ -59,7 +60,15 @@ class Verdict:
 
 def judge(facts: Facts) -> Verdict:
     """Say what state a run is in; the first rule that speaks decides."""
-    verdict = _ended(facts) or _unrunnable(facts) or _held(facts) or _under_way(facts)
+    verdict = (
+        _next(facts)
+        or _ended(facts)
+        or _unrunnable(facts)
+        or _held(facts)
+        or _suspended(facts)
+        or _serving(facts)
+        or _under_way(facts)
+    )
     return verdict if facts.refusal is None else _refused(verdict, facts.refusal, facts.instance)
 
 
@@ -92,6 +101,15 @@ def _refused(verdict: Verdict, refusal: Refusal, instance: Instance | None) -> V
 _BLOCKED: Mapping[str, ConditionStatus] = {"Ready": "False", "Reconciling": "False", "Stalled": "True"}
 
 
+def _next(facts: Facts) -> Verdict | None:
+    """A run that has ended while a changed request waited is not what was asked for: the next one is about to begin."""
+    instance = facts.instance
+    if instance is None or instance.finished_at is None or not facts.wishes.waiting:
+        return None
+    message = f"The last run is {instance.phase}; another one begins, with the changed request."
+    return _verdict("UnderWay", "Pending", reason="ChangeWaiting", message=message)
+
+
 def _ended(facts: Facts) -> Verdict | None:
     instance = facts.instance
     if instance is None or instance.finished_at is None:
@@ -117,6 +135,8 @@ def _failed(error: failure.Failure | None) -> Verdict:
         message = f"Activity {projection.short_name(error.activity)} failed{tries}: {error.message}"
     elif error.code == errors.InputInvalidError.code:
         reason = "InputInvalid"
+    elif error.code == errors.RunTimedOutError.code:
+        reason = "RunTimedOut"
     return _verdict("Failed", "Failed", reason=reason, message=f"{error.code}: {message}")
 
 
@@ -146,24 +166,67 @@ def _names(unrunnable: Unrunnable) -> tuple[str, str]:
 
 
 def _held(facts: Facts) -> Verdict | None:
-    if facts.instance is None or facts.instance.phase != "Suspended":
+    instance = facts.instance
+    if instance is None or instance.phase != "Suspended" or not instance.hold_reason:
         return None
-    error = failure_or_none(facts.instance.error)
-    message = "The run is suspended." if error is None else f"{error.code}: {error.message}"
-    return _verdict("Stuck", "Suspended", reason=facts.instance.hold_reason or "Suspended", message=message)
+    error = failure_or_none(instance.error)
+    message = "The run is held." if error is None else f"{error.code}: {error.message}"
+    return _verdict("Stuck", "Suspended", reason=instance.hold_reason, message=message)
+
+
+def _suspended(facts: Facts) -> Verdict | None:
+    """A run that somebody has paused is no failure: tools wait for it, and its health is for people to judge."""
+    instance = facts.instance
+    if instance is None or instance.phase != "Suspended":
+        return None
+    message = _sentence("The run is suspended", instance.suspend_reason)
+    return _verdict("UnderWay", "Suspended", reason="Suspended", message=message + _change_of(facts))
+
+
+def _serving(facts: Facts) -> Verdict | None:
+    """A run that says that it is ready, where that is what Ready means, and of which nothing else is wanted."""
+    said, wishes = facts.projection.readiness, facts.wishes
+    if not wishes.is_custom or said is None or not said.ready or facts.projection.cancel_reason is not None:
+        return None
+    if _change_of(facts) or facts.instance is None or facts.instance.phase != "Running":
+        return None
+    return _verdict("Serving", "Running", reason="Ready", message=said.message or "The run says that it is ready.")
 
 
 def _under_way(facts: Facts) -> Verdict:
     """A run that goes on by itself: the message says what it does now, or what it waits for."""
     phase = "Pending" if facts.instance is None else facts.instance.phase
     reason, message = _activity_of(facts)
-    return _verdict("UnderWay", phase, reason=reason, message=message)
+    said = facts.projection.readiness
+    if facts.projection.cancel_reason is not None:
+        reason, message = _ending_of(facts, doing=message)
+    elif facts.wishes.is_custom and said is not None and not said.ready:
+        reason, message = "NotReady", f"{_sentence('Not ready', said.message)} {message}"
+    return _verdict("UnderWay", phase, reason=reason, message=message + _change_of(facts))
+
+
+def _change_of(facts: Facts) -> str:
+    """Say that a changed request waits; one that the run was told of is the run's to deal with."""
+    return " A changed request waits until this run has ended." if facts.wishes.waiting in _WAITING else ""
+
+
+_WAITING = ("AfterCurrentRun", "CancelCurrent")
+
+
+def _ending_of(facts: Facts, *, doing: str) -> tuple[str, str]:
+    """Say that a run is being ended; of one that keeps its resource, by what, and until when at the latest."""
+    message = _sentence("The run is being cancelled", facts.projection.cancel_reason or "")
+    if not facts.wishes.is_kept:
+        return "Cancelling", message
+    forced_at = facts.wishes.forced_at
+    limit = "" if forced_at is None else f" At {timestamp(forced_at)} it is ended by force."
+    return "Compensating", f"The resource is kept until its run has compensated. {doing}{limit}"
 
 
 def _activity_of(facts: Facts) -> tuple[str, str]:
     shown = facts.projection
-    if shown.cancel_reason is not None:
-        return "Cancelling", _sentence("The run is being cancelled", shown.cancel_reason)
+    if facts.instance is None and facts.wishes.lacks_finalizer:
+        return "Pending", "The run begins when the finalizer that its deletionPolicy needs is in this resource."
     if facts.instance is None or facts.instance.phase == "Pending":
         return "Pending", "The run waits for a worker to start it."
     retry = next((retry for retry in facts.retries if retry.failed_attempts and retry.seq in shown.running), None)

@@ -4,10 +4,11 @@ It knows the tables of `0002_resources.sql` and that a run is asked for by inser
 Kubernetes, conditions or how a status looks. All methods raise what asyncpg raises: whoever calls decides whether to
 wait for the database (`connect.retrying`).
 
-Theory of operation. A resource is known by its uid; names come again, uids do not. Ingest is one statement under one
-advisory lock, so that two controllers (a rolling update, or a mistake) give the same run numbers as one. It may be
-repeated at will: what brings no news writes nothing. A uid gets one run, ever. `gone` is final, so that a late answer
-of the API server cannot revive what was deleted meanwhile.
+Theory of operation. A resource is known by its uid; names come again, uids do not. Ingest is one transaction under one
+advisory lock, so that two controllers (a rolling update, or a mistake) give the same run numbers as one: it reads what
+is known, locks the runs, lets `desired.decide` decide, and carries all decisions out in one statement (`intake.py`). It
+may be repeated at will: what brings no news writes nothing. `gone` is final, so that a late answer of the API server
+cannot revive what was deleted meanwhile.
 """
 
 from __future__ import annotations
@@ -20,44 +21,24 @@ from typing import Any
 from uuid import UUID
 
 from perdure import errors
-from perdure._store import statements
+from perdure._core.desired import Policies, Seen
+from perdure._store import intake, statements
 from perdure._store.connect import Pool
 from perdure._store.sealing import Record, Sealing
 
-__all__ = ["Fact", "Known", "News", "Resources", "Retry", "Seen", "TurnRow", "Wrote"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Seen:
-    """One sight of a resource, ready for the store; `gone` says that it is no more, and the rest then counts nothing.
-
-    `spec`, `refusal` and `input` are JSON bytes. A `refusal` keeps the spec from being carried out.
-    """
-
-    uid: UUID
-    namespace: str
-    name: str
-    generation: int = 0
-    spec: bytes | None = None
-    deleting: bool = False
-    gone: bool = False
-    refusal: bytes | None = None
-    cancel_reason: str | None = None
-    orchestration: str = ""
-    version: str = ""
-    input: bytes = b"null"
-    run_as: str = ""
+__all__ = ["Chore", "Fact", "Known", "News", "Policies", "Resources", "Retry", "Seen", "TurnRow", "Wrote"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class News:
-    """What a sight changed."""
+    """What a sight changed. `has_chores` says that something is to be done to the resource itself."""
 
     uid: UUID
     instance_id: str | None
     is_gone: bool
     starts: bool
     cancels: bool
+    has_chores: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +49,17 @@ class Known:
     name: str
     generation: int
     deleting: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chore:
+    """What is due to be done for a resource, in the words of `resource_due.sql`; without a uid it is about none."""
+
+    chore: str
+    uid: UUID | None
+    namespace: str
+    name: str
+    generation: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,6 +106,13 @@ class Fact:
     finished_at: datetime | None
     retries: tuple[Retry, ...]
     sealed: errors.PayloadSealedError | None = None
+    deleting: bool = False
+    has_finalizer: bool = False
+    wants_finalizer: bool = False
+    waiting: str = ""
+    ready_when: str = "Completed"
+    is_archived: bool = False
+    suspend_reason: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -162,22 +161,15 @@ class Resources:
 
         A uid may be in a batch once.
         """
-        columns = [
-            [getattr(seen, field) for seen in batch]
-            for field in (
-                *("uid", "namespace", "name", "generation", "spec", "deleting", "gone"),
-                *("refusal", "cancel_reason", "orchestration", "version", "input", "run_as"),
-            )
-        ]
         async with self._pool.acquire() as connection:
             async with connection.transaction():
-                await connection.execute(self._sql.resource_lock)
-                sealed = self._sealing.sealed("resource_ingest", columns)
-                rows = await connection.fetch(self._sql.resource_ingest, *sealed)
-            news = [News(**row) for row in rows]
-            if any(one.starts or one.cancels for one in news):
+                taken = await intake.take_in(connection, batch, sealing=self._sealing)
+            if any(one.acts for one in taken):
                 await connection.execute(self._sql.resource_notify)
-        return news
+        return [
+            News(one.seen.uid, one.instance_id, one.seen.gone, one.starts, one.decision.cancels, one.has_chores)
+            for one in taken
+        ]
 
     async def facts(self, uids: Sequence[UUID]) -> list[Fact]:
         """Give the facts of those of these resources that live."""
@@ -214,6 +206,15 @@ class Resources:
         """Give all resources believed to live; no namespaces means all."""
         rows = await self._pool.fetch(self._sql.resource_known, namespaces)
         return {row["uid"]: Known(row["namespace"], row["name"], row["generation"], row["deleting"]) for row in rows}
+
+    async def due(self, namespaces: Sequence[str], *, grace_seconds: float, at_most: int = 200) -> list[Chore]:
+        """Give what is due by the clock, or since runs have ended; no namespaces means all."""
+        rows = await self._pool.fetch(self._sql.resource_due, namespaces, grace_seconds, at_most)
+        return [Chore(**row) for row in rows]
+
+    async def bury(self, uid: UUID) -> bool:
+        """Put up a tombstone for a resource that is about to be deleted; tell whether it still is."""
+        return bool(await self._pool.fetch(self._sql.resource_bury, [uid]))
 
     async def forget(self, *, older_than_seconds: float) -> None:
         """Forget resources that were found deleted longer ago than this."""

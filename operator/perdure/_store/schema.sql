@@ -67,6 +67,9 @@ CREATE TABLE instances (
     carried bytea,
     suspend_reason text DEFAULT ''::text NOT NULL,
     is_suspect boolean DEFAULT false NOT NULL,
+    deadline_at timestamp with time zone,
+    retention_seconds integer,
+    remove_at timestamp with time zone,
     CONSTRAINT instances_count_from_one CHECK (((execution >= 1) AND (turn >= 0))),
     CONSTRAINT instances_finished_are_not_suspended CHECK (((finished_at IS NULL) OR (NOT is_suspended))),
     CONSTRAINT instances_finished_at_is_terminal CHECK (((finished_at IS NOT NULL) = (phase = ANY (ARRAY['Completed'::text, 'Failed'::text, 'Cancelled'::text])))),
@@ -102,6 +105,12 @@ COMMENT ON COLUMN instances.carried IS 'JSON: the signals that the last executio
 COMMENT ON COLUMN instances.suspend_reason IS 'Why somebody asked for the pause; empty when nobody did.';
 
 COMMENT ON COLUMN instances.is_suspect IS 'Its owner died and nothing says of what: the next one counts the loss of its activities.';
+
+COMMENT ON COLUMN instances.deadline_at IS 'When it is ended as failed if it has not ended by itself; null once it was told, and where there is no such moment.';
+
+COMMENT ON COLUMN instances.retention_seconds IS 'How long after its end it is kept; null: as the settings of the worker say.';
+
+COMMENT ON COLUMN instances.remove_at IS 'Its end and retention_seconds, once somebody has added them.';
 
 CREATE TABLE perdure_migrations (
     number integer NOT NULL,
@@ -156,8 +165,23 @@ CREATE TABLE resources (
     status_generation bigint,
     status_resource_version bigint,
     settled boolean DEFAULT false NOT NULL,
+    request text,
+    told text,
+    waiting text DEFAULT ''::text NOT NULL,
+    timeout_seconds integer,
+    ttl_seconds integer,
+    deletion_policy text DEFAULT 'Cancel'::text NOT NULL,
+    ready_when text DEFAULT 'Completed'::text NOT NULL,
+    has_finalizer boolean DEFAULT false NOT NULL,
+    wants_finalizer boolean DEFAULT false NOT NULL,
+    deleting_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    is_adopted boolean DEFAULT false NOT NULL,
+    is_archived boolean DEFAULT false NOT NULL,
+    CONSTRAINT resources_deletion_policy_is_known CHECK ((deletion_policy = ANY (ARRAY['Cancel'::text, 'Compensate'::text, 'Orphan'::text]))),
     CONSTRAINT resources_living_have_a_spec CHECK (((spec IS NOT NULL) OR (gone_at IS NOT NULL))),
-    CONSTRAINT resources_run_has_an_instance CHECK (((run IS NULL) = (instance_id IS NULL)))
+    CONSTRAINT resources_run_has_an_instance CHECK (((run IS NULL) = (instance_id IS NULL))),
+    CONSTRAINT resources_waiting_is_known CHECK ((waiting = ANY (ARRAY[''::text, 'AfterCurrentRun'::text, 'Signal'::text, 'CancelCurrent'::text])))
 )
 WITH (fillfactor='70');
 
@@ -165,11 +189,11 @@ COMMENT ON TABLE resources IS 'One row per Orchestration resource ever seen, key
 
 COMMENT ON COLUMN resources.spec IS 'Canonical JSON (sorted keys). Bytes, not jsonb: an input may hold U+0000. Null for one that was gone before it was seen.';
 
-COMMENT ON COLUMN resources.run IS 'Given once, when the first spec that can run is seen; a uid never gets a second one.';
+COMMENT ON COLUMN resources.run IS 'The present run. A uid gets another one only when its request changes and rerunPolicy says so.';
 
 COMMENT ON COLUMN resources.refusal IS 'JSON {reason, message}: why this spec is not carried out. Null when it is.';
 
-COMMENT ON COLUMN resources.cancel_reason IS 'The first wish to end the run: spec.cancel or deletion. It is sent once.';
+COMMENT ON COLUMN resources.cancel_reason IS 'The first wish to end the present run: spec.cancel, deletion, or a changed request. It is sent once.';
 
 COMMENT ON COLUMN resources.gone_at IS 'When the resource was found deleted. Final: a late sight of the same uid revives nothing.';
 
@@ -178,6 +202,22 @@ COMMENT ON COLUMN resources.status IS 'The status last written, as JSON; what fo
 COMMENT ON COLUMN resources.status_resource_version IS 'The resource version that the write got. Of two writers the higher one tells what the API server holds.';
 
 COMMENT ON COLUMN resources.settled IS 'The written status is final for this generation; nothing looks at the row again.';
+
+COMMENT ON COLUMN resources.request IS 'Digest of the request that the present run was started with.';
+
+COMMENT ON COLUMN resources.told IS 'Digest of the last request that the present run was told by a signal, or was started with.';
+
+COMMENT ON COLUMN resources.waiting IS 'The updatePolicy under which a changed request waits for the end of the present run.';
+
+COMMENT ON COLUMN resources.has_finalizer IS 'Whether our finalizer was in the resource when it was seen last.';
+
+COMMENT ON COLUMN resources.wants_finalizer IS 'Whether it should be, while the run is under way.';
+
+COMMENT ON COLUMN resources.expires_at IS 'When the resource is deleted, the run being finished and shown.';
+
+COMMENT ON COLUMN resources.is_adopted IS 'Its run was that of an earlier resource, which its TTL had removed: this one stays.';
+
+COMMENT ON COLUMN resources.is_archived IS 'The run was removed by its age; the status that was written last is what is left.';
 
 CREATE TABLE signal_keys (
     instance_id text NOT NULL,
@@ -235,6 +275,19 @@ COMMENT ON COLUMN tasks.convictions IS 'Times a worker died while it alone was o
 
 COMMENT ON COLUMN tasks.trials IS 'Times it was on trial; each lasts longer than the one before.';
 
+CREATE TABLE tombstones (
+    namespace text NOT NULL,
+    name text NOT NULL,
+    uid uuid NOT NULL,
+    request text NOT NULL,
+    run integer NOT NULL,
+    instance_id text NOT NULL,
+    status bytea,
+    buried_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE tombstones IS 'Resources that their own TTL has removed. The same request under the same name adopts the finished run.';
+
 CREATE TABLE workers (
     worker_id uuid NOT NULL,
     lease_until timestamp with time zone NOT NULL,
@@ -280,6 +333,9 @@ ALTER TABLE ONLY signal_keys
 ALTER TABLE ONLY tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (instance_id, execution, seq);
 
+ALTER TABLE ONLY tombstones
+    ADD CONSTRAINT tombstones_pkey PRIMARY KEY (namespace, name);
+
 ALTER TABLE ONLY workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (worker_id);
 
@@ -297,15 +353,27 @@ CREATE INDEX instances_claimable ON instances USING btree (name, version, wake_a
 
 CREATE INDEX instances_continued ON instances USING btree (instance_id) WHERE (execution > 1);
 
+CREATE INDEX instances_deadlines ON instances USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (finished_at IS NULL));
+
 CREATE INDEX instances_owned ON instances USING btree (owner_id) WHERE (owner_id IS NOT NULL);
+
+CREATE INDEX instances_to_plan ON instances USING btree (finished_at) WHERE ((finished_at IS NOT NULL) AND (retention_seconds IS NOT NULL) AND (remove_at IS NULL));
+
+CREATE INDEX instances_to_remove ON instances USING btree (remove_at) WHERE (remove_at IS NOT NULL);
 
 CREATE INDEX instances_with_news ON instances USING btree (owner_id) WHERE ((owner_id IS NOT NULL) AND (wake_at IS NOT NULL));
 
 CREATE UNIQUE INDEX resources_by_instance ON resources USING btree (instance_id) WHERE (instance_id IS NOT NULL);
 
+CREATE INDEX resources_expiring ON resources USING btree (expires_at) WHERE ((expires_at IS NOT NULL) AND (gone_at IS NULL));
+
+CREATE INDEX resources_finalizers ON resources USING btree (uid) WHERE ((has_finalizer OR wants_finalizer) AND (gone_at IS NULL));
+
 CREATE INDEX resources_gone ON resources USING btree (gone_at) WHERE (gone_at IS NOT NULL);
 
 CREATE INDEX resources_unsettled ON resources USING btree (uid) WHERE ((NOT settled) AND (gone_at IS NULL));
+
+CREATE INDEX resources_waiting ON resources USING btree (instance_id) WHERE ((waiting <> ''::text) AND (gone_at IS NULL));
 
 CREATE INDEX tasks_claimable ON tasks USING btree (queue, priority DESC, visible_at) WHERE ((queue IS NOT NULL) AND (worker_id IS NULL));
 

@@ -1,4 +1,4 @@
-"""The commands that an installation is made of: running the operator, migrating the database, printing the CRDs.
+"""The commands of an installation: running the operator, migrating the database, printing the CRDs, leaving.
 
 They import what they need when they run: `perdure list` must not wait for kopf and kubernetes.
 """
@@ -16,6 +16,9 @@ from perdure.cli.connecting import dsn_of
 from perdure.settings import Settings
 
 __all__: list[str] = []
+
+_finalizers = typer.Typer(help="Our finalizers in resources.", no_args_is_help=True, add_completion=False)
+application.add_typer(_finalizers, name="finalizers")
 
 
 @application.command()
@@ -60,3 +63,30 @@ def crds(
     for name, text in rendered.items():
         (output / name).write_text(text, encoding="utf-8")
         typer.echo(str(output / name))
+
+
+@_finalizers.command()
+def release(
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Only in this one; else in all.", show_default=False)
+    ] = None,
+) -> None:
+    """Let go of all resources: take our finalizer out of them. Deletions then wait for nobody.
+
+    For an operator that was, or is about to be, uninstalled. Unfinished runs are not touched.
+    """
+    from perdure._kube import finalizers  # noqa: PLC0415 - one command needs it
+    from perdure._kube.client import Api  # noqa: PLC0415 - kubernetes takes a second to import, for this command only
+
+    async def work() -> list[str]:
+        api = await Api.connect()
+        try:
+            return await finalizers.release_all(api, namespace)
+        finally:
+            await api.close()
+
+    released = asyncio.run(work())
+    for resource in released:
+        typer.echo(f"released {resource}")
+    if not released:
+        typer.echo("nothing to release")

@@ -76,6 +76,7 @@ from perdure.errors.runs import (
     OrchestrationFailedError,
     PayloadError,
     PayloadTooLargeError,
+    RunTimedOutError,
     TurnTooLongError,
 )
 from perdure.errors.secrecy import (
@@ -162,6 +163,7 @@ __all__ = [
     "PerdureError",
     "PostgresNotFoundError",
     "PostgresUnreachableError",
+    "RunTimedOutError",
     "SchemaNewerError",
     "SchemaOlderError",
     "SecretLeakError",

@@ -26,6 +26,7 @@ __all__ = [
     "OrchestrationFailedError",
     "PayloadError",
     "PayloadTooLargeError",
+    "RunTimedOutError",
     "TurnTooLongError",
 ]
 
@@ -179,6 +180,18 @@ class TurnTooLongError(PerdureError):
             "what computes for long, or blocks, into an activity. It is tried again by each worker that starts; a "
             "cancel ends it."
         )
+
+
+class RunTimedOutError(PerdureError):
+    """The instance did not end before its deadline."""
+
+    code = "PERDURE-1223"
+
+    def __init__(self, reason: str, trouble: Exception | None = None) -> None:
+        """Say how long it had, and what went wrong while it was ended."""
+        self.reason = reason
+        more = "" if trouble is None else f" While it was ended: {trouble}"
+        super().__init__(f"The run was ended. {reason}{more}".rstrip())
 
 
 class ChildOrchestrationError(PerdureError):

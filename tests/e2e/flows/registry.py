@@ -92,9 +92,31 @@ async def configure(ctx: OrchestrationContext) -> str:
     return await ctx.schedule_activity(make_config_map, retry=RetryPolicy(2, backoff=Fixed(0.1)))
 
 
+@orchestration("test::orchestration::keep")
+async def keep(ctx: OrchestrationContext, work: Work) -> None:
+    """Make something, keep it as it is asked for, and undo it at the end."""
+    ctx.set_ready(ready=False, message="coming up")
+    try:
+        while True:
+            await ctx.schedule_activity(note, work)
+            ctx.set_ready(ready=True, message=f"{work.steps} steps are kept")
+            work = await ctx.schedule_wait("update", type=Work)
+    finally:
+        await ctx.schedule_activity(note, work)
+
+
+@orchestration("test::orchestration::linger")
+async def linger(ctx: OrchestrationContext) -> None:
+    """Wait for ever, also when asked to end."""
+    try:
+        await ctx.schedule_wait("never")
+    finally:
+        await ctx.schedule_timer(3600)
+
+
 def create_orchestration_registry() -> OrchestrationRegistry:
     """Give all of them."""
-    return OrchestrationRegistry.of(steps, fail, wait, pace, configure)
+    return OrchestrationRegistry.of(steps, fail, wait, pace, configure, keep, linger)
 
 
 def create_activity_registry() -> ActivityRegistry:

@@ -206,3 +206,71 @@ def test_putting_a_coroutine_away_runs_no_durable_code() -> None:
 
     put_away(busy)
     put_away(raising)
+
+
+# --- out of time -----------------------------------------------------------------------------------------------------
+
+LATE = history.CancelRequested("It took longer than 60 s.", is_timeout=True)
+
+
+def timed_out(run: Run) -> str:
+    """Give the sentence that a run which was out of time has failed with."""
+    assert isinstance(run.execution.outcome, history.FailOrchestration), run.execution.outcome
+    assert run.execution.outcome.failure.code == "PERDURE-1223"
+    return run.execution.outcome.failure.message
+
+
+def test_who_is_out_of_time_compensates_and_has_failed() -> None:
+    """As by a cancel, through every crash, but for the end."""
+    run = Run(compensating)
+    run.turn(LATE)
+    run.crash()
+
+    run.turn(completed(2))
+
+    assert timed_out(run) == "The run was ended. It took longer than 60 s."
+
+
+def test_what_goes_wrong_while_it_is_ended_is_told() -> None:
+    """An error of the compensation, or that it was cut off."""
+    broken, cut_off = Run(compensating), Run(compensating)
+    broken.turn(LATE)
+    cut_off.turn(LATE)
+
+    broken.turn(failed(2, "cannot unbook"))
+    cut_off.turn(history.GraceEnded())
+
+    assert "cannot unbook" in timed_out(broken)
+    assert "PERDURE-1205" in timed_out(cut_off)
+
+
+def test_the_first_wish_says_how_a_run_ends() -> None:
+    """A cancel that is followed by the end of the time is a cancel, and the other way round; a termination is one."""
+    cancelled, late, terminated = Run(compensating), Run(compensating), Run(compensating)
+    for run, events in ((cancelled, (CANCEL, LATE)), (late, (LATE, CANCEL))):
+        for event in events:
+            run.turn(event)
+        run.turn(completed(2))
+    terminated.turn(LATE)
+    terminated.turn(history.GraceEnded(is_termination=True))
+
+    assert outcome(cancelled).reason == "not needed"
+    assert "longer than 60 s" in timed_out(late)
+    assert outcome(terminated).reason == "It took longer than 60 s."
+
+
+def test_who_ends_in_the_turn_in_which_its_time_is_over_has_ended_in_time() -> None:
+    """Unless it would only have begun anew."""
+
+    @orchestration("unit::orchestration::once")
+    async def once(ctx: OrchestrationContext, again: bool) -> None:  # noqa: FBT001 - an input
+        await ctx.schedule_activity("step")
+        if again:
+            ctx.continue_as_new(again)
+
+    ended, continued = Run(once, False), Run(once, True)
+    for run in (ended, continued):
+        run.turn(completed(1), LATE)
+
+    assert isinstance(ended.execution.outcome, history.CompleteOrchestration)
+    assert "longer than 60 s" in timed_out(continued)

@@ -10,9 +10,10 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from perdure._kube import ingest, nesting
+from perdure._kube.api.orchestration import FINALIZER
 from perdure._kube.sweep import compare
 from perdure._store import connect
-from perdure._store.resources import Known, Resources, Seen
+from perdure._store.resources import Known, Policies, Resources, Seen
 from perdure._store.store import Availability
 
 UID = UUID("00000000-0000-0000-0000-00000000000a")
@@ -55,10 +56,68 @@ def test_a_cancel_may_have_no_reason() -> None:
 
 def test_a_field_of_a_later_release_is_a_refusal() -> None:
     """It is kept as JSON with its reason."""
-    refusal = ingest.seen(resource(timeoutSeconds=60)).refusal
+    refusal = ingest.seen(resource(inputFrom=[{"path": "a"}])).refusal
 
     assert refusal is not None
     assert json.loads(refusal)["reason"] == "NotSupportedYet"
+
+
+def test_policies_are_read_by_their_words() -> None:
+    """Each field of the spec has its place; what a newer CRD lets through is as good as not said."""
+    full = resource(
+        suspend=True,
+        timeoutSeconds=60,
+        deletionPolicy="Compensate",
+        rerunPolicy="OnChange",
+        updatePolicy="Signal",
+        onNondeterminism="Fail",
+        ttlSecondsAfterFinished=0,
+        historyRetentionSeconds=5,
+        readyWhen="Custom",
+    )
+    newer = resource(deletionPolicy="Archive", timeoutSeconds="1h", suspend="perhaps")
+
+    assert ingest.seen(full).policies == Policies(
+        suspend=True,
+        timeout_seconds=60,
+        deletion="Compensate",
+        rerun="OnChange",
+        update="Signal",
+        on_nondeterminism="Fail",
+        ttl_seconds=0,
+        retention_seconds=5,
+        ready_when="Custom",
+    )
+    assert ingest.seen(newer).policies == ingest.seen(resource()).policies == Policies()
+
+
+def test_the_request_is_what_a_run_is_started_with() -> None:
+    """Each of its fields makes another digest, policies make none; null, empty and missing are one."""
+    plain = ingest.seen(resource()).request
+    requests = [
+        resource(version="1.0.0"),
+        resource(input=1),
+        resource(input={"a": 1}),
+        resource(inputFrom=[{"path": "a"}]),
+        resource(serviceAccountName="runner"),
+        resource(orchestration="other"),
+    ]
+
+    assert len({plain, *(ingest.seen(one).request for one in requests)}) == 7
+    for same in (resource(suspend=True), resource(input=None), resource(inputFrom=[]), resource(timeoutSeconds=5)):
+        assert ingest.seen(same).request == plain
+
+
+def test_our_finalizer_is_seen_among_others() -> None:
+    """Somebody else's is not ours."""
+    manifest = resource()
+    assert isinstance(manifest["metadata"], dict)
+    found = []
+    for finalizers in (None, [], ["other/one"], ["other/one", FINALIZER]):
+        manifest["metadata"]["finalizers"] = finalizers  # type: ignore[assignment]  # JSON as literals
+        found.append(ingest.seen(manifest).has_finalizer)
+
+    assert found == [False, False, False, True]
 
 
 def nested(levels: int) -> JsonValue:

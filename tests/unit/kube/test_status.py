@@ -18,7 +18,7 @@ from perdure._kube import status
 from perdure._kube.api import orchestration
 from perdure._kube.api.condition import CONDITION_TYPES
 from perdure._kube.api.refusals import Refusal
-from perdure._kube.facts import Facts, Instance, Retry, Unrunnable
+from perdure._kube.facts import Facts, Instance, Retry, Unrunnable, Wishes
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 STARTED = CREATED + timedelta(seconds=2)
@@ -108,10 +108,20 @@ def kstatus(built: dict[str, Any], generation: int) -> str:
 
 
 HELD = instance("Suspended", hold_reason="Nondeterministic", error=error("Replay differs", code="PERDURE-1201"))
+ENOUGH = history.CancelRequested("enough")
+READY = shown(history.SetReady(ready=True, message="mirrored"))
+CUSTOM = Wishes(is_custom=True)
 UNKNOWN = Unrunnable("w::o::demo", "2.0.0", ("w::o::demo@1.0.0", "w::o::other@1.0.0"))
 CASES: dict[str, tuple[Facts, str, str, str, str]] = {
     # facts; kstatus; phase; reason of Ready; marks of Ready Reconciling Stalled Completed Failed Finished
     "accepted": (Facts(1), "InProgress", "Pending", "Pending", "-+----"),
+    "without its finalizer": (
+        Facts(1, wishes=Wishes(lacks_finalizer=True)),
+        "InProgress",
+        "Pending",
+        "Pending",
+        "-+----",
+    ),
     "pending": (Facts(1, instance=instance("Pending")), "InProgress", "Pending", "Pending", "-+----"),
     "running": (
         Facts(1, instance=instance(), projection=shown(schedule(1))),
@@ -170,6 +180,70 @@ CASES: dict[str, tuple[Facts, str, str, str, str]] = {
         "Failed",
         "OrchestrationFailed",
         "--+-++",
+    ),
+    "out of time": (
+        Facts(1, instance=instance("Failed", error=error(code="PERDURE-1223"))),
+        "Failed",
+        "Failed",
+        "RunTimedOut",
+        "--+-++",
+    ),
+    "suspended": (
+        Facts(1, instance=instance("Suspended", suspend_reason="spec.suspend")),
+        "InProgress",
+        "Suspended",
+        "Suspended",
+        "-+----",
+    ),
+    "kept while compensating": (
+        Facts(1, instance=instance(), projection=shown(events=[ENOUGH]), wishes=Wishes(is_kept=True, forced_at=NOW)),
+        "InProgress",
+        "Running",
+        "Compensating",
+        "-+----",
+    ),
+    "ready": (Facts(1, instance=instance(), projection=READY, wishes=CUSTOM), "Current", "Running", "Ready", "+-----"),
+    "not ready": (
+        Facts(1, instance=instance(), projection=shown(history.SetReady(ready=False)), wishes=CUSTOM),
+        "InProgress",
+        "Running",
+        "NotReady",
+        "-+----",
+    ),
+    "ready, which nobody asks": (
+        Facts(1, instance=instance(), projection=READY),
+        "InProgress",
+        "Running",
+        "Running",
+        "-+----",
+    ),
+    "ready, with a change that waits": (
+        Facts(1, instance=instance(), projection=READY, wishes=Wishes("AfterCurrentRun", is_custom=True)),
+        "InProgress",
+        "Running",
+        "Running",
+        "-+----",
+    ),
+    "ready, and told of a change": (
+        Facts(1, instance=instance(), projection=READY, wishes=Wishes("Signal", is_custom=True)),
+        "Current",
+        "Running",
+        "Ready",
+        "+-----",
+    ),
+    "ready when it completed": (
+        Facts(1, instance=instance("Completed"), projection=READY, wishes=CUSTOM),
+        "Current",
+        "Completed",
+        "Completed",
+        "+--+-+",
+    ),
+    "completed, with a change that waits": (
+        Facts(1, instance=instance("Completed"), wishes=Wishes("AfterCurrentRun")),
+        "InProgress",
+        "Pending",
+        "ChangeWaiting",
+        "-+----",
     ),
     "cancelled": (Facts(1, instance=instance("Cancelled")), "Failed", "Cancelled", "Cancelled", "--+--+"),
     "held": (Facts(1, instance=HELD), "Failed", "Suspended", "Nondeterministic", "--+---"),
@@ -324,6 +398,59 @@ def test_a_refused_spec_says_what_becomes_of_the_run() -> None:
         "The run that was started before goes on.",
         "The run that was started before is Completed.",
     ]
+
+
+def test_what_keeps_a_resource_is_said() -> None:
+    """Which step, and until when at the latest."""
+    compensating = shown(schedule(2, "drop-postgres"), events=[ENOUGH])
+    facts = Facts(1, instance=INSTANCE, projection=compensating, wishes=Wishes(is_kept=True, forced_at=NOW))
+
+    assert condition(build(facts), "Ready")["message"] == (
+        "The resource is kept until its run has compensated. Activity drop-postgres is running. "
+        "At 2026-01-01T01:00:00Z it is ended by force."
+    )
+
+
+def test_a_change_that_waits_is_said() -> None:
+    """Of a run under way, and of a suspended one; of one that was told of it nothing is."""
+    messages = [
+        condition(build(Facts(2, instance=instance(phase), wishes=Wishes(waiting))), "Ready")["message"]
+        for phase, waiting in (("Running", "AfterCurrentRun"), ("Suspended", "CancelCurrent"), ("Running", "Signal"))
+    ]
+
+    assert ["A changed request waits" in message for message in messages] == [True, True, False]
+
+
+def test_readiness_says_why_in_the_words_of_the_author() -> None:
+    """When it is ready, and what it does while it is not."""
+    waiting = shown(schedule(1), history.SetReady(ready=False, message="the first copy is under way"))
+
+    messages = [
+        condition(build(Facts(1, instance=INSTANCE, projection=found, wishes=CUSTOM)), "Ready")["message"]
+        for found in (READY, waiting)
+    ]
+
+    assert messages == [
+        "mirrored",
+        "Not ready: the first copy is under way. Activity deploy-postgres is running.",
+    ]
+
+
+def test_a_pause_says_who_asked_for_it() -> None:
+    """The spec, or somebody at the command line."""
+    paused = Facts(1, instance=instance("Suspended", suspend_reason="spec.suspend"))
+
+    assert condition(build(paused), "Reconciling")["message"] == "The run is suspended: spec.suspend."
+
+
+def test_a_status_outlives_its_run() -> None:
+    """It stays as it was, but for the generation that it speaks of."""
+    built = build(CASES["completed"][0])
+
+    kept = status.kept(built, generation=2)
+
+    assert kstatus(kept, 2) == "Current"
+    assert status.kept(kept, generation=1) == built
 
 
 def test_the_columns_show_step_and_progress() -> None:

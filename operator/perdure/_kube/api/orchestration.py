@@ -1,8 +1,7 @@
 """The `Orchestration` resource: one durable run.
 
 The descriptions are the manual: `kubectl explain orchestration.spec` prints them. What a schema can refuse, the API
-server refuses with these bounds, patterns and rules; what it cannot becomes a condition. A field may be described here
-before its behaviour exists: `refusals` says so to whoever uses it.
+server refuses with these bounds, patterns and rules; what it cannot becomes a condition.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from perdure._kube.api import base, condition
 
 __all__ = [
     "API_VERSION",
+    "FINALIZER",
     "IMMUTABLE_FIELDS",
     "KIND",
     "PLURAL",
@@ -41,6 +41,8 @@ VERSION = "v1alpha1"
 API_VERSION = f"{base.GROUP}/{VERSION}"
 KIND = "Orchestration"
 PLURAL = "orchestrations"
+FINALIZER = f"{base.GROUP}/compensation"
+"""Keeps a resource whose deletionPolicy is Compensate until its run has ended."""
 
 Phase = Literal["Pending", "Running", "Suspended", "Completed", "Failed", "Cancelled"]
 StepState = Literal["Running", "Completed", "Failed", "Cancelled"]
@@ -178,7 +180,9 @@ class OrchestrationSpec(base.Model):
         "to provision anything.",
     )
     suspend: bool | None = Field(
-        default=None, description="Stop before the next step until this is false again. What runs is not interrupted."
+        default=None,
+        description="Pause the run: no step begins until this is false again, and what is running goes on to its end. "
+        "Created with it, the run waits to begin. A cancel lifts the pause; a pause by perdure suspend is another.",
     )
     cancel: Cancel | None = Field(
         default=None,
@@ -186,13 +190,16 @@ class OrchestrationSpec(base.Model):
         "A finished run is not touched, and a cancel cannot be taken back.",
     )
     timeout_seconds: Seconds | None = Field(
-        default=None, description="End the run as failed when it takes longer than this from its start."
+        default=None,
+        description="End the run as failed, with the code PERDURE-1223, when it takes longer than this, counted from "
+        "the moment it was started. Its code may compensate as after a cancel. May be changed while the run is under "
+        "way; for one that is created suspended it counts from the moment it is released.",
     )
     deletion_policy: Literal["Cancel", "Compensate", "Orphan"] = Field(
         default="Cancel",
         description="What becomes of an unfinished run when this resource is deleted. Cancel: it is cancelled, the "
-        "resource goes at once. Compensate: it is cancelled, and the resource stays until its compensation has ended. "
-        "Orphan: it goes on without a resource.",
+        "resource goes at once. Compensate: it is cancelled, and a finalizer keeps the resource until its compensation "
+        "has ended or its grace is over. Orphan: it goes on without a resource.",
     )
     rerun_policy: Literal["Never", "OnChange"] = Field(
         default="Never",
@@ -202,8 +209,9 @@ class OrchestrationSpec(base.Model):
     update_policy: Literal["AfterCurrentRun", "Signal", "CancelCurrent"] = Field(
         default="AfterCurrentRun",
         description="When a changed request takes effect, with rerunPolicy OnChange. AfterCurrentRun: when the present "
-        "run has ended. Signal: the present run is told by a signal. CancelCurrent: the present run is cancelled "
-        "first. A running activity is never interrupted by a change.",
+        "run has ended. Signal: the present run is told at once by the signal named update, with the new input; when "
+        "it ends, another begins. CancelCurrent: the present run is cancelled first. A change that is taken back "
+        "before it took effect starts nothing.",
     )
     on_nondeterminism: Literal["Hold", "Fail"] = Field(
         default="Hold",
@@ -213,16 +221,18 @@ class OrchestrationSpec(base.Model):
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=_YEAR_SECONDS)] | None = Field(
         default=None,
         description="Delete this resource so long after the run has finished. The history stays in the database, and "
-        "the same request applied again (GitOps) adopts the finished run instead of running twice.",
+        "the same request applied again under this name (GitOps) adopts the finished run instead of running twice; "
+        "that resource then stays. A resource that somebody else deletes is forgotten.",
     )
-    history_retention_seconds: Annotated[int, Field(ge=0)] | None = Field(
+    history_retention_seconds: Annotated[int, Field(ge=0, le=10 * _YEAR_SECONDS)] | None = Field(
         default=None,
-        description="Delete the history of the run so long after it has finished; for ever when not given.",
+        description="Remove the run and its history from the database so long after it has finished; the status stays "
+        "as it was. When not given it is kept as long as this resource, or as the operator is configured to.",
     )
     ready_when: Literal["Completed", "Custom"] = Field(
         default="Completed",
-        description="What the condition Ready means. Completed: the run has completed. Custom: the code says so by "
-        "ctx.set_ready, for runs that never end.",
+        description="What the condition Ready means. Completed: the run has completed. Custom: while the run is under "
+        "way, what its code said last by ctx.set_ready; for runs that never end.",
     )
 
 

@@ -16,6 +16,8 @@ with payloads as (
     cross join lateral unnest(array[t.command, t.last_error, t.detail]) as p (payload)
     union all
     select status from resources
+    union all
+    select status from tombstones
 )
 select
     case

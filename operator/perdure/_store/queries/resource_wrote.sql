@@ -3,6 +3,7 @@
 -- Parameters, one array element per write: $1 uid  $2 status (JSON)  $3 turn or null  $4 phase or null  $5 generation
 --   $6 resource version  $7 whether it is final  $8 the resource version remembered when the writer looked, or null
 -- Gives the uids remembered; a missing one was written by somebody else later (or is gone).
+--   With a final status it is known when the resource is to be deleted, if it is.
 -- Locks: resources by uid.
 with wrote as (
     select wanted.*
@@ -24,7 +25,18 @@ set
     status_phase = wrote.phase,
     status_generation = wrote.new_generation,
     status_resource_version = wrote.resource_version,
-    settled = wrote.is_final and resources.generation = wrote.new_generation
+    settled = wrote.is_final and resources.generation = wrote.new_generation,
+    expires_at = case
+        when not wrote.is_final or resources.is_adopted or resources.waiting <> '' then null
+        else coalesce(
+            (
+                select i.finished_at + make_interval(secs => resources.ttl_seconds)
+                from instances i
+                where i.instance_id = resources.instance_id and i.resource_uid = resources.uid
+            ),
+            resources.expires_at
+        )
+    end
 from wrote
 where resources.uid = wrote.uid
 returning resources.uid

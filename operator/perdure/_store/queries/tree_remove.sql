@@ -1,6 +1,7 @@
 -- Purpose: remove trees of instances, each whole or not at all, with all that belongs to them. A root that has a parent
---     stays, as does, unless forced, a tree in which something runs or that a living resource shows. A tree of which an
---     instance took a turn since the statement began stays: there may be a child that it does not see.
+--     stays, as does, unless forced, a tree in which something runs or that a living resource shows (one that was
+--     archived keeps nothing). A tree of which an instance took a turn since the statement began stays: there may be a child
+--     that it does not see.
 --     Gives a row for each root that is there: what became of it (Removed, HasParent, Running, Shown, Changed), and how
 --     many instances its tree has.
 -- Parameters: $1 ids of roots, $2 whether to force.
@@ -33,7 +34,10 @@ judged as materialized (
             when $2::boolean then 'Removed'
             when bool_or(l.is_running) then 'Running'
             when bool_or(
-                exists (select from resources r where r.instance_id = l.instance_id and r.gone_at is null)
+                exists (
+                    select from resources r
+                    where r.instance_id = l.instance_id and r.gone_at is null and not r.is_archived
+                )
             ) then 'Shown'
             else 'Removed'
         end as fate

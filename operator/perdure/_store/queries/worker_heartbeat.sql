@@ -1,5 +1,6 @@
--- Purpose: renew a worker's lease; tell it the time, whether it still exists, whether somebody's lease has ended, and
---     whether something waits in a queue that it serves (so that serving queues takes no poll of its own).
+-- Purpose: renew a worker's lease; tell it the time, whether it still exists, whether somebody's lease has ended,
+--     whether something waits in a queue that it serves (so that serving queues takes no poll of its own), and when the
+--     next deadline of an instance is.
 -- Parameters: $1 worker_id uuid, $2 lease in seconds.
 -- Locks: the worker's own row.
 with renewed as (
@@ -20,4 +21,11 @@ select
             where t.queue = any(r.queues) and t.worker_id is null and t.visible_at <= now()
             limit 1
         ) waiting
-    ) as has_tasks
+    ) as has_tasks,
+    (
+        select i.deadline_at
+        from instances i
+        where i.deadline_at is not null and i.finished_at is null
+        order by i.deadline_at
+        limit 1
+    ) as next_deadline
