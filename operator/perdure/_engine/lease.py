@@ -42,10 +42,10 @@ class Lease:
         worker_id: uuid.UUID,
         *,
         seconds: float,
-        offers: tuple[list[str], list[str]],
+        offers: tuple[list[str], list[str], bool],
         wake: Callable[[], None],
     ) -> None:
-        """Hold a lease of `seconds` for `worker_id`, which `offers` (orchestrations, queues); `wake` it for work."""
+        """Hold a lease of `seconds` for `worker_id`, which `offers` (orchestrations, queues, a cluster); `wake` it."""
         self._store = store
         self._clock = clock
         self._worker_id = worker_id

@@ -105,7 +105,7 @@ class Life:
             self.clock,
             self.worker_id,
             seconds=settings.lease_seconds,
-            offers=(definition.describe(worker.orchestrations), list(settings.queues)),
+            offers=(definition.describe(worker.orchestrations), list(settings.queues), settings.has_cluster),
             wake=self.nudge,
         )
         self._claiming: list[asyncio.Task[None]] = []

@@ -63,6 +63,7 @@ class Roles:
             retention_seconds=self._settings.retention_seconds,
             queues=self._settings.queues,
             secrets=_secrets_without_cluster(self._settings) if cluster is None else None,
+            has_cluster=cluster is not None,
         )
         return Worker(
             self._store,
