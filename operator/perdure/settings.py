@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
 
 import pydantic
 import pydantic_core
@@ -112,6 +113,9 @@ class Settings(pydantic_settings.BaseSettings):
     )
     lease_name: Annotated[str, pydantic.AfterValidator(_name)] = Field(
         default="perdure-controller", description="the Lease of the controllers; one for each installation"
+    )
+    adopt_cluster: UUID | None = Field(
+        default=None, description="uid of the cluster that the database is taken over from"
     )
     http_host: str = Field(default="127.0.0.1", description="address to listen on")
     http_port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0 for any")

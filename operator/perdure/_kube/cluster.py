@@ -36,9 +36,13 @@ _PROBE_SECONDS = 15.0
 
 
 class Cluster:
-    """Ingest, projector and probe of this process, and its controller when it has that role."""
+    """Ingest, projector and probe of this process, and its controller when it has that role.
 
-    def __init__(self, settings: Settings, store: Store, *, api: Api, reach: Reach) -> None:
+    The controller waits for `may_control`: the database belongs to this cluster.
+    """
+
+    def __init__(self, settings: Settings, store: Store, *, api: Api, reach: Reach, may_control: asyncio.Event) -> None:
+        self.may_control = may_control
         self._settings = settings
         self._store = store
         self._reach = reach

@@ -109,6 +109,7 @@ class Roles:
 
     async def _control(self, cluster: Cluster) -> None:
         """Run what controls, for ever: at once, or whenever this process is elected."""
+        await cluster.may_control.wait()
         leader = cluster.leader
         if leader is None:
             await self._lead(cluster)
