@@ -308,6 +308,9 @@ class Life:
                 self._set_grace(resident)
             if resident.has_news:
                 self.committer.mark(resident)
+            elif resident.turn:
+                # No turn may come for long, and while nobody owned it, its status may have said so.
+                self.announcer.show(resident, phase_changed=False)
 
     def _set_timer(self, resident: Resident, operation: Operation) -> None:
         """Let time end what it can end: a timer, or a queued activity that nobody brings to its end."""

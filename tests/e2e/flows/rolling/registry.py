@@ -61,9 +61,15 @@ async def roll(ctx: OrchestrationContext, ledger: str) -> list[str]:
     return [*done, await ctx.schedule_activity(effect, Part(ledger, "finish", 0.2))]
 
 
+@orchestration("test::orchestration::linger")
+async def linger(ctx: OrchestrationContext, ledger: str) -> str:
+    """Be busy for an hour."""
+    return await ctx.schedule_activity(effect, Part(ledger, "linger", 3600.0))
+
+
 def create_orchestration_registry() -> OrchestrationRegistry:
     """Give version 1."""
-    return OrchestrationRegistry.of(roll)
+    return OrchestrationRegistry.of(roll, linger)
 
 
 def create_activity_registry() -> ActivityRegistry:
