@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
 
 import pydantic
 import pydantic_core
@@ -57,6 +58,14 @@ def _namespaces(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _name(value: str) -> str:
+    """Refuse what can be no name of a namespace or a Lease."""
+    if not _NAMESPACE.fullmatch(value):
+        message = "expected a DNS label, as in perdure-system"
+        raise ValueError(message)
+    return value
+
+
 def _queues(value: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse what can be no queue: nobody could ask for it."""
     try:
@@ -94,6 +103,19 @@ class Settings(pydantic_settings.BaseSettings):
     )
     namespaces: Annotated[Words, pydantic.AfterValidator(_namespaces)] = Field(
         default=(), description="namespaces to watch; empty for all"
+    )
+    leader_election: Literal["auto", "on", "off"] = Field(
+        default="auto", description="auto: in a pod, or when the namespace of the Lease is given"
+    )
+    lease_namespace: Annotated[str, pydantic.AfterValidator(_name)] | None = Field(
+        default=None,
+        description="where the Lease of the controllers is; else the namespace of the pod or kubeconfig",
+    )
+    lease_name: Annotated[str, pydantic.AfterValidator(_name)] = Field(
+        default="perdure-controller", description="the Lease of the controllers; one for each installation"
+    )
+    adopt_cluster: UUID | None = Field(
+        default=None, description="uid of the cluster that the database is taken over from"
     )
     http_host: str = Field(default="127.0.0.1", description="address to listen on")
     http_port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0 for any")

@@ -53,6 +53,10 @@ class Scene:
         """Wait until the status of a run says these words, and give it."""
         return await self._status(name, words, lambda status: words in json.dumps(status, ensure_ascii=False))
 
+    async def no_longer_shown(self, name: str, words: str) -> dict[str, Any]:
+        """Wait until the status of a run does not say these words any more, and give it."""
+        return await self._status(name, f"no {words}", lambda status: words not in json.dumps(status))
+
     async def _in_phase(self, name: str, phase: str) -> dict[str, Any]:
         status = await self._status(name, phase, lambda status: status.get("phase") in TERMINAL)
         assert status["phase"] == phase, f"{name} ended otherwise: {json.dumps(status, indent=2)}"

@@ -35,7 +35,7 @@ class Court:
     async def worker(self, *, is_dead: bool = False) -> uuid.UUID:
         """Let a worker come, whose lease has ended if it is dead."""
         worker_id = uuid.uuid4()
-        await self.store.fetch("worker_register", worker_id, -1.0 if is_dead else 3_600.0, "test", [], [])
+        await self.store.fetch("worker_register", worker_id, -1.0 if is_dead else 3_600.0, "test", [], [], True)
         return worker_id
 
     async def die(self, worker_id: uuid.UUID) -> list[str]:

@@ -42,10 +42,10 @@ class Lease:
         worker_id: uuid.UUID,
         *,
         seconds: float,
-        offers: tuple[list[str], list[str]],
+        offers: tuple[list[str], list[str], bool],
         wake: Callable[[], None],
     ) -> None:
-        """Hold a lease of `seconds` for `worker_id`, which `offers` (orchestrations, queues); `wake` it for work.
+        """Hold a lease of `seconds` for `worker_id`, which `offers` (orchestrations, queues, a cluster); `wake` it.
 
         `on_deadline`, which the life sets, is told in how many seconds the next deadline of an instance comes.
         """

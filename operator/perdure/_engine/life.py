@@ -106,7 +106,7 @@ class Life:
             self.clock,
             self.worker_id,
             seconds=settings.lease_seconds,
-            offers=(definition.describe(worker.orchestrations), list(settings.queues)),
+            offers=(definition.describe(worker.orchestrations), list(settings.queues), settings.has_cluster),
             wake=self.nudge,
         )
         self.deadlines = Deadlines(store, on_passed=self._deadlines_passed, on_ended=worker.on_commit)
@@ -318,6 +318,9 @@ class Life:
                 self._set_grace(resident)
             if resident.has_news:
                 self.committer.mark(resident)
+            elif resident.turn:
+                # No turn may come for long, and while nobody owned it, its status may have said so.
+                self.announcer.show(resident, phase_changed=False)
 
     def _set_timer(self, resident: Resident, operation: Operation) -> None:
         """Let time end what it can end: a timer, or a queued activity that nobody brings to its end."""

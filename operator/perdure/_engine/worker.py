@@ -33,7 +33,7 @@ class WorkerSettings:
 
     `retention_seconds` is how long a finished instance stays, None for ever. `secrets` is where a worker outside of
     Kubernetes has them from (`perdure.secrets`); without it they are read through the API server, as the ServiceAccount
-    of the run.
+    of the run. Without a cluster (`has_cluster`) no runs of resources are taken, which could not act as anybody.
     """
 
     lease_seconds: float = 10.0
@@ -47,6 +47,7 @@ class WorkerSettings:
     retention_seconds: float | None = None
     queues: tuple[str, ...] = ()
     secrets: Secrets | None = None
+    has_cluster: bool = True
 
 
 class Worker:

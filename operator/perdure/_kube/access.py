@@ -20,7 +20,7 @@ from kubernetes.aio import config as kube_config
 
 from perdure import errors
 
-__all__ = ["Access", "find"]
+__all__ = ["Access", "find", "is_in_pod"]
 
 _load_kube_config: Any = kube_config.load_kube_config  # kubernetes.aio's loaders have no types
 _load_incluster_config: Any = kube_config.load_incluster_config
@@ -51,7 +51,7 @@ async def find(kubeconfig: str | None) -> Access:
     configuration.disable_strict_ssl_verification = True
     if kubeconfig:
         return await _from_file(kubeconfig, configuration)
-    if "KUBERNETES_SERVICE_HOST" in os.environ:
+    if is_in_pod():
         return _from_pod(configuration)
     if os.environ.get("KUBECONFIG"):
         return await _from_file(os.environ["KUBECONFIG"], configuration)
@@ -59,6 +59,11 @@ async def find(kubeconfig: str | None) -> Access:
         "Nothing says where the API server is: this is no pod, no kubeconfig was named, and $KUBECONFIG is not set. "
         "Set KUBECONFIG to a kubeconfig file; a worker that needs no cluster is run with PERDURE_KUBERNETES=off."
     )
+
+
+def is_in_pod() -> bool:
+    """Whether this process runs in a pod."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 async def _from_file(path: str, configuration: kube.Configuration) -> Access:

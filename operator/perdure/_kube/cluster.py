@@ -14,7 +14,7 @@ import structlog
 from kubernetes.aio import client as kube
 
 from perdure import errors
-from perdure._kube import access, budget, chores, identity, ingest, metrics
+from perdure._kube import access, budget, chores, election, identity, ingest, leader, metrics
 from perdure._kube.client import Api
 from perdure._kube.controller import Controller
 from perdure._kube.health import Health, Need
@@ -36,9 +36,13 @@ _PROBE_SECONDS = 15.0
 
 
 class Cluster:
-    """Ingest, projector and probe of this process, and its controller when it has that role."""
+    """Ingest, projector and probe of this process, and its controller when it has that role.
 
-    def __init__(self, settings: Settings, store: Store, *, api: Api, reach: Reach) -> None:
+    The controller waits for `may_control`: the database belongs to this cluster.
+    """
+
+    def __init__(self, settings: Settings, store: Store, *, api: Api, reach: Reach, may_control: asyncio.Event) -> None:
+        self.may_control = may_control
         self._settings = settings
         self._store = store
         self._reach = reach
@@ -67,6 +71,7 @@ class Cluster:
             self._controller = Controller(
                 self._queue, self._sweep, projector=self.projector, reach=reach, availability=availability
             )
+        self.leader = _leader_or_none(settings, api, reach=reach)
         self.confirming: set[asyncio.Task[None]] = set()
 
     def report(self, health: Health) -> None:
@@ -74,7 +79,14 @@ class Cluster:
         projector, controller = self.projector, self._controller
         health.add("status writes", lambda: Need(not projector.why_not_writing, projector.why_not_writing))
         if controller is not None:
-            health.add("resources", lambda: Need(not controller.why_not_ready, controller.why_not_ready))
+            health.add("resources", lambda: self._resources_need(controller))
+        if self.leader is not None:
+            health.add("leader", self.leader.need)
+
+    def _resources_need(self, controller: Controller) -> Need:
+        if self.leader is not None and not self.leader.is_leading:
+            return Need(ok=True, why="standby: another controller watches them")
+        return Need(not controller.why_not_ready, controller.why_not_ready)
 
     def taking_in(self) -> Iterator[Loop]:
         """Give what begins before the worker."""
@@ -86,10 +98,11 @@ class Cluster:
         yield "probe", self._probe
 
     def controlling(self) -> Iterator[Loop]:
-        """Give what begins last and ends first."""
+        """Give what begins last and ends first; where controllers elect a leader, again whenever this one is."""
         controller = self._controller
         if controller is None:
             return
+        controller.has_swept = False
         yield "watch", lambda: controller.watch(_configure, self._namespaces)
         yield "sweep", lambda: controller.sweep(self._settings.sweep_seconds)
         yield "look behind", lambda: controller.look_behind(self._namespaces)
@@ -114,6 +127,9 @@ class Cluster:
         yield "ingest_backlog", "Sights of resources that wait for the database.", queue.backlog
         yield "ingest_last_timestamp_seconds", "When a resource was taken in last.", queue.last_at or 0
         if self._controller is not None:
+            elected = self.leader
+            yield "leader", "Whether this process watches the resources.", elected is None or elected.is_leading
+            yield "leader_losses_total", "Times it lost the lead.", 0 if elected is None else elected.losses
             observer = self._controller.observer
             yield "ingest_restarts_total", "Times the watch was begun again.", observer.restarts if observer else 0
             yield "sweeps_total", "Full comparisons of cluster and database.", self._sweep.runs
@@ -150,6 +166,18 @@ class Cluster:
             _log.info(
                 "cannot look for a missing resource, the sweep will", resource=f"{namespace}/{name}", error=str(error)
             )
+
+
+def _leader_or_none(settings: Settings, api: Api, *, reach: Reach) -> leader.Leader | None:
+    """Give the candidate of this process, if it is a controller among others."""
+    namespace = settings.lease_namespace
+    is_wanted = election.is_wanted(
+        settings.leader_election, is_in_pod=access.is_in_pod(), is_named=namespace is not None
+    )
+    if "controller" not in settings.roles or not is_wanted:
+        return None
+    me = leader.identity()
+    return leader.Leader(api, reach, name=settings.lease_name, namespace=namespace or api.namespace, me=me)
 
 
 async def _configure() -> kube.Configuration:

@@ -5,7 +5,8 @@ It knows every room below it and what begins before what; it does none of their 
 Theory of operation. The HTTP side listens first, so that a process that waits says what it waits for. Then the
 database is waited for, for however long it is away, and brought up to date; then the roles begin (`roles.py`). A
 database or an API server that goes away later ends nothing. Only what waiting cannot cure ends the process: a schema
-of another release, credentials that are refused, no way to the API server in the configuration.
+of another release, the database of another cluster, credentials that are refused, no way to the API server in the
+configuration.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from perdure import settings as configuration
 from perdure._core.definition import ActivityRegistry, OrchestrationRegistry
 from perdure._engine import garbage, modules
 from perdure._engine.attempts import THREAD_NAME_PREFIX
-from perdure._kube import http, metrics, roles
+from perdure._kube import http, metrics, roles, tie
 from perdure._kube.client import Api
 from perdure._kube.cluster import Cluster
 from perdure._kube.health import Health, Need
@@ -142,10 +143,28 @@ class Process:
             self._client = Client(store)
             ending.push_async_callback(self._client.close)
             self._health.add("database", lambda: _need_of(store.availability.error))
-            cluster = None if api is None else Cluster(self._settings, store, api=api, reach=self._reach)
-            parts = roles.Roles(self._settings, store, cluster=cluster, offered=self._offered)
-            parts.report(self._health, self._metrics)
-            await parts.run(stop)
+            await self._work(store, api, stop=stop)
+
+    async def _work(self, store: Store, api: Api | None, *, stop: asyncio.Event) -> None:
+        """Run the roles; a database that turns out to belong to another cluster ends them in order."""
+        if api is None:
+            await self._run_roles(store, None, stop=stop)
+            return
+        bond = tie.Tie(api, store, reach=self._reach, adopted=self._settings.adopt_cluster)
+        if await _unless(stop, bond.look()) is None:
+            return
+        cluster = Cluster(self._settings, store, api=api, reach=self._reach, may_control=bond.known)
+        looking = asyncio.create_task(_or_stop(bond.look_until_known(), stop))
+        await self._run_roles(store, cluster, stop=stop)
+        looking.cancel()
+        (refusal,) = await asyncio.gather(looking, return_exceptions=True)
+        if isinstance(refusal, errors.ForeignClusterError):
+            raise refusal
+
+    async def _run_roles(self, store: Store, cluster: Cluster | None, *, stop: asyncio.Event) -> None:
+        parts = roles.Roles(self._settings, store, cluster=cluster, offered=self._offered)
+        parts.report(self._health, self._metrics)
+        await parts.run(stop)
 
     async def _connect(self, ending: contextlib.AsyncExitStack) -> Api:
         """Find the way to the API server, which from now on is needed; it may be away."""
@@ -189,6 +208,15 @@ class Process:
 
 def _need_of(error: BaseException | None) -> Need:
     return Need(error is None, "" if error is None else f"{type(error).__name__}: {error}")
+
+
+async def _or_stop(work: Coroutine[object, object, None], stop: asyncio.Event) -> None:
+    """Do the work; what it raises ends the process."""
+    try:
+        await work
+    except errors.PerdureError:
+        stop.set()
+        raise
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[object, object, T]) -> T | None:

@@ -5,8 +5,9 @@ Either may be missing: a controller has no worker, a worker without Kubernetes h
 
 Theory of operation. Ingest begins first, then the worker, then, once the worker is known to the database, the
 projector (else it would call runs unrunnable that this very process can run), then the controller. A loop that ends by
-an error is logged and begun again. At the end the controller stops first, so that nothing new comes in; the worker
-gives its runs back; the projector shows what it still can for a moment.
+an error is logged and begun again. Where controllers elect a leader, the loops of the controller run while this one
+leads; all else runs on a standby too. At the end the controller stops first, so that nothing new comes in, and another
+may lead; the worker gives its runs back; the projector shows what it still can for a moment.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Roles:
             retention_seconds=self._settings.retention_seconds,
             queues=self._settings.queues,
             secrets=_secrets_without_cluster(self._settings) if cluster is None else None,
+            has_cluster=cluster is not None,
         )
         return Worker(
             self._store,
@@ -96,7 +98,7 @@ class Roles:
                 await _until(lambda: self._worker is None or self._worker.is_ready or stop.is_set())
             if cluster is not None:
                 showing += self._begun(cluster.showing())
-                controlling += self._begun(cluster.controlling())
+                controlling.append(asyncio.create_task(self._control(cluster)))
             await stop.wait()
         finally:
             await _end(controlling)
@@ -104,6 +106,22 @@ class Roles:
             if cluster is not None:
                 await _show_the_last(cluster)
                 await _end([*showing, *cluster.confirming])
+
+    async def _control(self, cluster: Cluster) -> None:
+        """Run what controls, for ever: at once, or whenever this process is elected."""
+        await cluster.may_control.wait()
+        leader = cluster.leader
+        if leader is None:
+            await self._lead(cluster)
+        else:
+            await self._supervised("leader election", lambda: leader.run(lambda: self._lead(cluster)))
+
+    async def _lead(self, cluster: Cluster) -> None:
+        loops = self._begun(cluster.controlling())
+        try:
+            await asyncio.gather(*loops)
+        finally:
+            await _end(loops)
 
     def _begun(self, loops: Iterable[Loop]) -> list[asyncio.Task[None]]:
         return [asyncio.create_task(self._supervised(*loop)) for loop in loops]

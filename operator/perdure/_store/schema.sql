@@ -38,6 +38,15 @@ ALTER TABLE inbox ALTER COLUMN message_id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE installation (
+    is_the_only_row boolean DEFAULT true NOT NULL,
+    cluster_uid uuid NOT NULL,
+    tied_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT installation_is_one CHECK (is_the_only_row)
+);
+
+COMMENT ON TABLE installation IS 'The cluster whose resources this database knows, by the uid of its namespace kube-system. No row: no operator yet.';
+
 CREATE TABLE instances (
     instance_id text NOT NULL,
     name text NOT NULL,
@@ -295,7 +304,8 @@ CREATE TABLE workers (
     description text NOT NULL,
     orchestrations text[] NOT NULL,
     queues text[] DEFAULT '{}'::text[] NOT NULL,
-    trying text[] DEFAULT '{}'::text[] NOT NULL
+    trying text[] DEFAULT '{}'::text[] NOT NULL,
+    has_cluster boolean DEFAULT true NOT NULL
 );
 
 COMMENT ON TABLE workers IS 'One row per live worker process; its heartbeat renews lease_until. A row past its lease is dead.';
@@ -306,11 +316,16 @@ COMMENT ON COLUMN workers.queues IS 'The queues whose activities it runs.';
 
 COMMENT ON COLUMN workers.trying IS 'Instances whose code it steps at this moment, and of which earlier owners may have died.';
 
+COMMENT ON COLUMN workers.has_cluster IS 'It can act as a ServiceAccount. One that cannot takes no run of a resource (instances.run_as), and no task of one.';
+
 ALTER TABLE ONLY history
     ADD CONSTRAINT history_pkey PRIMARY KEY (instance_id, execution, turn);
 
 ALTER TABLE ONLY inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (message_id);
+
+ALTER TABLE ONLY installation
+    ADD CONSTRAINT installation_pkey PRIMARY KEY (is_the_only_row);
 
 ALTER TABLE ONLY instances
     ADD CONSTRAINT instances_pkey PRIMARY KEY (instance_id);

@@ -53,6 +53,7 @@ from perdure.errors.management import (
 from perdure.errors.process import (
     CommandError,
     DatabaseRefusedError,
+    ForeignClusterError,
     ModuleLoadError,
     SettingsError,
 )
@@ -120,6 +121,7 @@ __all__ = [
     "EncryptionKeyError",
     "EncryptionKeyMissingError",
     "ForeignAwaitError",
+    "ForeignClusterError",
     "GivenUpAwaitedError",
     "HistoryMissingError",
     "HistoryUnreadableError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perdure.errors.base import PerdureError
 
-__all__ = ["CommandError", "DatabaseRefusedError", "ModuleLoadError", "SettingsError"]
+__all__ = ["CommandError", "DatabaseRefusedError", "ForeignClusterError", "ModuleLoadError", "SettingsError"]
 
 
 class SettingsError(PerdureError):
@@ -40,4 +40,19 @@ class DatabaseRefusedError(PerdureError):
         super().__init__(
             f"The database at {address} refuses: {said}. Check user, password, database and rights in "
             "PERDURE_DATABASE_URL."
+        )
+
+
+class ForeignClusterError(PerdureError):
+    """The database belongs to another cluster."""
+
+    code = "PERDURE-1605"
+
+    def __init__(self, *, tied_to: str, this: str) -> None:
+        """Name both, and the way to take the database over."""
+        super().__init__(
+            f"The database belongs to the cluster {tied_to} (the uid of its namespace kube-system), and this is the "
+            f"cluster {this}. Its runs are those of the resources there. Give this installation a database of its own "
+            "in PERDURE_DATABASE_URL. If this cluster takes the place of the other, which is no more, stop every "
+            f"operator of the other and set PERDURE_ADOPT_CLUSTER={tied_to}."
         )

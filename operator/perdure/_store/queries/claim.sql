@@ -1,11 +1,12 @@
 -- Purpose: in one round trip, take ownerless instances that are due and that this worker can run, and collect which of
 --     its own instances have news (their wake_at is cleared; the inbox is read by a later statement, whose newer
 --     snapshot sees every message that set it). What nobody here can run costs nothing: the index leads with the name.
---     Whether the loss of its activities is to be counted is said once.
+--     Whether the loss of its activities is to be counted is said once. A worker without a cluster leaves the runs of
+--     resources alone.
 -- Parameters: $1 worker_id uuid, $2 names text[], $3 versions text[] ('' stands for the latest), $4 how many.
 -- Locks: own worker row (key share), then instances, skipping locked ones.
 with me as materialized (
-    select worker_id from workers where worker_id = $1::uuid for key share
+    select worker_id, has_cluster from workers where worker_id = $1::uuid for key share
 ),
 candidates as materialized (
     select c.instance_id, c.wake_at
@@ -18,6 +19,7 @@ candidates as materialized (
             and i.owner_id is null
             and i.wake_at <= now()
             and not i.is_suspended
+            and (i.run_as = '' or (select has_cluster from me))
         order by i.wake_at
         limit $4::integer
     ) c

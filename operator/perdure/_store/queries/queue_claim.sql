@@ -3,13 +3,14 @@
 --     locked, and a claim whose snapshot is older than the lock (somebody took from the queue meanwhile, and `started`
 --     differs) takes nothing of that queue and looks again at once. What is peeked at is shared out first (quota),
 --     so that no more rows are locked than are taken, and nobody else misses the others. A queue without a row has no
---     limits. Tokens gather at per_second, up to those of one second and at least one.
+--     limits. Tokens gather at per_second, up to those of one second and at least one. A worker without a cluster leaves
+--     the tasks of runs of resources alone.
 -- Parameters: $1 worker_id uuid, $2 queues text[], $3 activities text[], $4 is_async boolean[] (one an activity),
 --     $5 is_async boolean[], $6 slots integer[] (one a kind of slot).
 -- Locks: own worker row (key share), then limited queues that have something to do, in their order, then tasks, skipping
 --     locked ones.
 with me as materialized (
-    select worker_id from workers where worker_id = $1::uuid for key share
+    select worker_id, has_cluster from workers where worker_id = $1::uuid for key share
 ),
 offered as materialized (
     select * from unnest($3::text[], $4::boolean[]) as o (activity, is_async)
@@ -23,6 +24,7 @@ locked as materialized (
     cross join lateral (
         select from tasks t
         where t.queue = q.queue and t.worker_id is null and t.visible_at <= now()
+            and (t.run_as = '' or (select has_cluster from me))
             and t.activity in (select activity from offered)
         limit 1
     ) something_to_do
@@ -68,6 +70,7 @@ peeked as (
         select t.priority, t.visible_at
         from tasks t
         where t.queue = r.queue and t.worker_id is null and t.visible_at <= now()
+            and (t.run_as = '' or (select has_cluster from me))
             and t.activity in (select o.activity from offered o where o.is_async = r.is_async)
         order by t.priority desc, t.visible_at
         limit greatest(0, least(r.room, r.slots))
@@ -86,6 +89,7 @@ picked as materialized (
         select t.instance_id, t.execution, t.seq
         from tasks t
         where t.queue = q.queue and t.worker_id is null and t.visible_at <= now()
+            and (t.run_as = '' or (select has_cluster from me))
             and t.activity in (select o.activity from offered o where o.is_async = q.is_async)
         order by t.priority desc, t.visible_at
         limit q.size

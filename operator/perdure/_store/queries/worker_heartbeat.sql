@@ -7,7 +7,7 @@ with renewed as (
     update workers
     set lease_until = now() + make_interval(secs => $2::float8)
     where worker_id = $1::uuid
-    returning queues
+    returning queues, has_cluster
 )
 select
     clock_timestamp() as now,
@@ -19,6 +19,7 @@ select
         cross join lateral (
             select from tasks t
             where t.queue = any(r.queues) and t.worker_id is null and t.visible_at <= now()
+                and (t.run_as = '' or r.has_cluster)
             limit 1
         ) waiting
     ) as has_tasks,

@@ -1,0 +1,1 @@
+"""An application at work, before its update."""
