@@ -7,17 +7,19 @@ It knows the loops of this room and what each of them needs; it must not know th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from uuid import UUID
 
 import structlog
 from kubernetes.aio import client as kube
 
 from perdure import errors
-from perdure._kube import access, budget, identity, ingest, metrics
+from perdure._kube import access, budget, identity, ingest, kinds, metrics
 from perdure._kube.client import Api
 from perdure._kube.controller import Controller
+from perdure._kube.following import Following
 from perdure._kube.health import Health, Need
+from perdure._kube.kinds import Kind, Loop
 from perdure._kube.projector import Projector
 from perdure._kube.reach import Reach
 from perdure._kube.sweep import Sweep
@@ -28,9 +30,6 @@ from perdure.settings import Settings
 __all__ = ["Cluster", "Loop"]
 
 _log = structlog.get_logger(__name__)
-
-Loop = tuple[str, Callable[[], Awaitable[None]]]
-"""The name of a loop that never ends by itself, and how it is begun."""
 
 _PROBE_SECONDS = 15.0
 
@@ -56,11 +55,17 @@ class Cluster:
         )
         self.identities = identity.Identities(api)
         self._queue = ingest.Ingest(resources, availability=availability, on_news=self.projector.ingested)
-        self._sweep = Sweep(api, resources, queue=self._queue, namespaces=settings.namespaces)
+        orchestrations = kinds.orchestrations(self._queue, resources)
+        self._sweep = Sweep(api, orchestrations, namespaces=settings.namespaces)
         self._controller: Controller | None = None
         if "controller" in settings.roles:
+            others: list[Kind] = []
+            sweeps = [(orchestrations, self._sweep)]
+            sweeps += [(kind, Sweep(api, kind, namespaces=settings.namespaces)) for kind in others]
             self._controller = Controller(
-                self._queue, self._sweep, projector=self.projector, reach=reach, availability=availability
+                [Following(*one, reach=reach, availability=availability) for one in sweeps],
+                projector=self.projector,
+                availability=availability,
             )
         self.confirming: set[asyncio.Task[None]] = set()
 
@@ -82,12 +87,8 @@ class Cluster:
 
     def controlling(self) -> Iterator[Loop]:
         """Give what begins last and ends first."""
-        controller = self._controller
-        if controller is None:
-            return
-        yield "watch", lambda: controller.watch(_configure, self._namespaces)
-        yield "sweep", lambda: controller.sweep(self._settings.sweep_seconds)
-        yield "look behind", lambda: controller.look_behind(self._namespaces)
+        if self._controller is not None:
+            yield from self._controller.loops(_configure, self._namespaces, sweep_seconds=self._settings.sweep_seconds)
 
     @property
     def has_shown_all(self) -> bool:
@@ -108,9 +109,8 @@ class Cluster:
         yield "ingest_backlog", "Sights of resources that wait for the database.", queue.backlog
         yield "ingest_last_timestamp_seconds", "When a resource was taken in last.", queue.last_at or 0
         if self._controller is not None:
-            observer = self._controller.observer
-            yield "ingest_restarts_total", "Times the watch was begun again.", observer.restarts if observer else 0
-            yield "sweeps_total", "Full comparisons of cluster and database.", self._sweep.runs
+            yield "ingest_restarts_total", "Times a watch was begun again.", self._controller.restarts
+            yield "sweeps_total", "Full comparisons of a kind with the database.", self._controller.sweeps
 
     async def _probe(self) -> None:
         """Ask the API server now and then, for ever: an idle process would not notice that it is away."""
