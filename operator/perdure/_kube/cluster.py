@@ -7,7 +7,7 @@ It knows the loops of this room and what each of them needs; it must not know th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 import structlog
@@ -22,8 +22,9 @@ from perdure._kube.health import Health, Need
 from perdure._kube.kinds import Kind, Loop
 from perdure._kube.projector import Projector
 from perdure._kube.reach import Reach
+from perdure._kube.signals import Signals
 from perdure._kube.sweep import Sweep
-from perdure._store.resources import Resources
+from perdure._store.resources import News, Resources
 from perdure._store.store import Store
 from perdure.settings import Settings
 
@@ -45,21 +46,26 @@ class Cluster:
         resources = Resources(store.pool, store.sealing)
         availability = store.availability
         rate = settings.status_writes_per_second
+        bucket = budget.TokenBucket(rate, max(1, int(2 * rate)))
         self.projector = Projector(
             resources,
             api,
             availability=availability,
             reach=reach,
-            bucket=budget.TokenBucket(rate, max(1, int(2 * rate))),
+            bucket=bucket,
             on_missing=self._missing,
         )
         self.identities = identity.Identities(api)
-        self._queue = ingest.Ingest(resources, availability=availability, on_news=self.projector.ingested)
+        self._queue = ingest.Ingest(resources, availability=availability, on_news=self._ingested)
         orchestrations = kinds.orchestrations(self._queue, resources)
         self._sweep = Sweep(api, orchestrations, namespaces=settings.namespaces)
         self._controller: Controller | None = None
+        self._signals: Signals | None = None
         if "controller" in settings.roles:
-            others: list[Kind] = []
+            self._signals = Signals(
+                store, api, identities=self.identities, reach=reach, bucket=bucket, namespaces=self._namespaces
+            )
+            others: list[Kind] = [self._signals.kind()]
             sweeps = [(orchestrations, self._sweep)]
             sweeps += [(kind, Sweep(api, kind, namespaces=settings.namespaces)) for kind in others]
             self._controller = Controller(
@@ -111,6 +117,15 @@ class Cluster:
         if self._controller is not None:
             yield "ingest_restarts_total", "Times a watch was begun again.", self._controller.restarts
             yield "sweeps_total", "Full comparisons of a kind with the database.", self._controller.sweeps
+
+        if self._signals is not None:
+            yield from self._signals.readings()
+
+    def _ingested(self, news: Sequence[News]) -> None:
+        """Tell whoever shows runs, and whoever waits for them, what ingest has changed."""
+        self.projector.ingested(news)
+        if self._signals is not None:
+            self._signals.runs_changed(news)
 
     async def _probe(self) -> None:
         """Ask the API server now and then, for ever: an idle process would not notice that it is away."""

@@ -16,7 +16,7 @@ import pydantic
 import yaml
 from pydantic import JsonValue
 
-from perdure._kube.api import base, orchestration
+from perdure._kube.api import base, orchestration, orchestration_signal
 
 __all__ = ["render_all"]
 
@@ -52,6 +52,14 @@ def _definitions() -> list[_Definition]:
             model=orchestration.Orchestration,
             columns=_orchestration_columns(),
             selectable=[".spec.orchestration", ".status.phase"],
+        ),
+        _Definition(
+            kind=orchestration_signal.KIND,
+            plural=orchestration_signal.PLURAL,
+            short="orchsig",
+            model=orchestration_signal.OrchestrationSignal,
+            columns=_signal_columns(),
+            selectable=[".spec.orchestrationRef.name", ".spec.signal", ".status.phase"],
         ),
     ]
 
@@ -99,6 +107,18 @@ def _orchestration_columns() -> list[JsonValue]:
         _column("Instance", ".status.instanceId", priority=1),
         _column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
         _column("Duration", ".status.duration", priority=1),
+    ]
+
+
+def _signal_columns() -> list[JsonValue]:
+    return [
+        _column("Signal", ".spec.signal"),
+        _column("Target", ".spec.orchestrationRef.name"),
+        _column("Phase", ".status.phase"),
+        _column("Age", ".metadata.creationTimestamp", type="date"),
+        _column("Instance", ".status.instanceId", priority=1),
+        _column("Delivered", ".status.deliveredAt", type="date", priority=1),
+        _column("Message", ".status.message", priority=1),
     ]
 
 

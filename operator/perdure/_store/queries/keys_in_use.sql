@@ -16,6 +16,10 @@ with payloads as (
     cross join lateral unnest(array[t.command, t.last_error, t.detail]) as p (payload)
     union all
     select status from resources
+    union all
+    select p.payload
+    from signal_resources s
+    cross join lateral unnest(array[s.message, s.status]) as p (payload)
 )
 select
     case
