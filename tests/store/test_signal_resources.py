@@ -345,6 +345,27 @@ async def test_a_status_is_written_when_it_has_news_and_not_otherwise(pool: Pool
     assert await pool.fetchval("select status from signal_resources") == b"{}"
 
 
+async def test_one_look_says_whether_there_is_anything_to_do(pool: Pool, signals: SignalResources) -> None:
+    """To deliver, and to show or delete: the clock asks nothing else while all is at rest."""
+    uid = uuid4()
+    told = [await signals.due([])]
+    await signals.ingest([seen(uid, ttl_seconds=0)])
+    told.append(await signals.due([]))
+    await signals.deliver([uid])
+    await pool.execute("update signal_resources set shown_revision = revision")
+    told.append(await signals.due([]))
+    await start(pool)
+    told.append(await signals.due([]))
+    await signals.deliver([uid])
+    await pool.execute("update signal_resources set shown_revision = revision")
+    told.append(await signals.due([]))
+    await signals.ingest([gone(uid)])
+    told.append(await signals.due([]))
+
+    assert told == [(False, False), (True, True), (False, False), (True, False), (False, True), (False, False)]
+    assert await signals.due(["elsewhere"]) == (False, False)
+
+
 async def test_a_signal_that_asks_for_it_expires_after_its_delivery(pool: Pool, signals: SignalResources) -> None:
     """Not before, and only those that ask."""
     stays, goes = uuid4(), uuid4()

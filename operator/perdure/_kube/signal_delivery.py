@@ -4,8 +4,9 @@ It knows which signals wait and how to read a payload as the run that it is for;
 must not know how a signal came to be known, nor how a status looks.
 
 Theory of operation. A signal is tried when it is first seen, when a run of its Orchestration begins, and by a slow
-clock, which finds in one query those that may get further now: nothing is polled a resource. Signals go in batches, one
-transaction each. One whose payload stands in a ConfigMap comes back from its transaction with the run that it is for;
+clock, which asks in one query whether any may get further now: nothing is polled a resource. The same query wakes
+whoever shows statuses, so that idle signals cost one statement a half minute. Signals go in batches, one transaction
+each. One whose payload stands in a ConfigMap comes back from its transaction with the run that it is for;
 the ConfigMap is read as that run's ServiceAccount (I13), beside the loop, and the signal is tried again with what was
 read, which is good for that run alone.
 """
@@ -34,9 +35,11 @@ _log = structlog.get_logger(__name__)
 
 _BATCH = 200
 _PAGE = 1_000
-_LOOK_SECONDS = 10.0
-_RETRY_SECONDS = 2.0
-"""The next look when something is to be tried again; the store makes the pauses longer."""
+_LOOK_SECONDS = 30.0
+_BRISK_LOOK_SECONDS = 2.5
+_BRISK_SECONDS = 30.0
+"""So long after something was tried in vain looks come more often: it may be a matter of moments. The pauses between
+two tries of one signal are the store's, and grow."""
 _READS_AT_ONCE = 8
 
 
@@ -62,6 +65,7 @@ class Delivery:
         self._may_read = asyncio.Semaphore(_READS_AT_ONCE)
         self._wake = asyncio.Event()
         self._look_at = 0.0
+        self._brisk_until = 0.0
         self.delivered = 0
 
     @property
@@ -87,7 +91,7 @@ class Delivery:
             while True:
                 if _now() >= self._look_at:
                     await self._look(namespaces)
-                    self._look_at = _now() + _LOOK_SECONDS
+                    self._look_at = _now() + self._pause()
                 await self._find_begun()
                 while self._queue:
                     await self._deliver(self._next_batch())
@@ -95,6 +99,9 @@ class Delivery:
         finally:
             for task in self._reading.values():
                 task.cancel()
+
+    def _pause(self) -> float:
+        return _BRISK_LOOK_SECONDS if _now() < self._brisk_until else _LOOK_SECONDS
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -105,9 +112,14 @@ class Delivery:
         self._wake.clear()
 
     async def _look(self, namespaces: Sequence[str]) -> None:
-        """Find what may get further now."""
+        """Find what may get further now, and have shown what is not."""
+        may_go, is_behind = await retrying(
+            lambda: self._table.due(namespaces), doing="looking at signals", availability=self._availability
+        )
+        if is_behind:
+            self._on_decided()
         after = UUID(int=0)
-        while True:
+        while may_go:
             page = await self._patiently(functools.partial(self._table.waiting, namespaces, after=after, at_most=_PAGE))
             self._queue.update({signal.uid: signal.size_bytes for signal in page})
             if len(page) < _PAGE:
@@ -155,7 +167,8 @@ class Delivery:
         self._queue.update(dict.fromkeys(came_to.again, 0))
         self._read([one for one in came_to.unread if one.uid not in self._reading])
         if any(fate.phase == "Pending" and fate.reason != "RunMissing" for fate in came_to.fates):
-            self._look_at = min(self._look_at, _now() + _RETRY_SECONDS)
+            self._brisk_until = _now() + _BRISK_SECONDS
+            self._look_at = min(self._look_at, _now() + self._pause())
         if came_to.fates:
             self.delivered += sum(fate.phase == "Delivered" for fate in came_to.fates)
             self._on_decided()

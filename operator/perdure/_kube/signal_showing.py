@@ -2,10 +2,11 @@
 
 It knows the facts of the store, `signal_status.build` and two API calls; it must not know how a signal is delivered.
 
-Theory of operation. The store knows which statuses are behind: one query finds them, after news and by a slow clock, so
-nothing is lost with this process. A write is a JSON patch that tests the uid; what was written is remembered with the
-revision that it shows. A signal that waits is shown after a second, so that most are written once. The writes
-share the bucket of the projector, a few at a time, so that a thousand signals do not keep the runs from being shown.
+Theory of operation. The store knows which statuses are behind: one query finds them, after news, and the clock of
+whoever delivers tells of those that were left behind, so nothing is lost with this process. A write is a JSON patch
+that tests the uid; what was written is remembered with the revision that it shows. A signal that waits is shown after a
+second, so that most are written once. The writes share the bucket of the projector, a few at a time, so that a thousand
+signals do not keep the runs from being shown.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ _log = structlog.get_logger(__name__)
 
 _PAGE = 200
 _WRITES_AT_ONCE = 4
-_LOOK_SECONDS = 10.0
 _SETTLED_SECONDS = 1.1
 """After news there is another look: what still waits then is shown."""
 _REFUSED_SECONDS = 30.0
@@ -77,10 +77,10 @@ class Showing:
         while True:
             await self._show(namespaces)
             await self._remove_expired(namespaces)
-            has_news = await self._wait(_SETTLED_SECONDS if has_news else _LOOK_SECONDS)
+            has_news = await self._wait(_SETTLED_SECONDS if has_news else None)
 
-    async def _wait(self, seconds: float) -> bool:
-        """Wait for news, or for so long, or for the API server to be left alone; tell whether there were news."""
+    async def _wait(self, seconds: float | None) -> bool:
+        """Wait for news, at most for so long, or for the API server to be left alone; tell whether there were news."""
         away = self._away_until - _now()
         if away > 0:
             await asyncio.sleep(away)

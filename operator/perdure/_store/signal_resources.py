@@ -201,6 +201,11 @@ class SignalResources:
         _, messages = self._sealing.sealed("signal_send", (None, [message]))
         return bytes(cast("list[bytes]", messages)[0])
 
+    async def due(self, namespaces: Sequence[str]) -> tuple[bool, bool]:
+        """Say whether any signal may get further now, and whether there is one to be shown or deleted."""
+        [row] = await self._pool.fetch(self._sql.signal_resource_due, namespaces)
+        return row["may_go"], row["is_behind"]
+
     async def for_runs(self, instance_ids: Sequence[str]) -> list[Waiting]:
         """Give the signals that wait for these runs."""
         return _waiting(await self._pool.fetch(self._sql.signal_resource_pending, instance_ids))

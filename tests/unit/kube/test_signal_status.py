@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from perdure._kube import signal_status
+from perdure._kube.api import orchestration_signal
 from perdure._store.signal_resources import SignalFact
 
+PAGE = Path(__file__).parents[3] / "docs" / "signal-resource.md"
 SEEN_AT = datetime(2026, 1, 1, tzinfo=UTC)
 DECIDED_AT = datetime(2026, 1, 2, tzinfo=UTC)
 NOW = datetime(2026, 1, 3, tzinfo=UTC)
@@ -115,3 +119,12 @@ def test_what_has_not_changed_is_equal() -> None:
 def test_a_long_message_is_cut() -> None:
     """What an API server said may be of any length; a resource is no place for it."""
     assert len(built(reason="PayloadUnreadable", detail="x" * 100_000)["message"]) < 1_200
+
+
+def test_the_page_has_every_field_and_every_reason() -> None:
+    """`docs/signal-resource.md` is the reference: its tables name what there is, and nothing else."""
+    named = set(re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE))
+    models = (orchestration_signal.OrchestrationSignalSpec, orchestration_signal.OrchestrationSignalStatus)
+    fields = {str(field.alias) for model in models for field in model.model_fields.values()}
+
+    assert named == fields | set(signal_status.REASONS)
