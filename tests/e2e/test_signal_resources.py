@@ -88,6 +88,13 @@ async def shown(world: World, name: str, reason: str) -> dict[str, Any]:
     return found
 
 
+async def lose_status(world: World, name: str) -> None:
+    """Have neither the resource nor the database know what was shown."""
+    await world.database.execute("update signal_resources set shown_revision = -1, status = null")
+    lost = json.dumps([{"op": "replace", "path": "/status", "value": {"phase": "Pending", "conditions": []}}])
+    await world.scene.kubectl("patch", PLURAL, name, "--subresource=status", "--type=json", f"--patch={lost}")
+
+
 def true(found: dict[str, Any]) -> list[str]:
     """Give the conditions that are True."""
     return [one["type"] for one in found["conditions"] if one["status"] == "True"]
@@ -223,11 +230,7 @@ async def test_a_signal_is_delivered_once_around_a_restart(lone: World) -> None:
     await apply(lone, signal("once", "db"))
     await shown(lone, "once", "Delivered")
     await first.kill()
-    await lone.database.execute("update signal_resources set shown_revision = -1, status = null")
-    lost = [{"op": "replace", "path": "/status", "value": {"phase": "Pending"}}]
-    await lone.scene.kubectl(
-        *("patch", PLURAL, "once", "--subresource=status", "--type=json", f"--patch={json.dumps(lost)}")
-    )
+    await lose_status(lone, "once")
 
     await lone.operator(MODULES=MODULES)
     assert (await shown(lone, "once", "Delivered"))["instanceId"].endswith("/db:1")
@@ -238,6 +241,25 @@ async def test_a_signal_is_delivered_once_around_a_restart(lone: World) -> None:
     await apply(lone, signal("twice", "db"))
 
     assert (await lone.scene.completed("db"))["output"] == ["twice"]
+
+
+async def test_a_status_waits_for_the_api_server(local_cluster: Cluster, lone: World) -> None:
+    """What could not be written is written when the API server is back; the process says what it waits for."""
+    first = await lone.operator(MODULES=MODULES)
+    await listen(lone, "db", count=2)
+    await apply(lone, signal("once", "db"))
+    await shown(lone, "once", "Delivered")
+    await first.kill()
+    await lose_status(lone, "once")
+
+    await asyncio.to_thread(local_cluster.stop_api_server)
+    try:
+        second = await lone.operator(ready=False, MODULES=MODULES)
+        await second.said("API server away, waiting for it")
+    finally:
+        await asyncio.to_thread(local_cluster.start_api_server)
+
+    assert (await shown(lone, "once", "Delivered"))["instanceId"].endswith("/db:1")
 
 
 async def test_two_controllers_deliver_once(lone: World) -> None:
