@@ -13,6 +13,7 @@ import yaml
 
 from perdure._core import payload
 from perdure._kube.api.orchestration import OrchestrationSpec
+from perdure._kube.api.orchestration_signal import OrchestrationSignalSpec
 from tests.tree import ROOT, files, none_of, text
 from workflows import registry
 
@@ -139,3 +140,17 @@ def test_shown_resources_would_run() -> None:
         definition = known.latest_or_none(spec.orchestration)
         assert definition is not None
         payload.decoder(definition.signature.input_type)(payload.encode(spec.input, "input"))
+
+
+def test_shown_signals_would_be_taken() -> None:
+    """Every OrchestrationSignal that a page or an example shows is valid, and has no field that does not exist."""
+    texts = [content for _, content in blocks("yaml")]
+    texts += [text(path) for path in files() if path.parent == Path("docs/examples")]
+    shown = [
+        one for content in texts for one in yaml.safe_load_all(content) if one.get("kind") == "OrchestrationSignal"
+    ]
+
+    assert len(shown) > 1
+    for one in shown:
+        spec = OrchestrationSignalSpec.model_validate(one["spec"])
+        assert spec.model_dump(by_alias=True, exclude_unset=True) == one["spec"]

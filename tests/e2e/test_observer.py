@@ -151,7 +151,9 @@ async def witness(server: FakeServer) -> AsyncIterator[Witness]:
     async def served() -> None:
         """The fake serves the kind from its begin."""
 
-    observer = Observer(configure, namespaces=[], before_start=served, on_event=witness.saw, on_started=witness.started)
+    observer = Observer(
+        PLURAL, configure, namespaces=[], before_start=served, on_event=witness.saw, on_started=witness.started
+    )
     watching = asyncio.create_task(observer.run())
     yield witness
     watching.cancel()

@@ -18,6 +18,7 @@ import typer.exceptions
 import yaml
 
 from perdure import cli
+from perdure._kube import crds
 from perdure._kube.api.orchestration import OrchestrationSpec
 from tests import test_pages
 from tests.tree import files, none_of, text
@@ -29,6 +30,7 @@ OTHERS = {
     "cat", "cp", "exec", "export", "grep", "kill", "kubectl", "mkdir", "openssl", "python", "sh", "touch", "wait",
 }  # fmt: skip
 """Commands of the machine of whoever reads."""
+OUR_KINDS = {yaml.safe_load(definition)["spec"]["names"]["kind"] for definition in crds.render_all().values()}
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", text(Path("Makefile")), flags=re.MULTILINE))
 
 
@@ -86,7 +88,7 @@ def check_yaml(content: str) -> list[str]:
     for document in yaml.safe_load_all(content):
         if "kind" not in document:
             wrong += [f"{key} is no field of an Orchestration's spec" for key in document.keys() - fields]
-        elif document["apiVersion"].startswith("perdure.dev/") and document["kind"] != "Orchestration":
+        elif document["apiVersion"].startswith("perdure.dev/") and document["kind"] not in OUR_KINDS:
             wrong.append(f"{document['kind']} is no kind of ours")
     return wrong
 

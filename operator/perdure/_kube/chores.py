@@ -33,7 +33,7 @@ from perdure._kube.api.orchestration import API_VERSION, KIND
 from perdure._kube.client import Api
 from perdure._kube.reach import Reach
 from perdure._store import removal
-from perdure._store.resources import Chore, Resources
+from perdure._store.resources import Chore, News, Resources, Seen
 from perdure._store.store import Store, retrying
 
 __all__ = ["Chores"]
@@ -59,7 +59,7 @@ class Chores:
         resources: Resources,
         *,
         api: Api,
-        queue: ingest.Ingest,
+        queue: ingest.Ingest[Seen, News],
         reach: Reach,
         namespaces: Sequence[str],
     ) -> None:

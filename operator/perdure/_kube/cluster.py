@@ -7,19 +7,22 @@ It knows the loops of this room and what each of them needs; it must not know th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 import structlog
 from kubernetes.aio import client as kube
 
 from perdure import errors
-from perdure._kube import access, budget, chores, election, identity, ingest, leader, metrics
+from perdure._kube import access, budget, chores, election, identity, ingest, kinds, leader, metrics
 from perdure._kube.client import Api
 from perdure._kube.controller import Controller
+from perdure._kube.following import Following
 from perdure._kube.health import Health, Need
+from perdure._kube.kinds import Kind, Loop
 from perdure._kube.projector import Projector
 from perdure._kube.reach import Reach
+from perdure._kube.signals import Signals
 from perdure._kube.sweep import Sweep
 from perdure._store.resources import News, Resources
 from perdure._store.store import Store
@@ -28,9 +31,6 @@ from perdure.settings import Settings
 __all__ = ["Cluster", "Loop"]
 
 _log = structlog.get_logger(__name__)
-
-Loop = tuple[str, Callable[[], Awaitable[None]]]
-"""The name of a loop that never ends by itself, and how it is begun."""
 
 _PROBE_SECONDS = 15.0
 
@@ -50,12 +50,13 @@ class Cluster:
         resources = Resources(store.pool, store.sealing)
         availability = store.availability
         rate = settings.status_writes_per_second
+        bucket = budget.TokenBucket(rate, max(1, int(2 * rate)))
         self.projector = Projector(
             resources,
             api,
             availability=availability,
             reach=reach,
-            bucket=budget.TokenBucket(rate, max(1, int(2 * rate))),
+            bucket=bucket,
             on_missing=self._missing,
         )
         self.projector.cancel_grace_seconds = settings.cancel_grace_seconds
@@ -65,11 +66,21 @@ class Cluster:
             store, resources, api=api, queue=self._queue, reach=reach, namespaces=settings.namespaces
         )
         self.projector.on_turn_of_change = self._chores.nudge
-        self._sweep = Sweep(api, resources, queue=self._queue, namespaces=settings.namespaces)
+        orchestrations = kinds.orchestrations(self._queue, resources)
+        self._sweep = Sweep(api, orchestrations, namespaces=settings.namespaces)
         self._controller: Controller | None = None
+        self._signals: Signals | None = None
         if "controller" in settings.roles:
+            self._signals = Signals(
+                store, api, identities=self.identities, reach=reach, bucket=bucket, namespaces=self._namespaces
+            )
+            others: list[Kind] = [self._signals.kind()]
+            sweeps = [(orchestrations, self._sweep)]
+            sweeps += [(kind, Sweep(api, kind, namespaces=settings.namespaces)) for kind in others]
             self._controller = Controller(
-                self._queue, self._sweep, projector=self.projector, reach=reach, availability=availability
+                [Following(*one, reach=reach, availability=availability) for one in sweeps],
+                projector=self.projector,
+                availability=availability,
             )
         self.leader = _leader_or_none(settings, api, reach=reach)
         self.confirming: set[asyncio.Task[None]] = set()
@@ -99,14 +110,9 @@ class Cluster:
 
     def controlling(self) -> Iterator[Loop]:
         """Give what begins last and ends first; where controllers elect a leader, again whenever this one is."""
-        controller = self._controller
-        if controller is None:
-            return
-        controller.has_swept = False
-        yield "watch", lambda: controller.watch(_configure, self._namespaces)
-        yield "sweep", lambda: controller.sweep(self._settings.sweep_seconds)
-        yield "look behind", lambda: controller.look_behind(self._namespaces)
-        yield "chores", lambda: self._chores.run(self._settings.cancel_grace_seconds)
+        if self._controller is not None:
+            yield from self._controller.loops(_configure, self._namespaces, sweep_seconds=self._settings.sweep_seconds)
+            yield "chores", lambda: self._chores.run(self._settings.cancel_grace_seconds)
 
     @property
     def has_shown_all(self) -> bool:
@@ -130,15 +136,18 @@ class Cluster:
             elected = self.leader
             yield "leader", "Whether this process watches the resources.", elected is None or elected.is_leading
             yield "leader_losses_total", "Times it lost the lead.", 0 if elected is None else elected.losses
-            observer = self._controller.observer
-            yield "ingest_restarts_total", "Times the watch was begun again.", observer.restarts if observer else 0
-            yield "sweeps_total", "Full comparisons of cluster and database.", self._sweep.runs
+            yield "ingest_restarts_total", "Times a watch was begun again.", self._controller.restarts
+            yield "sweeps_total", "Full comparisons of a kind with the database.", self._controller.sweeps
+        if self._signals is not None:
+            yield from self._signals.readings()
 
     def _ingested(self, news: Sequence[News]) -> None:
         """Show what ingest has changed, and do at once what it asks for."""
         self.projector.ingested(news)
         if any(one.has_chores for one in news):
             self._chores.nudge()
+        if self._signals is not None:
+            self._signals.runs_changed(news)
 
     async def _probe(self) -> None:
         """Ask the API server now and then, for ever: an idle process would not notice that it is away."""

@@ -8,6 +8,7 @@ talks to a server, and the result depends on nothing but the models: `crds/` is 
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Mapping
 
@@ -15,7 +16,7 @@ import pydantic
 import yaml
 from pydantic import JsonValue
 
-from perdure._kube.api import base, orchestration
+from perdure._kube.api import base, orchestration, orchestration_signal
 
 __all__ = ["render_all"]
 
@@ -24,37 +25,70 @@ Schema = dict[str, JsonValue]
 _HEADER = "# Generated from the models in operator/perdure/_kube/api by `make crds`. Do not edit.\n"
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Definition:
+    """What a CRD says beside its schema. `selectable` are the fields that `--field-selector` takes."""
+
+    kind: str
+    plural: str
+    short: str
+    model: type[pydantic.BaseModel]
+    columns: list[JsonValue]
+    selectable: list[str]
+
+
 def render_all() -> dict[str, str]:
     """Give the text of every CRD by its file name."""
-    definitions = [_orchestrations()]
-    return {f"{base.GROUP}_{_plural(definition)}.yaml": _to_yaml(definition) for definition in definitions}
+    return {f"{base.GROUP}_{one.plural}.yaml": _to_yaml(_rendered(one)) for one in _definitions()}
 
 
-def _orchestrations() -> Schema:
+def _definitions() -> list[_Definition]:
+    """Give what there is to define, the runs first."""
+    return [
+        _Definition(
+            kind=orchestration.KIND,
+            plural=orchestration.PLURAL,
+            short="orch",
+            model=orchestration.Orchestration,
+            columns=_orchestration_columns(),
+            selectable=[".spec.orchestration", ".status.phase"],
+        ),
+        _Definition(
+            kind=orchestration_signal.KIND,
+            plural=orchestration_signal.PLURAL,
+            short="orchsig",
+            model=orchestration_signal.OrchestrationSignal,
+            columns=_signal_columns(),
+            selectable=[".spec.orchestrationRef.name", ".spec.signal", ".status.phase"],
+        ),
+    ]
+
+
+def _rendered(one: _Definition) -> Schema:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{orchestration.PLURAL}.{base.GROUP}"},
+        "metadata": {"name": f"{one.plural}.{base.GROUP}"},
         "spec": {
             "group": base.GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": orchestration.KIND,
-                "listKind": f"{orchestration.KIND}List",
-                "plural": orchestration.PLURAL,
-                "singular": "orchestration",
-                "shortNames": ["orch"],
+                "kind": one.kind,
+                "listKind": f"{one.kind}List",
+                "plural": one.plural,
+                "singular": one.kind.lower(),
+                "shortNames": [one.short],
                 "categories": ["perdure"],
             },
             "versions": [
                 {
-                    "name": orchestration.VERSION,
+                    "name": base.VERSION,
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": _orchestration_columns(),
-                    "selectableFields": [{"jsonPath": ".spec.orchestration"}, {"jsonPath": ".status.phase"}],
-                    "schema": {"openAPIV3Schema": _structural(orchestration.Orchestration)},
+                    "additionalPrinterColumns": one.columns,
+                    "selectableFields": [{"jsonPath": path} for path in one.selectable],
+                    "schema": {"openAPIV3Schema": _structural(one.model)},
                 }
             ],
         },
@@ -73,6 +107,18 @@ def _orchestration_columns() -> list[JsonValue]:
         _column("Instance", ".status.instanceId", priority=1),
         _column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
         _column("Duration", ".status.duration", priority=1),
+    ]
+
+
+def _signal_columns() -> list[JsonValue]:
+    return [
+        _column("Signal", ".spec.signal"),
+        _column("Target", ".spec.orchestrationRef.name"),
+        _column("Phase", ".status.phase"),
+        _column("Age", ".metadata.creationTimestamp", type="date"),
+        _column("Instance", ".status.instanceId", priority=1),
+        _column("Delivered", ".status.deliveredAt", type="date", priority=1),
+        _column("Message", ".status.message", priority=1),
     ]
 
 
@@ -130,11 +176,6 @@ def _object(value: JsonValue) -> Schema:
     if not isinstance(value, dict):
         raise TypeError(value)
     return value
-
-
-def _plural(definition: Schema) -> str:
-    spec = _object(definition["spec"])
-    return str(_object(spec["names"])["plural"])
 
 
 def _to_yaml(definition: Schema) -> str:

@@ -16,7 +16,8 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -28,10 +29,10 @@ from perdure._core import payload
 from perdure._kube import identity, nesting
 from perdure._kube.api import refusals
 from perdure._kube.api.orchestration import FINALIZER, IMMUTABLE_FIELDS
-from perdure._store.resources import News, Policies, Resources, Seen
+from perdure._store.resources import Policies, Seen
 from perdure._store.store import Availability, is_transient, retrying
 
-__all__ = ["Ingest", "gone", "has_finalizer", "seen"]
+__all__ = ["Ingest", "Sight", "Table", "gone", "has_finalizer", "seen"]
 
 _log = structlog.get_logger(__name__)
 
@@ -136,7 +137,37 @@ def _too_deep(fields: Sequence[str]) -> refusals.Refusal:
     )
 
 
-def _age(sight: Seen) -> tuple[bool, int, bool]:
+class Sight(Protocol):
+    """What the queue must know of a sight of a resource of whichever kind."""
+
+    @property
+    def uid(self) -> UUID: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def generation(self) -> int: ...
+    @property
+    def deleting(self) -> bool: ...
+    @property
+    def gone(self) -> bool: ...
+
+
+S = TypeVar("S", bound=Sight)
+S_contra = TypeVar("S_contra", bound=Sight, contravariant=True)
+N = TypeVar("N")
+N_co = TypeVar("N_co", covariant=True)
+
+
+class Table(Protocol[S_contra, N_co]):
+    """Where the sights of a kind go: it takes the same batch twice without harm, and gives what it changed."""
+
+    def ingest(self, batch: Sequence[S_contra]) -> Awaitable[Sequence[N_co]]:
+        """Take in what was seen; a uid is in a batch once."""
+
+
+def _age(sight: Sight) -> tuple[bool, int, bool]:
     """Order the sights of one uid: an answer of the API server may be on its way for long."""
     return sight.gone, sight.generation, sight.deleting
 
@@ -145,19 +176,19 @@ def _mapping(value: JsonValue) -> Mapping[str, JsonValue]:
     return value if isinstance(value, dict) else {}
 
 
-class Ingest:
-    """A queue of sights, and the loop that empties it into the store.
+class Ingest(Generic[S, N]):
+    """A queue of sights of one kind, and the loop that empties it into the store.
 
     `on_news` is called, in the event loop, with what each batch changed.
     """
 
     def __init__(
-        self, resources: Resources, *, availability: Availability, on_news: Callable[[Sequence[News]], None]
+        self, resources: Table[S, N], *, availability: Availability, on_news: Callable[[Sequence[N]], None]
     ) -> None:
         self._resources = resources
         self._availability = availability
         self._on_news = on_news
-        self._queue: dict[UUID, Seen] = {}
+        self._queue: dict[UUID, S] = {}
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -165,7 +196,7 @@ class Ingest:
         self.dropped = 0
         self.last_at: float | None = None
 
-    def add(self, sight: Seen) -> None:
+    def add(self, sight: S) -> None:
         """Take in this sight soon. An older one that comes late replaces no newer one; what is gone stays gone."""
         waiting = self._queue.get(sight.uid)
         if waiting is not None and _age(sight) < _age(waiting):
@@ -197,7 +228,7 @@ class Ingest:
                 self._arrived.clear()
                 self._idle.set()
 
-    async def _take_in(self, batch: list[Seen]) -> None:
+    async def _take_in(self, batch: list[S]) -> None:
         try:
             news = await retrying(
                 lambda: self._resources.ingest(batch), doing="ingest of resources", availability=self._availability
@@ -212,7 +243,7 @@ class Ingest:
         if news:
             self._on_news(news)
 
-    async def _divide(self, batch: list[Seen], error: Exception) -> None:
+    async def _divide(self, batch: list[S], error: Exception) -> None:
         """Find the one that the database refuses; its neighbours go in."""
         if len(batch) > 1:
             middle = len(batch) // 2

@@ -1,4 +1,4 @@
-"""Watches Orchestration resources with kopf, and hands what it sees to the engine's loop. Sends no PATCH, ever.
+"""Watches the resources of one kind with kopf, and hands what it sees to the engine's loop. Sends no PATCH, ever.
 
 It knows kopf; nothing else in the house does. It must not know Postgres, ingest's statement or the status. kopf gets
 exactly one handler, `on.event`: no state in annotations, no finalizer, no copies of bodies, no retries of its own
@@ -10,6 +10,10 @@ starts it again, with pauses, for ever. Around a restart events are lost; whoeve
 `on_started` is called: when kopf has listed every namespace and asks for what comes after, which its requests tell. A
 sweep that lists later than the watch did misses nothing. The handler remembers (generation, deleting) of each uid, so
 that the echoes of our own status writes end here.
+
+A kind has an observer, and so a kopf, of its own: kopf ends as a whole when one of the kinds that it watches is no
+longer served, and a kind that is missing when it begins it never looks for again. What becomes of one CRD is then
+nobody else's trouble; the price is a thread and an idle connection.
 
 An object that is nested more deeply than Python's reader of JSON goes would end kopf, at each restart again, for all
 tenants: what kopf is given to read is cut before (`nesting`).
@@ -34,7 +38,6 @@ from kubernetes.aio.client import rest
 from perdure._core.activity import Manifest
 from perdure._kube import nesting
 from perdure._kube.api import base
-from perdure._kube.api.orchestration import PLURAL, VERSION
 
 __all__ = ["Configure", "Memory", "Observer"]
 
@@ -105,13 +108,14 @@ class _NoProgress(kopf.ProgressStorage):
 
 
 class Observer:
-    """Runs kopf under supervision; `on_event(kind, manifest)` and `on_started()` are called in the loop of `run`.
+    """Runs kopf for one kind; `on_event(type, manifest)` and `on_started()` are called in the loop of `run`.
 
-    `before_start` is awaited before each start of kopf: it returns when the resource is served.
+    `before_start` is awaited before each start of kopf: it returns when the kind is served.
     """
 
     def __init__(
         self,
+        plural: str,
         configure: Configure,
         *,
         namespaces: Sequence[str],
@@ -119,6 +123,7 @@ class Observer:
         on_event: Callable[[str | None, Manifest], None],
         on_started: Callable[[], None],
     ) -> None:
+        self._plural = plural
         self._configure = configure
         self._namespaces = list(namespaces)
         self._before_start = before_start
@@ -139,7 +144,7 @@ class Observer:
             await self._watch_once(loop)
             if loop.time() - began > _STEADY_SECONDS:
                 pause = _FIRST_PAUSE_SECONDS
-            _log.warning("watch ended, starting again", pause_seconds=pause, error=self.last_error)
+            _log.warning("watch ended, starting again", of=self._plural, pause_seconds=pause, error=self.last_error)
             self.restarts += 1
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
@@ -168,7 +173,7 @@ class Observer:
             with contextlib.suppress(RuntimeError):  # the process is gone already
                 loop.call_soon_threadsafe(tell_ended, error)
 
-        threading.Thread(target=in_thread, name="kopf", daemon=True).start()
+        threading.Thread(target=in_thread, name=f"kopf {self._plural}", daemon=True).start()
         try:
             await asyncio.shield(ended)
         except asyncio.CancelledError:
@@ -195,13 +200,13 @@ class Observer:
 
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> kopf.AiohttpSession:
-            return await _session(await self._configure(), watching)
+            return await _session(await self._configure(), self._plural, watching)
 
         @kopf.on.cleanup(registry=registry)
         async def cleanup(**_: Any) -> None:
             stop.set()  # kopf waits for it to the end, and would give it up only after five seconds
 
-        @kopf.on.event(base.GROUP, VERSION, PLURAL, registry=registry)
+        @kopf.on.event(base.GROUP, base.VERSION, self._plural, registry=registry)
         async def observe(type: str | None, body: kopf.Body, **_: Any) -> None:
             manifest = dict(body)
             if memory.is_news(type, manifest):
@@ -258,18 +263,18 @@ class _Content:
 
 
 async def _session(
-    configuration: kubernetes_client.Configuration, watching: Callable[[str], None]
+    configuration: kubernetes_client.Configuration, plural: str, watching: Callable[[str], None]
 ) -> kopf.AiohttpSession:
     """Give kopf a session with our TLS rules; the token is asked for at each request, so a renewed one is seen.
 
-    `watching` is told the path of each watch of our resource that is about to be sent.
+    `watching` is told the path of each watch of our kind that is about to be sent.
     """
 
     async def authorize(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         token = await configuration.get_api_key_with_prefix("BearerToken")
         if token:
             request.headers["Authorization"] = token
-        if "watch" in request.url.query and request.url.path.endswith(f"/{PLURAL}"):
+        if "watch" in request.url.query and request.url.path.endswith(f"/{plural}"):
             watching(request.url.path)
         return await handler(request)
 

@@ -235,6 +235,63 @@ CREATE TABLE signal_keys (
 
 COMMENT ON TABLE signal_keys IS 'The keys under which signals were sent. A message is deleted when it is taken in; its key stays as long as its instance.';
 
+CREATE TABLE signal_resources (
+    uid uuid NOT NULL,
+    namespace text NOT NULL,
+    name text NOT NULL,
+    generation bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    target text DEFAULT ''::text NOT NULL,
+    signal text DEFAULT ''::text NOT NULL,
+    message bytea,
+    config_map text,
+    config_key text,
+    ttl_seconds integer,
+    deleting boolean DEFAULT false NOT NULL,
+    gone_at timestamp with time zone,
+    observed_at timestamp with time zone DEFAULT now() NOT NULL,
+    phase text DEFAULT 'Pending'::text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    detail text DEFAULT ''::text NOT NULL,
+    instance_id text,
+    decided_at timestamp with time zone,
+    tries integer DEFAULT 0 NOT NULL,
+    retry_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    revision integer DEFAULT 0 NOT NULL,
+    shown_revision integer DEFAULT '-1'::integer NOT NULL,
+    status bytea,
+    CONSTRAINT signal_resources_decided_say_when CHECK (((decided_at IS NULL) = (phase = 'Pending'::text))),
+    CONSTRAINT signal_resources_delivered_say_to_whom CHECK (((phase <> 'Delivered'::text) OR (instance_id IS NOT NULL))),
+    CONSTRAINT signal_resources_payload_has_one_source CHECK ((num_nulls(config_map, config_key) = ANY (ARRAY[0, 2]))),
+    CONSTRAINT signal_resources_phase_is_known CHECK ((phase = ANY (ARRAY['Pending'::text, 'Delivered'::text, 'Failed'::text])))
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE signal_resources IS 'One row per OrchestrationSignal resource ever seen, keyed by uid. It remembers the delivery: a run may be removed, and the resource must not reach the next one.';
+
+COMMENT ON COLUMN signal_resources.created_at IS 'When the API server made it, in whole seconds: of two the older is sent first.';
+
+COMMENT ON COLUMN signal_resources.target IS 'The name of the Orchestration it is for, in the same namespace.';
+
+COMMENT ON COLUMN signal_resources.message IS 'JSON of the event, as the inbox takes it; null when its payload stands in a ConfigMap, and once it is decided.';
+
+COMMENT ON COLUMN signal_resources.config_map IS 'Where the payload stands, with config_key; read at delivery as the run.';
+
+COMMENT ON COLUMN signal_resources.phase IS 'Decided once: Delivered and Failed are final.';
+
+COMMENT ON COLUMN signal_resources.reason IS 'Why, in a word of the conditions; empty before anybody tried.';
+
+COMMENT ON COLUMN signal_resources.detail IS 'What was said about it, for people.';
+
+COMMENT ON COLUMN signal_resources.retry_at IS 'Not to be tried again before, by the clock; news of its run come first.';
+
+COMMENT ON COLUMN signal_resources.expires_at IS 'When the resource is to be deleted, if it asks for that.';
+
+COMMENT ON COLUMN signal_resources.revision IS 'Counts what its status has to show; shown_revision is what it shows.';
+
+COMMENT ON COLUMN signal_resources.status IS 'The status last written, as JSON.';
+
 CREATE TABLE tasks (
     instance_id text NOT NULL,
     execution integer NOT NULL,
@@ -345,6 +402,9 @@ ALTER TABLE ONLY resources
 ALTER TABLE ONLY signal_keys
     ADD CONSTRAINT signal_keys_pkey PRIMARY KEY (instance_id, dedupe_key);
 
+ALTER TABLE ONLY signal_resources
+    ADD CONSTRAINT signal_resources_pkey PRIMARY KEY (uid);
+
 ALTER TABLE ONLY tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (instance_id, execution, seq);
 
@@ -386,9 +446,19 @@ CREATE INDEX resources_finalizers ON resources USING btree (uid) WHERE ((has_fin
 
 CREATE INDEX resources_gone ON resources USING btree (gone_at) WHERE (gone_at IS NOT NULL);
 
+CREATE INDEX resources_living_by_name ON resources USING btree (namespace, name) WHERE (gone_at IS NULL);
+
 CREATE INDEX resources_unsettled ON resources USING btree (uid) WHERE ((NOT settled) AND (gone_at IS NULL));
 
 CREATE INDEX resources_waiting ON resources USING btree (instance_id) WHERE ((waiting <> ''::text) AND (gone_at IS NULL));
+
+CREATE INDEX signal_resources_expiring ON signal_resources USING btree (expires_at) WHERE ((expires_at IS NOT NULL) AND (gone_at IS NULL));
+
+CREATE INDEX signal_resources_gone ON signal_resources USING btree (gone_at) WHERE (gone_at IS NOT NULL);
+
+CREATE INDEX signal_resources_pending ON signal_resources USING btree (namespace, target) WHERE ((phase = 'Pending'::text) AND (gone_at IS NULL));
+
+CREATE INDEX signal_resources_unshown ON signal_resources USING btree (uid) WHERE ((revision <> shown_revision) AND (gone_at IS NULL));
 
 CREATE INDEX tasks_claimable ON tasks USING btree (queue, priority DESC, visible_at) WHERE ((queue IS NOT NULL) AND (worker_id IS NULL));
 

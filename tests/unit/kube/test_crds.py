@@ -18,11 +18,14 @@ from perdure._kube.api import orchestration, refusals
 MAX_BYTES = 200_000
 
 
+FILES = sorted(crds.render_all())
+each_crd = pytest.mark.parametrize("file", FILES)
+
+
 @functools.cache
-def schema() -> dict[str, Any]:
-    """Give the schema of the Orchestration."""
-    (text,) = crds.render_all().values()
-    version: dict[str, Any] = yaml.safe_load(text)["spec"]["versions"][0]
+def schema(file: str = "perdure.dev_orchestrations.yaml") -> dict[str, Any]:
+    """Give the schema of a CRD, that of the Orchestration unless told otherwise."""
+    version: dict[str, Any] = yaml.safe_load(crds.render_all()[file])["spec"]["versions"][0]
     found: dict[str, Any] = version["schema"]["openAPIV3Schema"]
     return found
 
@@ -41,11 +44,12 @@ def test_each_crd_is_small() -> None:
     assert {name: len(text) for name, text in crds.render_all().items() if len(text.encode()) > MAX_BYTES} == {}
 
 
-def test_every_part_of_the_schema_is_structural() -> None:
+@each_crd
+def test_every_part_of_the_schema_is_structural(file: str) -> None:
     """Every field has a type, or says that it takes anything; nothing refers elsewhere or offers alternatives."""
     broken = [
         path
-        for path, node in walk(schema())
+        for path, node in walk(schema(file))
         if not ({"type", "x-kubernetes-preserve-unknown-fields"} & set(node))
         or {"$ref", "$defs", "anyOf", "oneOf", "title", "additionalProperties"} & set(node)
     ]
@@ -53,10 +57,11 @@ def test_every_part_of_the_schema_is_structural() -> None:
     assert broken == []
 
 
-def test_every_field_is_explained() -> None:
+@each_crd
+def test_every_field_is_explained(file: str) -> None:
     """`kubectl explain` has a sentence for every field of spec and status."""
     unexplained = [
-        path for path, node in walk(schema()) if path and not path.endswith("[]") and not node.get("description")
+        path for path, node in walk(schema(file)) if path and not path.endswith("[]") and not node.get("description")
     ]
 
     assert unexplained == []
@@ -71,9 +76,10 @@ def test_the_spec_has_every_field_of_the_design() -> None:
     }  # fmt: skip
 
 
-def test_a_fresh_resource_is_never_current() -> None:
+@each_crd
+def test_a_fresh_resource_is_never_current(file: str) -> None:
     """The default status, put in on reading, keeps Helm and Flux waiting until an operator has looked."""
-    default = schema()["properties"]["status"]["default"]
+    default = schema(file)["properties"]["status"]["default"]
 
     assert default["observedGeneration"] == -1
     (ready,) = default["conditions"]

@@ -37,8 +37,8 @@ __all__ = [
     "Step",
 ]
 
-VERSION = "v1alpha1"
-API_VERSION = f"{base.GROUP}/{VERSION}"
+VERSION = base.VERSION
+API_VERSION = base.API_VERSION
 KIND = "Orchestration"
 PLURAL = "orchestrations"
 FINALIZER = f"{base.GROUP}/compensation"

@@ -18,6 +18,10 @@ with payloads as (
     select status from resources
     union all
     select status from tombstones
+    union all
+    select p.payload
+    from signal_resources s
+    cross join lateral unnest(array[s.message, s.status]) as p (payload)
 )
 select
     case

@@ -1,0 +1,237 @@
+"""Delivers signals that were asked for by a resource, as soon as there is a run to take them.
+
+It knows which signals wait and how to read a payload as the run that it is for; the exactly-once is the store's. It
+must not know how a signal came to be known, nor how a status looks.
+
+Theory of operation. A signal is tried when it is first seen, when a run of its Orchestration begins, and by a slow
+clock, which asks in one query whether any may get further now: nothing is polled a resource. The same query wakes
+whoever shows statuses, so that idle signals cost one statement a half minute. Signals go in batches, one transaction
+each. One whose payload stands in a ConfigMap comes back from its transaction with the run that it is for;
+the ConfigMap is read as that run's ServiceAccount (I13), beside the loop, and the signal is tried again with what was
+read, which is good for that run alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import groupby
+from uuid import UUID
+
+import structlog
+
+from perdure import errors
+from perdure._core import limits
+from perdure._core.activity import Manifest
+from perdure._kube import signal_sights
+from perdure._kube.identity import Identities
+from perdure._store.signal_resources import Body, SignalResources, Unread, Waiting
+from perdure._store.store import Availability, is_transient, retrying
+
+__all__ = ["Delivery"]
+
+_log = structlog.get_logger(__name__)
+
+_BATCH = 200
+_PAGE = 1_000
+_LOOK_SECONDS = 30.0
+_BRISK_LOOK_SECONDS = 2.5
+_BRISK_SECONDS = 30.0
+"""So long after something was tried in vain looks come more often: it may be a matter of moments. The pauses between
+two tries of one signal are the store's, and grow."""
+_READS_AT_ONCE = 8
+
+
+class Delivery:
+    """The signals to be tried, and the loop that tries them; `on_decided` is called when a status has news."""
+
+    def __init__(
+        self,
+        table: SignalResources,
+        identities: Identities,
+        *,
+        availability: Availability,
+        on_decided: Callable[[], None],
+    ) -> None:
+        self._table = table
+        self._identities = identities
+        self._availability = availability
+        self._on_decided = on_decided
+        self._queue: dict[UUID, int] = {}
+        self._begun: set[str] = set()
+        self._bodies: dict[UUID, Body] = {}
+        self._reading: dict[UUID, asyncio.Task[None]] = {}
+        self._may_read = asyncio.Semaphore(_READS_AT_ONCE)
+        self._wake = asyncio.Event()
+        self._look_at = 0.0
+        self._brisk_until = 0.0
+        self.delivered = 0
+
+    @property
+    def backlog(self) -> int:
+        """How many signals are about to be tried."""
+        return len(self._queue)
+
+    def arrived(self, signals: Iterable[Waiting]) -> None:
+        """Try these soon."""
+        self._queue.update({signal.uid: signal.size_bytes for signal in signals if signal.waits})
+        self._wake.set()
+        self._on_decided()
+
+    def begun(self, instance_ids: Iterable[str]) -> None:
+        """Try soon what waits for these runs."""
+        self._begun.update(instance_ids)
+        self._wake.set()
+
+    async def run(self, namespaces: Sequence[str]) -> None:
+        """Deliver for ever; the way out is to cancel the task, which leaves what waits to the next look."""
+        self._look_at = _now()
+        try:
+            while True:
+                if _now() >= self._look_at:
+                    await self._look(namespaces)
+                    self._look_at = _now() + self._pause()
+                await self._find_begun()
+                while self._queue:
+                    await self._deliver(self._next_batch())
+                await self._wait(self._look_at - _now())
+        finally:
+            for task in self._reading.values():
+                task.cancel()
+
+    def _pause(self) -> float:
+        return _BRISK_LOOK_SECONDS if _now() < self._brisk_until else _LOOK_SECONDS
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    async def _look(self, namespaces: Sequence[str]) -> None:
+        """Find what may get further now, and have shown what is not."""
+        may_go, is_behind = await retrying(
+            lambda: self._table.due(namespaces), doing="looking at signals", availability=self._availability
+        )
+        if is_behind:
+            self._on_decided()
+        after = UUID(int=0)
+        while may_go:
+            page = await self._patiently(functools.partial(self._table.waiting, namespaces, after=after, at_most=_PAGE))
+            self._queue.update({signal.uid: signal.size_bytes for signal in page})
+            if len(page) < _PAGE:
+                return
+            after = page[-1].uid
+
+    async def _find_begun(self) -> None:
+        """Find what waits for the runs that have begun."""
+        while self._begun:
+            begun, self._begun = self._begun, set()
+            found = await self._patiently(functools.partial(self._table.for_runs, sorted(begun)))
+            self._queue.update({signal.uid: signal.size_bytes for signal in found})
+
+    async def _patiently(self, look: Callable[[], Awaitable[list[Waiting]]]) -> list[Waiting]:
+        return await retrying(look, doing="looking for signals that wait", availability=self._availability)
+
+    def _next_batch(self) -> list[UUID]:
+        """Take off the queue what goes into one transaction: always one, whatever it weighs."""
+        batch: list[UUID] = []
+        weight = 0
+        for uid, size_bytes in list(self._queue.items())[:_BATCH]:
+            body = self._bodies.get(uid)
+            weight += size_bytes + len((body and body.message) or b"")
+            if batch and weight > limits.TURN_BYTES:
+                break
+            batch.append(uid)
+            del self._queue[uid]
+        return batch
+
+    async def _deliver(self, batch: list[UUID]) -> None:
+        """Try these; what the database refuses is found by halving, and its neighbours are delivered."""
+        bodies = {uid: self._bodies.pop(uid) for uid in batch if uid in self._bodies}
+        try:
+            came_to = await retrying(
+                lambda: self._table.deliver(batch, bodies),
+                doing="delivering signals",
+                availability=self._availability,
+            )
+        except Exception as error:  # whatever the database refuses; what is transient was waited out
+            if is_transient(error):
+                raise
+            self._bodies |= bodies
+            await self._divide(batch, error)
+            return
+        self._queue.update(dict.fromkeys(came_to.again, 0))
+        self._read([one for one in came_to.unread if one.uid not in self._reading])
+        if any(fate.phase == "Pending" and fate.reason != "RunMissing" for fate in came_to.fates):
+            self._brisk_until = _now() + _BRISK_SECONDS
+            self._look_at = min(self._look_at, _now() + self._pause())
+        if came_to.fates:
+            self.delivered += sum(fate.phase == "Delivered" for fate in came_to.fates)
+            self._on_decided()
+
+    async def _divide(self, batch: list[UUID], error: Exception) -> None:
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await self._deliver(batch[:middle])
+            await self._deliver(batch[middle:])
+            return
+        self._bodies.pop(batch[0], None)
+        _log.error(
+            "signal cannot be delivered, trying again", uid=str(batch[0]), error=f"{type(error).__name__}: {error}"
+        )
+
+    def _read(self, unread: Sequence[Unread]) -> None:
+        """Begin to read payloads: those of one ConfigMap and one identity at once."""
+        for _, group in groupby(sorted(unread, key=_source), key=_source):
+            together = list(group)
+            task = asyncio.create_task(self._read_one(together))
+            self._reading.update({one.uid: task for one in together})
+
+    async def _read_one(self, together: Sequence[Unread]) -> None:
+        """Read one ConfigMap, and have the signals tried again with what it says."""
+        first = together[0]
+        found: Manifest | errors.PerdureError | None
+        try:
+            async with self._may_read:
+                kubernetes = self._identities.for_run(first.run_as)
+                found = await kubernetes.get("v1", "ConfigMap", first.config_map, namespace=first.namespace)
+        except errors.KubernetesUnavailableError:
+            return  # the clock tries again
+        except errors.PerdureError as error:
+            found = error
+        finally:
+            for one in together:
+                self._reading.pop(one.uid, None)
+        for one in together:
+            self._bodies[one.uid] = _body(one, found)
+            self._queue.setdefault(one.uid, 0)
+        self._wake.set()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _source(unread: Unread) -> tuple[str, str, str]:
+    return unread.run_as, unread.namespace, unread.config_map
+
+
+def _body(unread: Unread, found: Manifest | errors.PerdureError | None) -> Body:
+    """Make the message of what was found in place of the ConfigMap."""
+    if isinstance(found, errors.PerdureError):
+        return Body(unread.instance_id, None, "PayloadUnreadable", f"{found.code}: {found.message}")
+    if found is None:
+        return Body(unread.instance_id, None, "PayloadMissing", f"ConfigMap {unread.config_map} does not exist.")
+    data = found.get("data")
+    value = data.get(unread.config_key) if isinstance(data, dict) else None
+    if value is None:
+        detail = f"ConfigMap {unread.config_map} has no key {unread.config_key} in its data."
+        return Body(unread.instance_id, None, "PayloadMissing", detail)
+    try:
+        return Body(unread.instance_id, signal_sights.message(unread.signal, value))
+    except errors.PerdureError as error:
+        return Body(unread.instance_id, None, "PayloadInvalid", f"{error.code}: {error.message}")

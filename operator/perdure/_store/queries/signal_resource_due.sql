@@ -1,0 +1,47 @@
+-- Purpose: say whether any signal resource may get further now (what signal_resource_waiting.sql gives), and whether there
+--   is anything to show or to delete: one statement for all that the clock asks.
+-- Parameters: $1 namespaces, empty for all.
+-- Locks: none.
+select
+    exists (
+        select
+        from signal_resources as kept
+        where
+            kept.phase = 'Pending'
+            and kept.gone_at is null
+            and not kept.deleting
+            and (cardinality($1::text[]) = 0 or kept.namespace = any($1::text[]))
+            and (
+                kept.reason = ''
+                or (kept.reason <> 'RunMissing' and kept.retry_at <= now())
+                or (
+                    kept.reason = 'RunMissing'
+                    and exists (
+                        select
+                        from resources
+                        where
+                            resources.namespace = kept.namespace
+                            and resources.name = kept.target
+                            and resources.gone_at is null
+                            and resources.instance_id is not null
+                    )
+                )
+            )
+    ) as may_go,
+    exists (
+        select
+        from signal_resources as kept
+        where
+            kept.revision <> kept.shown_revision
+            and kept.gone_at is null
+            and (cardinality($1::text[]) = 0 or kept.namespace = any($1::text[]))
+    )
+    or exists (
+        select
+        from signal_resources as kept
+        where
+            kept.expires_at <= now()
+            and kept.gone_at is null
+            and not kept.deleting
+            and (cardinality($1::text[]) = 0 or kept.namespace = any($1::text[]))
+    ) as is_behind

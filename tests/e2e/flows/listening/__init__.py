@@ -1,0 +1,1 @@
+"""An orchestration that waits for signals."""
