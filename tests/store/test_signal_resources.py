@@ -204,6 +204,17 @@ async def test_a_finished_run_takes_none(pool: Pool, signals: SignalResources) -
     assert await inbox(pool) == []
 
 
+async def test_a_finished_run_that_another_follows_is_not_the_one_meant(pool: Pool, signals: SignalResources) -> None:
+    """The request was changed, and the next run begins in a moment: the signal is for that one."""
+    uid = uuid4()
+    await start(pool)
+    await finish(pool)
+    await pool.execute("update resources set waiting = 'AfterCurrentRun'")
+    await signals.ingest([seen(uid)])
+
+    assert await fate(signals, uid) == Fate(uid, "Pending", "RunMissing")
+
+
 async def test_a_run_that_was_removed_takes_none(pool: Pool, signals: SignalResources) -> None:
     """Its history was too old to be kept; the resource is still there."""
     uid = uuid4()

@@ -2,7 +2,8 @@
 --   hand is left to them; one that is decided, gone or on its way out is left alone.
 -- Parameters: $1 uids.
 --   Gives for each, the older first and then by name: uid, namespace, message, signal, config_map, config_key,
---   instance_id (null while there is no run), run_as, whether the run is_there, and whether it is_finished.
+--   instance_id (null while there is no run, or when one has ended that a changed request is to follow), run_as, whether
+--   the run is_there, and whether it is_finished.
 -- Locks: signal_resources, skipping those that are locked. The instances are read as they are: sending decides.
 select
     taken.uid,
@@ -11,7 +12,7 @@ select
     taken.signal,
     taken.config_map,
     taken.config_key,
-    run.instance_id,
+    case when instances.finished_at is null or run.waiting = '' then run.instance_id end as instance_id,
     run.run_as,
     instances.instance_id is not null as is_there,
     instances.finished_at is not null as is_finished
@@ -27,7 +28,7 @@ cross join lateral (
     for update skip locked
 ) as taken
 left join lateral (
-    select resources.uid, resources.instance_id, resources.run_as
+    select resources.uid, resources.instance_id, resources.run_as, resources.waiting
     from resources
     where resources.namespace = taken.namespace and resources.name = taken.target and resources.gone_at is null
     -- Of two under one name the older was deleted, and its end was not seen yet.
