@@ -19,8 +19,9 @@ from pydantic import JsonValue
 from perdure._kube.api.refusals import Refusal
 from perdure._kube.api.schedule import OrchestrationScheduleSpec
 from perdure._kube.schedules import ticks
+from perdure._store.schedules import MissedTicks
 
-__all__ = ["Decision", "Missed", "Plan", "Standing", "decide", "plan"]
+__all__ = ["Decision", "Plan", "Standing", "decide", "plan"]
 
 _LOOK_AGAIN = datetime.timedelta(seconds=5)
 """So often a tick that waits for a run to end asks whether it has."""
@@ -52,23 +53,13 @@ class Standing:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Missed:
-    """Ticks that are not run: how many, the latest of them, and why."""
-
-    count: int
-    latest: datetime.datetime
-    reason: str
-    message: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Decision:
     """What to write down: runs for these ticks, all others up to `decided_until` not; look again at `next_at`."""
 
     decided_until: datetime.datetime
     next_at: datetime.datetime | None
     run: tuple[datetime.datetime, ...] = ()
-    missed: Missed | None = None
+    missed: MissedTicks | None = None
 
 
 def plan(uid: UUID, spec: Mapping[str, JsonValue]) -> Plan | Refusal:
@@ -117,8 +108,8 @@ def decide(plan: Plan, standing: Standing) -> Decision:
     return Decision(now, next_at, due.run, _missed(plan, due))
 
 
-def _forbidden(due: ticks.Due) -> Missed:
-    return Missed(
+def _forbidden(due: ticks.Due) -> MissedTicks:
+    return MissedTicks(
         due.too_late + due.beyond + len(due.run),
         due.run[-1],
         "StillRunning",
@@ -126,13 +117,13 @@ def _forbidden(due: ticks.Due) -> Missed:
     )
 
 
-def _missed(plan: Plan, due: ticks.Due) -> Missed | None:
+def _missed(plan: Plan, due: ticks.Due) -> MissedTicks | None:
     if due.last_missed is None:
         return None
     count = due.too_late + due.beyond
     if due.beyond:
-        return Missed(count, due.last_missed, *_beyond(plan))
-    return Missed(
+        return MissedTicks(count, due.last_missed, *_beyond(plan))
+    return MissedTicks(
         count,
         due.last_missed,
         "TooLate",
