@@ -16,7 +16,7 @@ import pydantic
 import yaml
 from pydantic import JsonValue
 
-from perdure._kube.api import base, orchestration, orchestration_signal, schedule
+from perdure._kube.api import base, orchestration, orchestration_schedule, orchestration_signal
 
 __all__ = ["render_all"]
 
@@ -62,10 +62,10 @@ def _definitions() -> list[_Definition]:
             selectable=[".spec.orchestrationRef.name", ".spec.signal", ".status.phase"],
         ),
         _Definition(
-            kind=schedule.KIND,
-            plural=schedule.PLURAL,
+            kind=orchestration_schedule.KIND,
+            plural=orchestration_schedule.PLURAL,
             short="orchsched",
-            model=schedule.OrchestrationSchedule,
+            model=orchestration_schedule.OrchestrationSchedule,
             columns=_schedule_columns(),
             selectable=[".spec.suspend"],
         ),
@@ -151,7 +151,7 @@ def _column(name: str, path: str, *, type: str = "string", priority: int = 0) ->
 
 def _schema(one: _Definition) -> Schema:
     schema = _structural(one.model)
-    return schema if one.model is orchestration.Orchestration else _without_transitions(schema)
+    return _without_transitions(schema) if one.kind == orchestration_schedule.KIND else schema
 
 
 def _structural(model: type[pydantic.BaseModel]) -> Schema:

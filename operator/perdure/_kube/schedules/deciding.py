@@ -16,8 +16,8 @@ from uuid import UUID
 import pydantic
 from pydantic import JsonValue
 
+from perdure._kube.api.orchestration_schedule import OrchestrationScheduleSpec
 from perdure._kube.api.refusals import Refusal
-from perdure._kube.api.schedule import OrchestrationScheduleSpec
 from perdure._kube.schedules import ticks
 from perdure._store.schedules import MissedTicks
 

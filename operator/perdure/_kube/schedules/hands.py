@@ -21,7 +21,7 @@ from pydantic import JsonValue
 
 from perdure import errors
 from perdure._core.activity import Manifest
-from perdure._kube.api import orchestration, schedule
+from perdure._kube.api import orchestration, orchestration_schedule
 from perdure._kube.api.refusals import Refusal
 from perdure._kube.client import Api
 from perdure._kube.schedules import deciding, runs, view
@@ -83,7 +83,8 @@ class Hands:
         if uid is None:
             return True  # it went between two calls: whether it had begun to run, the next look knows
         await self._schedules.created([(tick.key, uid)])
-        _log.info("schedule_ran", schedule=f"{tick.namespace}/{tick.name}", orchestration=tick.orchestration)
+        event = "schedule_ran" if made else "schedule_run_found"
+        _log.info(event, schedule=f"{tick.namespace}/{tick.name}", orchestration=tick.orchestration)
         return True
 
     async def _cancel_replaced(self, tick: Uncreated) -> None:
@@ -146,7 +147,7 @@ class Hands:
             ]
             try:
                 written = await self._api.json_patch(
-                    *(schedule.API_VERSION, schedule.KIND),
+                    *(orchestration_schedule.API_VERSION, orchestration_schedule.KIND),
                     name=facts.name,
                     namespace=facts.namespace,
                     patch=patch,

@@ -26,7 +26,7 @@ import structlog
 
 from perdure import errors
 from perdure._kube import ingest, metrics
-from perdure._kube.api import schedule
+from perdure._kube.api import orchestration_schedule
 from perdure._kube.api.refusals import Refusal
 from perdure._kube.client import Api
 from perdure._kube.kinds import Kind
@@ -71,8 +71,8 @@ class Keeper:
     def kind(self) -> Kind:
         """Give the kind that is followed, with the loops that it takes."""
         return Kind(
-            schedule.KIND,
-            schedule.PLURAL,
+            orchestration_schedule.KIND,
+            orchestration_schedule.PLURAL,
             intake.Intake(self._queue, self._schedules),
             loops=[("ingest schedules", self._queue.run), ("schedules", self.run)],
         )

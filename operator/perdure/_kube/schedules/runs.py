@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from perdure._core.activity import Manifest
-from perdure._kube.api import base, orchestration, schedule
+from perdure._kube.api import base, orchestration, orchestration_schedule
 
 __all__ = ["FIELD_MANAGER", "SCHEDULED_AT", "SCHEDULE_LABEL", "is_ours", "manifest", "name_of", "timestamp"]
 
@@ -54,8 +54,8 @@ def manifest(
             "annotations": {**_mapping(metadata.get("annotations")), SCHEDULED_AT: timestamp(tick)},
             "ownerReferences": [
                 {
-                    "apiVersion": schedule.API_VERSION,
-                    "kind": schedule.KIND,
+                    "apiVersion": orchestration_schedule.API_VERSION,
+                    "kind": orchestration_schedule.KIND,
                     "name": name,
                     "uid": str(uid),
                     "controller": True,

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from perdure._core import limits
+from perdure._kube.api.orchestration_schedule import CONDITION_TYPES
 from perdure._kube.api.refusals import Refusal
-from perdure._kube.api.schedule import CONDITION_TYPES
 from perdure._kube.schedules import deciding, runs
 from perdure._store.schedules import Facts, Tick
 
