@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from tests.cluster.errors import ClusterError
 from tests.cluster.handle import Cluster
 
+ROOT = Path(__file__).parents[2]
 RUN: dict[str, Any] = {"orchestration": "workflows::orchestration::demo"}
 MINIMAL: dict[str, Any] = {"cron": "*/5 * * * *", "orchestrationTemplate": {"spec": RUN}}
 
@@ -171,6 +173,13 @@ def test_the_columns_say_when(room: Room) -> None:
     assert header.split() == ["NAME", "CRON", "ZONE", "SUSPEND", "ACTIVE", "LAST", "NEXT", "AGE"]
     assert row.split()[:8] == [room.name, "*/5", "*", "*", "*", "*", "UTC", "false"]
     assert room.name in room.kubectl("get", "perdure")
+
+
+def test_the_example_is_taken(room: Room) -> None:
+    """The schedule of the page can be applied as it stands there."""
+    example = ROOT / "docs" / "examples" / "nightly-manifests.yaml"
+
+    room.kubectl("apply", "--dry-run=server", "--validate=strict", f"--filename={example}")
 
 
 def test_explain_reads_like_a_manual(room: Room) -> None:

@@ -26,7 +26,6 @@ from perdure._kube.schedules.keeper import Keeper
 from perdure._kube.signals import Signals
 from perdure._kube.sweep import Sweep
 from perdure._store.resources import News, Resources
-from perdure._store.schedules import Schedules
 from perdure._store.store import Store
 from perdure.settings import Settings
 
@@ -68,13 +67,7 @@ class Cluster:
             self._signals = Signals(
                 store, api, identities=self.identities, reach=reach, bucket=bucket, namespaces=self._namespaces
             )
-            self._keeper = Keeper(
-                Schedules(store.pool),
-                api,
-                reach=reach,
-                availability=availability,
-                namespaces=settings.namespaces,
-            )
+            self._keeper = Keeper(store, api, reach=reach, bucket=bucket, namespaces=self._namespaces)
             others: list[Kind] = [self._signals.kind(), self._keeper.kind()]
             sweeps = [(orchestrations, self._sweep)]
             sweeps += [(kind, Sweep(api, kind, namespaces=settings.namespaces)) for kind in others]

@@ -21,6 +21,7 @@ from pydantic import JsonValue
 
 from perdure import errors
 from perdure._core.activity import Manifest
+from perdure._kube import budget
 from perdure._kube.api import orchestration, orchestration_schedule
 from perdure._kube.api.refusals import Refusal
 from perdure._kube.client import Api
@@ -38,9 +39,10 @@ _REFUSED_FOR_GOOD = frozenset({400, 413, 422})
 class Hands:
     """The calls. Each raises `KubernetesUnavailableError` when there is no answer, and what the database raises."""
 
-    def __init__(self, schedules: Schedules, api: Api) -> None:
+    def __init__(self, schedules: Schedules, api: Api, *, bucket: budget.TokenBucket) -> None:
         self._schedules = schedules
         self._api = api
+        self._bucket = bucket
         self.created = 0
         self.missed = 0
 
@@ -145,6 +147,7 @@ class Hands:
                 {"op": "test", "path": "/metadata/uid", "value": str(facts.uid)},
                 {"op": "add", "path": "/status", "value": built},
             ]
+            await self._bucket.take()
             try:
                 written = await self._api.json_patch(
                     *(orchestration_schedule.API_VERSION, orchestration_schedule.KIND),

@@ -25,7 +25,7 @@ from uuid import UUID
 import structlog
 
 from perdure import errors
-from perdure._kube import ingest, metrics
+from perdure._kube import budget, ingest, metrics
 from perdure._kube.api import orchestration_schedule
 from perdure._kube.api.refusals import Refusal
 from perdure._kube.client import Api
@@ -34,7 +34,7 @@ from perdure._kube.reach import Reach
 from perdure._kube.schedules import deciding, intake, runs
 from perdure._kube.schedules.hands import Hands
 from perdure._store.schedules import Decided, Due, Facts, Look, Schedules
-from perdure._store.store import Availability, is_transient, retrying
+from perdure._store.store import Store, is_transient, retrying
 
 __all__ = ["Keeper"]
 
@@ -55,14 +55,16 @@ class Keeper:
     """The loop of all schedules, and the intake of their resources."""
 
     def __init__(
-        self, schedules: Schedules, api: Api, *, reach: Reach, availability: Availability, namespaces: Sequence[str]
+        self, store: Store, api: Api, *, reach: Reach, bucket: budget.TokenBucket, namespaces: Sequence[str]
     ) -> None:
-        self._schedules = schedules
-        self._hands = Hands(schedules, api)
+        self._schedules = Schedules(store.pool)
+        self._hands = Hands(self._schedules, api, bucket=bucket)
         self._reach = reach
-        self._availability = availability
+        self._availability = store.availability
         self._namespaces = list(namespaces)
-        self._queue = ingest.Ingest(schedules, availability=availability, on_news=lambda _: self._wake.set())
+        self._queue = ingest.Ingest(
+            self._schedules, availability=store.availability, on_news=lambda _: self._wake.set()
+        )
         self._wake = asyncio.Event()
         self._left_alone: dict[tuple[str, UUID], float] = {}
         self._away_until = 0.0
