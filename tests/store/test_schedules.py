@@ -380,7 +380,7 @@ async def test_a_schedule_that_is_gone_takes_nothing_but_its_ticks_along(book: B
     await book.decide_to_run(1)
     await book.begun(1)
     await book.see(gone=True)
-    nothing = Look(None, has_uncreated=False, has_ended=False, has_lost=False, has_unshown=False)
+    nothing = Look(None, has_uncreated=False, has_open=False, has_ended=False, has_lost=False, has_unshown=False)
     assert await book.schedules.look([], lost_after_seconds=0) == nothing
 
     await book.pool.execute("update schedules set gone_at = now() - interval '2 days'")

@@ -1,4 +1,4 @@
-"""The page about schedules tells the truth: its example can be applied, its expressions are read, no field is missing."""
+"""The page about schedules is true: its example can be applied, its expressions can be read, no field is missing."""
 
 from __future__ import annotations
 

@@ -71,6 +71,7 @@ class Look:
 
     due_in_seconds: float | None
     has_uncreated: bool
+    has_open: bool
     has_ended: bool
     has_lost: bool
     has_unshown: bool

@@ -4,7 +4,7 @@ It knows the order of the steps and how to wait; what a tick means is `deciding`
 `hands`. It must not know the machine's clock: the database says how long there is nothing to do (I7).
 
 Theory of operation. One query tells what there is to do for all schedules together, and when the next one is due; a
-quiet time costs that query every few seconds. What is due is decided and written down before anything is done for it,
+quiet time costs that query twice a minute. What is due is decided and written down before anything is done for it,
 then done, then shown, each step from what the store says: a crash anywhere leaves a state from which the next look
 goes on. Any number of keepers may run: whoever is slower finds it done.
 
@@ -41,7 +41,9 @@ __all__ = ["Keeper"]
 _log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 5.0
-"""So late is found, at worst, what another controller took in, and that a run has ended."""
+"""So late is found, at worst, that a run has ended."""
+_QUIET_POLL_SECONDS = 30.0
+"""The same while no run is open: then only another controller could have begun something, or left it undone."""
 _LOST_SECONDS = 60.0
 _REFUSED_SECONDS = 30.0
 """After an answer that only somebody else can change."""
@@ -102,13 +104,14 @@ class Keeper:
             came_of_it = True
         if look.has_lost:
             await self._look_for_lost()
-        if look.has_unshown:
-            came_of_it |= await self._show()
+        if look.has_unshown and not came_of_it:  # to show is what can wait, and what is done meanwhile is one write
+            came_of_it = await self._show()
         return came_of_it
 
     async def _rest(self, look: Look) -> None:
         """Wait until something is due or taken in, and not for ever."""
-        seconds = _POLL_SECONDS
+        is_quiet = not (look.has_open or look.has_uncreated or look.has_unshown)
+        seconds = _QUIET_POLL_SECONDS if is_quiet else _POLL_SECONDS
         if look.due_in_seconds is not None and look.due_in_seconds > 0:
             seconds = min(seconds, look.due_in_seconds)
         with contextlib.suppress(TimeoutError):

@@ -1,7 +1,8 @@
 -- Purpose: tell what there is to do for all schedules: the one query of a quiet time.
 -- Parameters: $1 namespaces, empty for all  $2 seconds after which a created Orchestration that nobody saw is looked for
 --   Gives one row: in how many seconds the next one is due (null: none), and whether there is an Orchestration to create,
---   a run that has ended, an Orchestration to look for, and something to show or to tidy up.
+--   a run that was unfinished when somebody looked last, one that has ended since, an Orchestration to look for, and
+--   something to show or to tidy up.
 -- Locks: none. Each part reads an index of what is open, and no more.
 select
     (
@@ -26,6 +27,7 @@ select
             and schedules.gone_at is null
             and (cardinality($1::text[]) = 0 or schedules.namespace = any($1::text[]))
     ) as has_uncreated,
+    count(*) > 0 as has_open,
     coalesce(bool_or(open.has_ended), false) as has_ended,
     coalesce(bool_or(open.is_lost), false) as has_lost,
     exists (
