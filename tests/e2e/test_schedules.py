@@ -431,6 +431,34 @@ async def test_what_was_created_and_deleted_around_a_crash_is_not_created_again(
 
 
 @module_loop
+async def test_a_tick_that_nobody_may_create_yet_is_run_when_somebody_may(lonely: Calendar) -> None:
+    """A quota stands for a missing right: the condition has the words of the API server, and the tick is not lost."""
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "none"},
+        "spec": {"hard": {"count/orchestrations.perdure.dev": "0"}},
+    }
+    await lonely.kubectl("create", "-f-", input=json.dumps(quota))
+    await lonely.kubectl("wait", "--for=jsonpath={.status.hard}", "--timeout=60s", "resourcequota/none")
+    operator = await lonely.world.operator()
+    await lonely.schedule("daily")
+    tick = await lonely.pass_day()
+    await lonely.kubectl("wait", "--for=condition=Stalled", "--timeout=60s", "orchsched/daily")
+    [stalled] = [item for item in (await lonely.shown("daily"))["conditions"] if item["type"] == "Stalled"]
+    assert stalled["reason"] == "CreationForbidden"
+    assert "exceeded quota" in stalled["message"]
+
+    await operator.kill()
+    await lonely.kubectl("delete", "resourcequota", "none")
+    await lonely.world.operator()
+
+    await lonely.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "orchsched/daily")
+    await lonely.shown("daily", lastScheduleTime=runs.timestamp(tick), activeCount=0, missed=0)
+    assert list(await lonely.orchestrations("daily")) == [runs.name_of("daily", tick)]
+
+
+@module_loop
 async def test_operators_that_are_killed_run_each_tick_once(lonely: Calendar) -> None:
     """Two controllers beside each other, one of them killed each day at another moment: a run a day for each."""
     names = [f"s{number}" for number in range(4)]

@@ -17,7 +17,6 @@ import asyncpg
 import pytest
 
 from perdure._store import connect
-from perdure._store.resources import Resources, Seen
 from perdure._store.schedules import Decided, Due, Look, MissedTicks, Problem, Schedules, SeenSchedule, TickKey
 
 DAY = datetime.datetime(2026, 5, 1, 12, 0, tzinfo=datetime.UTC)
@@ -74,10 +73,28 @@ class Book:
         await self.ingest(uid, f"report-{minute}")
         return uid
 
-    async def ingest(self, uid: UUID, name: str, *, gone: bool = False) -> None:
-        """Have an Orchestration seen, or its end."""
-        seen = Seen(uid, "shop", name, 1, b"{}", orchestration="flow", gone=gone)
-        await Resources(self.pool).ingest([seen])
+    async def ingest(self, uid: UUID, name: str) -> None:
+        """Have an Orchestration seen for the first time, as ingest does it: a resource, a number, a run."""
+        instance_id = f"shop/{name}:1"
+        await self.pool.execute("insert into resource_runs (namespace, name, last_run) values ('shop', $1, 1)", name)
+        await self.pool.execute(
+            "insert into resources (uid, namespace, name, generation, spec, run, instance_id) "
+            "values ($1, 'shop', $2, 1, '{}', 1, $3)",
+            *(uid, name, instance_id),
+        )
+        await self.pool.execute(
+            "insert into instances (instance_id, name, input, resource_uid, wake_at) "
+            "values ($1, 'flow', '1', $2, now())",
+            *(instance_id, uid),
+        )
+
+    async def gone(self, uid: UUID, name: str) -> None:
+        """Have it seen that an Orchestration is no more; whether it was seen before or not."""
+        await self.pool.execute(
+            "insert into resources (uid, namespace, name, generation, gone_at) values ($1, 'shop', $2, 0, now()) "
+            "on conflict (uid) do update set gone_at = now()",
+            *(uid, name),
+        )
 
     async def finish(self, uid: UUID, phase: str = "Completed") -> None:
         """Let the run of an Orchestration come to its end."""
@@ -208,8 +225,7 @@ async def test_a_run_is_unfinished_until_its_instance_has_ended(book: Book) -> N
 
     await book.ingest(uid, "report-1")
     assert (await book.due()).unfinished == 1
-    await book.pool.execute("update instances set turn = 1, phase = 'Running'")  # a delete ends what has not begun
-    await book.ingest(uid, "report-1", gone=True)
+    await book.gone(uid, "report-1")
     assert (await book.due()).unfinished == 1
 
     await book.finish(uid)
@@ -220,7 +236,7 @@ async def test_an_orchestration_that_went_before_it_ran_is_not_waited_for(book: 
     """It is gone for the store, or nobody ever saw it and somebody looked for it."""
     await book.decide_to_run(1, 2)
     first, _ = await book.created(1), await book.created(2)
-    await book.ingest(first, "report-1", gone=True)
+    await book.gone(first, "report-1")
     await book.look_again()
     assert (await book.due()).unfinished == 1
 
@@ -231,6 +247,19 @@ async def test_an_orchestration_that_went_before_it_ran_is_not_waited_for(book: 
 
     assert (await book.due()).unfinished == 0
     assert [tick["outcome"] for tick in await book.ticks()] == ["Gone", "Gone"]
+
+
+async def test_a_run_that_was_removed_from_the_database_is_not_waited_for(book: Book) -> None:
+    """Somebody removed its history, or its age did, before anybody noted how it had ended."""
+    await book.decide_to_run(1)
+    await book.begun(1)
+    await book.pool.execute("delete from instances")
+    await book.look_again()
+    assert (await book.due()).unfinished == 0
+
+    await book.schedules.ended([])
+
+    assert [tick["outcome"] for tick in await book.ticks()] == ["Gone"]
 
 
 async def test_how_runs_end_is_noted_once(book: Book) -> None:
@@ -271,7 +300,7 @@ async def test_one_whose_run_has_begun_is_known_though_nobody_remembered_its_cre
     await book.decide_to_run(1)
     uid = uuid4()
     await book.ingest(uid, "report-1")
-    await book.ingest(uid, "report-1", gone=True)
+    await book.gone(uid, "report-1")
 
     [tick] = await book.schedules.uncreated([])
 
@@ -365,7 +394,7 @@ async def test_ticks_are_forgotten_with_their_orchestrations(book: Book) -> None
     await book.decide_to_run(1, 2)
     uid, _ = await book.begun(1), await book.begun(2)
     await book.finish(uid)
-    await book.ingest(uid, "report-1", gone=True)
+    await book.gone(uid, "report-1")
     await book.schedules.ended([])
 
     [facts] = await book.schedules.facts([])

@@ -23,7 +23,7 @@ select
         where
             schedule_ticks.schedule_uid = schedules.uid
             and schedule_ticks.outcome is null
-            and not coalesce(runs.are_over, resources.gone_at is not null)
+            and not coalesce(runs.are_over, resources.gone_at is not null or resources.instance_id is not null)
     ) as unfinished
 from schedules
 where

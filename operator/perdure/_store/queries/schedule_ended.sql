@@ -1,4 +1,5 @@
--- Purpose: note how the runs of schedules have ended, and that an Orchestration is gone that never began one.
+-- Purpose: note how the runs of schedules have ended, and that an Orchestration is gone that never began one, or whose run was
+--   removed before anybody noted its end.
 -- Parameters: $1 namespaces, empty for all
 -- Locks: schedules by uid, then their ticks.
 with over as (
@@ -19,7 +20,7 @@ with over as (
         and schedule_ticks.orchestration_uid is not null
         and schedules.gone_at is null
         and (cardinality($1::text[]) = 0 or schedules.namespace = any($1::text[]))
-        and coalesce(runs.are_over, resources.gone_at is not null)
+        and coalesce(runs.are_over, resources.gone_at is not null or resources.instance_id is not null)
 ),
 
 locked as materialized (

@@ -39,7 +39,7 @@ select
     ) as has_unshown
 from (
     select
-        coalesce(runs.are_over, resources.gone_at is not null) as has_ended,
+        coalesce(runs.are_over, resources.gone_at is not null or resources.instance_id is not null) as has_ended,
         runs.are_over is null
         and resources.uid is null
         and schedule_ticks.created_at < now() - make_interval(secs => $2) as is_lost
