@@ -192,7 +192,7 @@ class LastMissed(base.Model):
     scheduled_at: datetime = Field(description="The tick.")
     reason: str = Field(
         description="Why, in one word: TooLate (startingDeadlineSeconds), CatchUpLimit, StillRunning "
-        "(concurrencyPolicy Forbid), NameTaken, Refused (by the API server)."
+        "(concurrencyPolicy Forbid), NameTaken, CreationRefused (by the API server)."
     )
     message: str = Field(description="Why, in a sentence.")
 
