@@ -13,6 +13,7 @@ import yaml
 
 from perdure._core import payload
 from perdure._kube.api.orchestration import OrchestrationSpec
+from perdure._kube.api.orchestration_schedule import OrchestrationScheduleSpec
 from perdure._kube.api.orchestration_signal import OrchestrationSignalSpec
 from tests.tree import ROOT, files, none_of, text
 from workflows import registry
@@ -133,9 +134,13 @@ def test_shown_resources_would_run() -> None:
     known = registry.create_orchestration_registry()
     shown = [document for _, content in blocks("yaml") for document in yaml.safe_load_all(content)]
 
-    specs = [OrchestrationSpec.model_validate(one["spec"]) for one in shown if one.get("kind") == "Orchestration"]
+    asked = [one["spec"] for one in shown if one.get("kind") == "Orchestration"]
+    schedules = [one["spec"] for one in shown if one.get("kind") == "OrchestrationSchedule"]
+    asked += [schedule["orchestrationTemplate"]["spec"] for schedule in schedules]
+    specs = [OrchestrationSpec.model_validate(spec) for spec in asked]
 
     assert specs
+    assert [OrchestrationScheduleSpec.model_validate(schedule) for schedule in schedules]
     for spec in specs:
         definition = known.latest_or_none(spec.orchestration)
         assert definition is not None

@@ -20,7 +20,7 @@ from perdure.encryption import EncryptionCodec
 
 OLD = EncryptionCodec({"old": b"o" * 32})
 NEW = EncryptionCodec({"new": b"n" * 32, "old": b"o" * 32})
-PLAIN = {"resource_apply": {1, 2}}
+PLAIN = {"resource_apply": {1, 2}, "schedule_ingest": {4}, "schedule_shown": {1}}
 """Which arguments are bytes and stand in the database as they are."""
 OTHER = EncryptionCodec({"other": b"x" * 32})
 

@@ -36,6 +36,7 @@ __all__ = [
     "REMOVAL_TRIES",
     "SECRET_GUARDED_CHARACTERS",
     "SIMULATED_TURNS",
+    "STATUS_ACTIVE_RUNS",
     "STATUS_BYTES",
     "STATUS_OUTPUT_BYTES",
     "STATUS_STEPS",
@@ -102,6 +103,9 @@ SECRET_GUARDED_CHARACTERS: Final = 8
 
 SIMULATED_TURNS: Final = 10_000
 """How many turns a simulation of `perdure.testing` takes: some seconds. Beyond it an orchestration runs for ever."""
+
+STATUS_ACTIVE_RUNS: Final = 10
+"""The unfinished runs shown in a schedule; how many there are is a number beside them."""
 
 STATUS_BYTES: Final = 8 * 1024
 """The whole `.status`: 10,000 resources must stay cheap to list and watch."""

@@ -22,6 +22,7 @@ from perdure._kube.health import Health, Need
 from perdure._kube.kinds import Kind, Loop
 from perdure._kube.projector import Projector
 from perdure._kube.reach import Reach
+from perdure._kube.schedules.keeper import Keeper
 from perdure._kube.signals import Signals
 from perdure._kube.sweep import Sweep
 from perdure._store.resources import News, Resources
@@ -69,12 +70,14 @@ class Cluster:
         orchestrations = kinds.orchestrations(self._queue, resources)
         self._sweep = Sweep(api, orchestrations, namespaces=settings.namespaces)
         self._controller: Controller | None = None
+        self._keeper: Keeper | None = None
         self._signals: Signals | None = None
         if "controller" in settings.roles:
             self._signals = Signals(
                 store, api, identities=self.identities, reach=reach, bucket=bucket, namespaces=self._namespaces
             )
-            others: list[Kind] = [self._signals.kind()]
+            self._keeper = Keeper(store, api, reach=reach, bucket=bucket, namespaces=self._namespaces)
+            others: list[Kind] = [self._signals.kind(), self._keeper.kind()]
             sweeps = [(orchestrations, self._sweep)]
             sweeps += [(kind, Sweep(api, kind, namespaces=settings.namespaces)) for kind in others]
             self._controller = Controller(
@@ -132,6 +135,8 @@ class Cluster:
         yield "ingest_dropped_total", "Sights of resources that the database refused.", queue.dropped
         yield "ingest_backlog", "Sights of resources that wait for the database.", queue.backlog
         yield "ingest_last_timestamp_seconds", "When a resource was taken in last.", queue.last_at or 0
+        if self._keeper is not None:
+            yield from self._keeper.readings()
         if self._controller is not None:
             elected = self.leader
             yield "leader", "Whether this process watches the resources.", elected is None or elected.is_leading

@@ -16,7 +16,7 @@ import pydantic
 import yaml
 from pydantic import JsonValue
 
-from perdure._kube.api import base, orchestration, orchestration_signal
+from perdure._kube.api import base, orchestration, orchestration_schedule, orchestration_signal
 
 __all__ = ["render_all"]
 
@@ -61,6 +61,14 @@ def _definitions() -> list[_Definition]:
             columns=_signal_columns(),
             selectable=[".spec.orchestrationRef.name", ".spec.signal", ".status.phase"],
         ),
+        _Definition(
+            kind=orchestration_schedule.KIND,
+            plural=orchestration_schedule.PLURAL,
+            short="orchsched",
+            model=orchestration_schedule.OrchestrationSchedule,
+            columns=_schedule_columns(),
+            selectable=[".spec.suspend"],
+        ),
     ]
 
 
@@ -88,7 +96,7 @@ def _rendered(one: _Definition) -> Schema:
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": one.columns,
                     "selectableFields": [{"jsonPath": path} for path in one.selectable],
-                    "schema": {"openAPIV3Schema": _structural(one.model)},
+                    "schema": {"openAPIV3Schema": _schema(one)},
                 }
             ],
         },
@@ -122,9 +130,28 @@ def _signal_columns() -> list[JsonValue]:
     ]
 
 
+def _schedule_columns() -> list[JsonValue]:
+    return [
+        _column("Cron", ".spec.cron"),
+        _column("Zone", ".spec.timeZone"),
+        _column("Suspend", ".spec.suspend", type="boolean"),
+        _column("Active", ".status.activeCount", type="integer"),
+        _column("Last", ".status.lastScheduleTime", type="date"),
+        _column("Next", ".status.nextScheduleTime"),
+        _column("Age", ".metadata.creationTimestamp", type="date"),
+        _column("Missed", ".status.missed", type="integer", priority=1),
+        _column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
+    ]
+
+
 def _column(name: str, path: str, *, type: str = "string", priority: int = 0) -> Schema:
     column: Schema = {"name": name, "type": type, "jsonPath": path}
     return column | ({"priority": priority} if priority else {})
+
+
+def _schema(one: _Definition) -> Schema:
+    schema = _structural(one.model)
+    return _without_transitions(schema) if one.kind == orchestration_schedule.KIND else schema
 
 
 def _structural(model: type[pydantic.BaseModel]) -> Schema:
@@ -132,6 +159,18 @@ def _structural(model: type[pydantic.BaseModel]) -> Schema:
     schema = model.model_json_schema(by_alias=True)
     definitions = schema.get("$defs", {})
     return _translate(schema, definitions)
+
+
+def _without_transitions(schema: Schema) -> Schema:
+    """Leave out the rules about changes: a template is no Orchestration yet, and may change at will."""
+    kept: Schema = {}
+    for key, value in schema.items():
+        if key == "x-kubernetes-validations" and isinstance(value, list):
+            rules = [rule for rule in value if "oldSelf" not in str(_object(rule)["rule"])]
+            kept |= {key: rules} if rules else {}
+        else:
+            kept[key] = _without_transitions(value) if isinstance(value, dict) else value
+    return kept
 
 
 def _translate(schema: Mapping[str, JsonValue], definitions: Mapping[str, Schema]) -> Schema:
@@ -142,7 +181,7 @@ def _translate(schema: Mapping[str, JsonValue], definitions: Mapping[str, Schema
         match key, value:
             case "properties", dict():
                 result[key] = {name: _translate(_object(item), definitions) for name, item in value.items()}
-            case "items", dict():
+            case (("items" | "additionalProperties"), dict()):
                 result[key] = _translate(value, definitions)
             case "description", str():
                 result[key] = " ".join(inspect.cleandoc(value).split())

@@ -228,6 +228,75 @@ COMMENT ON COLUMN resources.is_adopted IS 'Its run was that of an earlier resour
 
 COMMENT ON COLUMN resources.is_archived IS 'The run was removed by its age; the status that was written last is what is left.';
 
+CREATE TABLE schedule_ticks (
+    schedule_uid uuid NOT NULL,
+    tick_at timestamp with time zone NOT NULL,
+    name text NOT NULL,
+    decided_at timestamp with time zone DEFAULT now() NOT NULL,
+    orchestration_uid uuid,
+    created_at timestamp with time zone,
+    outcome text,
+    CONSTRAINT schedule_ticks_created_are_whole CHECK (((orchestration_uid IS NULL) = (created_at IS NULL))),
+    CONSTRAINT schedule_ticks_ended_had_begun CHECK (((outcome IS NULL) OR (orchestration_uid IS NOT NULL))),
+    CONSTRAINT schedule_ticks_outcome_is_known CHECK ((outcome = ANY (ARRAY['Completed'::text, 'Failed'::text, 'Cancelled'::text, 'Gone'::text])))
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE schedule_ticks IS 'A tick that is run: written before its Orchestration is created, and kept as long as that is there. The primary key is the promise that a tick is run once.';
+
+COMMENT ON COLUMN schedule_ticks.name IS 'Of the Orchestration. The API server refuses a second one of that name.';
+
+COMMENT ON COLUMN schedule_ticks.orchestration_uid IS 'Null until the Orchestration is known to be there.';
+
+COMMENT ON COLUMN schedule_ticks.outcome IS 'The phase that its run ended with; Gone: it went without one. Null before.';
+
+CREATE TABLE schedules (
+    uid uuid NOT NULL,
+    namespace text NOT NULL,
+    name text NOT NULL,
+    generation bigint NOT NULL,
+    spec bytea,
+    timing text DEFAULT ''::text NOT NULL,
+    deleting boolean DEFAULT false NOT NULL,
+    gone_at timestamp with time zone,
+    observed_at timestamp with time zone DEFAULT now() NOT NULL,
+    decided_until timestamp with time zone DEFAULT now() NOT NULL,
+    next_at timestamp with time zone DEFAULT now(),
+    last_tick_at timestamp with time zone,
+    last_successful_at timestamp with time zone,
+    missed bigint DEFAULT 0 NOT NULL,
+    missed_tick_at timestamp with time zone,
+    missed_reason text DEFAULT ''::text NOT NULL,
+    missed_message text DEFAULT ''::text NOT NULL,
+    problem_reason text DEFAULT ''::text NOT NULL,
+    problem_message text DEFAULT ''::text NOT NULL,
+    changes bigint DEFAULT 1 NOT NULL,
+    shown_changes bigint DEFAULT 0 NOT NULL,
+    status bytea,
+    status_resource_version bigint,
+    CONSTRAINT schedules_living_have_a_spec CHECK (((spec IS NOT NULL) OR (gone_at IS NOT NULL))),
+    CONSTRAINT schedules_missed_are_whole CHECK (((missed = 0) = (missed_tick_at IS NULL)))
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE schedules IS 'One row per OrchestrationSchedule resource ever seen, keyed by uid.';
+
+COMMENT ON COLUMN schedules.spec IS 'Canonical JSON (sorted keys). Null for one that was gone before it was seen.';
+
+COMMENT ON COLUMN schedules.timing IS 'cron and time zone. Another one counts from the moment it is seen, not from before.';
+
+COMMENT ON COLUMN schedules.decided_until IS 'What is to become of every tick up to here is decided, for good. It only grows: no tick is decided twice.';
+
+COMMENT ON COLUMN schedules.next_at IS 'When somebody has to look: a tick, or a changed spec. Null: not by itself.';
+
+COMMENT ON COLUMN schedules.problem_reason IS 'Why what a tick asks for could not be created when it was last tried; empty when it could.';
+
+COMMENT ON COLUMN schedules.changes IS 'Grows with all that may have to be shown or tidied up; shown_changes follows.';
+
+COMMENT ON COLUMN schedules.status IS 'The status last written, as JSON.';
+
+COMMENT ON COLUMN schedules.status_resource_version IS 'The resource version that the write got. Of two writers the higher one tells what the API server holds.';
+
 CREATE TABLE signal_keys (
     instance_id text NOT NULL,
     dedupe_key text NOT NULL
@@ -399,6 +468,12 @@ ALTER TABLE ONLY resource_runs
 ALTER TABLE ONLY resources
     ADD CONSTRAINT resources_pkey PRIMARY KEY (uid);
 
+ALTER TABLE ONLY schedule_ticks
+    ADD CONSTRAINT schedule_ticks_pkey PRIMARY KEY (schedule_uid, tick_at);
+
+ALTER TABLE ONLY schedules
+    ADD CONSTRAINT schedules_pkey PRIMARY KEY (uid);
+
 ALTER TABLE ONLY signal_keys
     ADD CONSTRAINT signal_keys_pkey PRIMARY KEY (instance_id, dedupe_key);
 
@@ -452,6 +527,16 @@ CREATE INDEX resources_unsettled ON resources USING btree (uid) WHERE ((NOT sett
 
 CREATE INDEX resources_waiting ON resources USING btree (instance_id) WHERE ((waiting <> ''::text) AND (gone_at IS NULL));
 
+CREATE INDEX schedule_ticks_uncreated ON schedule_ticks USING btree (decided_at) WHERE (orchestration_uid IS NULL);
+
+CREATE INDEX schedule_ticks_unfinished ON schedule_ticks USING btree (schedule_uid) WHERE (outcome IS NULL);
+
+CREATE INDEX schedules_due ON schedules USING btree (next_at) WHERE (next_at IS NOT NULL);
+
+CREATE INDEX schedules_gone ON schedules USING btree (gone_at) WHERE (gone_at IS NOT NULL);
+
+CREATE INDEX schedules_unshown ON schedules USING btree (uid) WHERE ((changes <> shown_changes) AND (gone_at IS NULL));
+
 CREATE INDEX signal_resources_expiring ON signal_resources USING btree (expires_at) WHERE ((expires_at IS NOT NULL) AND (gone_at IS NULL));
 
 CREATE INDEX signal_resources_gone ON signal_resources USING btree (gone_at) WHERE (gone_at IS NOT NULL);
@@ -465,3 +550,6 @@ CREATE INDEX tasks_claimable ON tasks USING btree (queue, priority DESC, visible
 CREATE INDEX tasks_running ON tasks USING btree (queue) WHERE ((queue IS NOT NULL) AND (worker_id IS NOT NULL));
 
 CREATE INDEX tasks_taken ON tasks USING btree (worker_id) WHERE (worker_id IS NOT NULL);
+
+ALTER TABLE ONLY schedule_ticks
+    ADD CONSTRAINT schedule_ticks_schedule_uid_fkey FOREIGN KEY (schedule_uid) REFERENCES schedules(uid) ON DELETE CASCADE;

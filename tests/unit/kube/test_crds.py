@@ -35,8 +35,9 @@ def walk(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, 
     yield path, node
     for name, child in node.get("properties", {}).items():
         yield from walk(child, f"{path}.{name}")
-    if "items" in node:
-        yield from walk(node["items"], f"{path}[]")
+    for key in ("items", "additionalProperties"):
+        if key in node:
+            yield from walk(node[key], f"{path}[]")
 
 
 def test_each_crd_is_small() -> None:
@@ -51,7 +52,8 @@ def test_every_part_of_the_schema_is_structural(file: str) -> None:
         path
         for path, node in walk(schema(file))
         if not ({"type", "x-kubernetes-preserve-unknown-fields"} & set(node))
-        or {"$ref", "$defs", "anyOf", "oneOf", "title", "additionalProperties"} & set(node)
+        or {"$ref", "$defs", "anyOf", "oneOf", "title", "propertyNames"} & set(node)
+        or {"properties", "additionalProperties"} <= set(node)
     ]
 
     assert broken == []
@@ -128,3 +130,19 @@ def test_an_accepted_spec_reads_as_a_model(spec: dict[str, Any], fields_set: set
 
     assert read.orchestration == "x"
     assert read.model_fields_set == fields_set
+
+
+def test_a_template_may_change() -> None:
+    """The rules that keep a started run as it was are not those of a template that nothing was started from yet."""
+    texts = crds.render_all()
+
+    assert "oldSelf" in texts["perdure.dev_orchestrations.yaml"]
+    assert "oldSelf" not in texts["perdure.dev_orchestrationschedules.yaml"]
+
+
+def test_a_template_has_every_field_of_an_orchestration() -> None:
+    """What can be applied by hand can be scheduled."""
+    spec = schema("perdure.dev_orchestrationschedules.yaml")["properties"]["spec"]["properties"]
+    template = spec["orchestrationTemplate"]["properties"]["spec"]["properties"]
+
+    assert set(template) == set(schema()["properties"]["spec"]["properties"])
