@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format types unit store engine simulate simulation mutants e2e floors test bench crds schema demo run cluster-up cluster-down
+.PHONY: help setup lint format types unit store engine simulate simulation mutants e2e floors test bench crds chart schema demo run cluster-up cluster-down
 
 help: ## Print this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,12 @@ run: setup cluster-up ## The operator on the cluster of .cluster/kubeconfig, wit
 
 crds: setup ## Write crds/ from the models.
 	@$(BIN)/perdure crds --output crds
+
+chart: crds ## Bring charts/perdure up to date with crds/ and its own values.yaml, then lint and render it.
+	@$(BIN)/python -m tests.chart
+	@helm="$$($(BIN)/python -m tests.cluster path helm)"; for mode in single split; do \
+	  "$$helm" lint --quiet --strict charts/perdure --set mode=$$mode && \
+	  "$$helm" template perdure charts/perdure --namespace perdure-system --set mode=$$mode >/dev/null || exit 1; done
 
 schema: setup ## Write schema.sql, the page that all migrations make.
 	@$(BIN)/python -m perdure._store.snapshot
