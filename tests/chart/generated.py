@@ -1,7 +1,7 @@
 """What of the chart is generated from elsewhere in the tree: its copy of `crds/`, and the schema of its values.
 
-The resource definitions stand in templates, because Helm never touches a folder `crds/` of a chart again after the first
-install, and deletes what it does not find in the templates: so they are upgraded with the chart, and kept by an annotation.
+The resource definitions stand in templates, because Helm never touches a folder `crds/` of a chart again after the
+first install: so they are upgraded with the chart, and at its end an annotation keeps them.
 """
 
 from __future__ import annotations

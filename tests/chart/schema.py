@@ -1,9 +1,9 @@
-"""The schema of the values, made from values.yaml itself: types by the defaults, descriptions by the comments above them.
+"""The schema of the values, made from values.yaml itself: types by the defaults, descriptions by the comments above.
 
 So the manual and the schema cannot part. What a default does not tell stands in the tables below, by the path of the
-value: words that may be chosen from, what lists hold, and maps that are open because they are Kubernetes' own or hold names
-of the user. Everything else is closed: a value that is not in values.yaml is refused. The settings of the program come from
-the model that reads them.
+value: words that may be chosen from, what lists hold, and maps that are open because they are Kubernetes' own or hold
+names of the user. Everything else is closed: a value that is not in values.yaml is refused. The settings of the program
+come from the model that reads them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Schema = dict[str, Any]
 
 DECIDED_BY_THE_CHART = {
     "data_folder", "database_password_command", "database_password_file", "database_url", "embedded_postgres",
-    "encryption_keys", "encryption_keys_file", "http_host", "http_port", "kubernetes", "migrate", "modules", "namespaces",
-    "queues", "roles", "secrets_folder",
+    "encryption_keys", "encryption_keys_file", "http_host", "http_port", "kubernetes", "migrate", "modules",
+    "namespaces", "queues", "roles", "secrets_folder",
 }  # fmt: skip
 """Settings of the program that other values stand for, or that make no sense in a pod of the chart."""
 

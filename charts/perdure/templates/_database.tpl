@@ -29,6 +29,15 @@ address, or the address in parts; the password of the last is a file or a comman
 {{- end }}
 {{- end }}
 
+{{/*
+"true" when a Job migrates before the pods of a version start. A command that gets its password as our ServiceAccount cannot,
+where that comes with the release: the Job is there before.
+*/}}
+{{- define "perdure.isMigratedByJob" -}}
+{{- $isTooEarly := and .Values.database.passwordCommand .Values.serviceAccount.create (not .Values.migration.existingSecret.name) }}
+{{- if and .Values.migration.enabled (not (include "perdure.isBundled" .)) (not $isTooEarly) }}true{{ end }}
+{{- end }}
+
 {{- define "perdure.postgresName" -}}
 {{ include "perdure.fullname" . }}-postgres
 {{- end }}

@@ -114,3 +114,11 @@ perdure.dev/http: "true"
 {{- first .Values.watchNamespaces }}
 {{- end }}
 {{- end }}
+
+{{/* The variable with the namespaces that are looked after; nothing for all of them. */}}
+{{- define "perdure.namespacesEnv" }}
+{{- with .Values.watchNamespaces }}
+- name: PERDURE_NAMESPACES
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- end }}

@@ -18,14 +18,11 @@ What a Deployment of Perdure is made of: controllers, workers and both in one di
 {{- include "perdure.codeEnv" . }}
 - name: PERDURE_ROLES
   value: {{ .roles }}
-{{- if and .root.Values.migration.enabled (not (include "perdure.isBundled" .root)) }}
+{{- if include "perdure.isMigratedByJob" .root }}
 - name: PERDURE_MIGRATE
   value: "off"
 {{- end }}
-{{- with .root.Values.watchNamespaces }}
-- name: PERDURE_NAMESPACES
-  value: {{ join "," . | quote }}
-{{- end }}
+{{- include "perdure.namespacesEnv" .root }}
 {{- with .values.queues }}
 - name: PERDURE_QUEUES
   value: {{ join "," . | quote }}
