@@ -182,7 +182,7 @@ def _comments(values: str) -> dict[str, str]:
     return {path: found for path, line in _places(yaml.compose(values), "") if (found := _above(lines, line))}
 
 
-def _places(node: yaml.Node, path: str) -> Iterator[tuple[str, int]]:
+def _places(node: yaml.Node | None, path: str) -> Iterator[tuple[str, int]]:
     """Yield the path of each value with the line of its key."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
