@@ -1,4 +1,4 @@
-"""What of the chart is generated from elsewhere in the tree: its copy of `crds/`, and the schema of its values.
+"""What is generated for the chart: its copy of `crds/`, and the schema and the page of its values.
 
 The resource definitions stand in templates, because Helm never touches a folder `crds/` of a chart again after the
 first install: so they are upgraded with the chart, and at its end an annotation keeps them.
@@ -6,10 +6,11 @@ first install: so they are upgraded with the chart, and at its end an annotation
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.chart import schema
+from tests.chart import reference, schema
 from tests.tree import ROOT
 
 __all__ = ["CHART", "render", "write"]
@@ -28,16 +29,21 @@ _KEPT = """metadata:
 
 
 def render() -> Mapping[Path, str]:
-    """Give the generated files of the chart with their content, by their path in the chart."""
-    files = {Path("values.schema.json"): schema.render((CHART / "values.yaml").read_text(encoding="utf-8"))}
+    """Give the generated files with their content, by their path."""
+    values = (CHART / "values.yaml").read_text(encoding="utf-8")
+    rules = schema.render(values)
+    files = {
+        CHART / "values.schema.json": json.dumps(rules, indent=2, ensure_ascii=False) + "\n",
+        ROOT / "docs" / "values.md": reference.render(values, rules),
+    }
     for definition in sorted((ROOT / "crds").glob("*.yaml")):
-        files[Path("templates", "crds", definition.name)] = _template(definition.read_text(encoding="utf-8"))
+        files[CHART / "templates" / "crds" / definition.name] = _template(definition.read_text(encoding="utf-8"))
     return files
 
 
 def write() -> list[Path]:
     """Write the generated files, remove those that are no longer, and name what has changed."""
-    files = {CHART / path: text for path, text in render().items()}
+    files = render()
     gone = [path for path in (CHART / "templates" / "crds").glob("*") if path not in files]
     changed = [path for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in gone:

@@ -8,7 +8,6 @@ come from the model that reads them.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -32,6 +31,7 @@ _NAME: Schema = {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9]
 _TEXTS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 _SCALARS: Schema = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
 _KUBERNETES: Schema = {"type": "object"}
+_NUMBERS: Schema = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
 _COUNT_OR_PERCENT: Schema = {"type": ["integer", "string"], "pattern": "^([0-9]+%)?$", "minimum": 0}
 
 _WORDS: Mapping[str, list[str]] = {
@@ -48,10 +48,13 @@ _MAPS: Mapping[str, Schema] = {
     "commonLabels": _TEXTS,
     "containerSecurityContext": _KUBERNETES,
     "labels": _TEXTS,
+    "livenessProbe": _NUMBERS,
     "nodeSelector": _TEXTS,
     "parameters": _SCALARS,
+    "readinessProbe": _NUMBERS,
     "resources": _KUBERNETES,
     "securityContext": _KUBERNETES,
+    "startupProbe": _NUMBERS,
     "global": _KUBERNETES,
     "test.input": {},
 }
@@ -94,8 +97,8 @@ _SCALAR_RULES: Mapping[str, Schema] = {
 _COMPONENTS = ("single", "controller")
 
 
-def render(values: str) -> str:
-    """Give values.schema.json for the text of values.yaml."""
+def render(values: str) -> Schema:
+    """Give the schema for the text of values.yaml."""
     schema = _of_map(yaml.safe_load(values), _comments(values), path="")
     properties = schema["properties"]
     pod = properties["pods"]
@@ -108,12 +111,12 @@ def render(values: str) -> str:
     properties["workers"] = {
         "description": pools["description"],
         "type": "object",
-        "propertyNames": {"pattern": "^[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?$"},
+        "propertyNames": {"pattern": "^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$"},
         "additionalProperties": pool,
     }
     properties["settings"] = _settings(properties["settings"]["description"])
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Values of the chart perdure"}
-    return json.dumps({**head, **schema}, indent=2, ensure_ascii=False) + "\n"
+    return {**head, **schema}
 
 
 def setting_names() -> dict[str, str]:

@@ -2,7 +2,8 @@
 A Job that Helm runs at one moment in the life of the release. Takes a dict:
 
   root       the context of the chart
-  component  what the Job is for; the end of its name
+  component  what the Job is for
+  job        the end of its name, where that is not the component
   when       the hooks of Helm that start it
   weight     its place among the hooks of that moment
   container, command   what is run
@@ -19,8 +20,8 @@ A Job that Helm runs at one moment in the life of the release. Takes a dict:
 apiVersion: batch/v1
 kind: Job
 metadata:
-  name: {{ include "perdure.fullname" $root }}-{{ .component }}
-  namespace: {{ .namespace | default $root.Release.Namespace }}
+  name: {{ include "perdure.fullname" $root }}-{{ .job | default .component }}
+  namespace: {{ $root.Release.Namespace }}
   labels:
     {{- include "perdure.labels" . | nindent 4 }}
   annotations:
