@@ -111,7 +111,7 @@ def render(values: str) -> Schema:
     properties["workers"] = {
         "description": pools["description"],
         "type": "object",
-        "propertyNames": {"pattern": "^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$"},
+        "propertyNames": {"pattern": "^[a-z0-9]([-a-z0-9]{0,11}[a-z0-9])?$"},
         "additionalProperties": pool,
     }
     properties["settings"] = _settings(properties["settings"]["description"])

