@@ -169,8 +169,7 @@ def _settings(description: str) -> Schema:
     model = Settings.model_json_schema()["properties"]
     properties = {}
     for name, field in setting_names().items():
-        known = {"description", "type", "enum", "minimum", "maximum", "exclusiveMinimum", "anyOf"} & model[field].keys()
-        properties[name] = {key: model[field][key] for key in sorted(known)}
+        properties[name] = {key: rule for key, rule in sorted(model[field].items()) if key not in {"default", "title"}}
     return {"description": description, "type": "object", "additionalProperties": False, "properties": properties}
 
 
