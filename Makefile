@@ -45,11 +45,11 @@ types: setup ## mypy, strict, for the operator, the workflows, the activities an
 # --- running the tests -----------------------------------------------------------------------------------------------
 
 # Cheap ones first; what is not named here (cluster, demo, e2e, ...) comes after in `make test`.
-FLOORS := tests/test_tidy.py tests/test_pages.py tests/unit tests/store tests/engine
+FLOORS := tests/test_tidy.py tests/test_pages.py tests/unit docs/examples/sample-project tests/store tests/engine
 ABOVE := $(filter-out $(FLOORS) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
 unit: setup ## The pure core and the tidiness of the tree: no database, no cluster, seconds.
-	$(PYTEST) tests/test_tidy.py tests/test_pages.py tests/unit
+	$(PYTEST) tests/test_tidy.py tests/test_pages.py tests/unit docs/examples/sample-project
 
 store: setup ## Every statement against a real Postgres.
 	$(PYTEST) tests/store
@@ -96,6 +96,22 @@ cluster-down: setup ## Remove what cluster-up made.
 run: setup cluster-up ## The operator on the cluster of .cluster/kubeconfig, with a Postgres of its own.
 	@"$$($(BIN)/python -m tests.cluster path kubectl)" --kubeconfig .cluster/kubeconfig apply --server-side -f crds
 	@KUBECONFIG=.cluster/kubeconfig $(BIN)/perdure run
+
+# --- the image -------------------------------------------------------------------------------------------------------
+
+.PHONY: image sbom
+IMAGE ?= perdure:dev
+PLATFORM ?=
+BUILD := DOCKER_BUILDKIT=1 docker build $(if $(PLATFORM),--platform $(PLATFORM))
+
+image: ## The container image: make image IMAGE=perdure:dev PLATFORM=linux/arm64
+	$(BUILD) --tag $(IMAGE) \
+	  --label org.opencontainers.image.version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+	  --label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null) \
+	  --label org.opencontainers.image.created=$$(git log -1 --format=%cI 2>/dev/null) .
+
+sbom: ## What is in the image, as CycloneDX: dist/perdure.cdx.json
+	$(BUILD) --target sbom --output dist .
 
 # --- generated files -------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ from tests.tree import none_of, text
 pytestmark = pytest.mark.slow
 
 PAGE = text(Path("docs/install.md"))
-VALUES = re.findall(r"^```yaml\n# values of the chart\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+WITH_VALUES = PAGE + text(Path("docs/your-own-image.md"))
+VALUES = re.findall(r"^```yaml\n# values of the chart\n(.*?)^```$", WITH_VALUES, re.MULTILINE | re.DOTALL)
 NAMED = set(re.findall(r"`([a-z]\w+(?:\.(?!yaml|k8s)[A-Za-z]\w*)+)(?:=\w+)?`", PAGE))
 
 

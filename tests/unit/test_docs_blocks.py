@@ -26,8 +26,8 @@ BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(perdure [a-z][^`]*)`")
 COMMENT = re.compile(r"(?:^|\s)#\s.*$")
 OTHERS = {
-    "cat", "cp", "exec", "export", "grep", "helm", "kill", "kubectl", "mkdir", "openssl", "python", "sh", "touch",
-    "wait",
+    "cat", "cp", "docker", "exec", "export", "grep", "helm", "kill", "kubectl", "mkdir", "openssl", "python", "sh",
+    "touch", "wait",
 }  # fmt: skip
 """Commands of the machine of whoever reads."""
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", text(Path("Makefile")), flags=re.MULTILINE))
@@ -100,7 +100,10 @@ def check_output(content: str) -> list[str]:
 
 
 def check_elsewhere(_: str) -> list[str]:
-    """Python is run by the test of its page, or quoted: see `test_quoted_code_is_the_code_that_runs`."""
+    """Python is run by the test of its page, or quoted: see `test_quoted_code_is_the_code_that_runs`.
+
+    Images are built by `tests/kind/test_image.py`.
+    """
     return []
 
 
@@ -108,6 +111,7 @@ CHECKS: dict[str, Callable[[str], list[str]]] = {
     "": check_output,
     "text": check_output,
     "console": check_typed,
+    "dockerfile": check_elsewhere,
     "sh": check_typed,
     "yaml": check_yaml,
     "python": check_elsewhere,
