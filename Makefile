@@ -46,7 +46,9 @@ types: setup ## mypy, strict, for the operator, the workflows, the activities an
 
 # Cheap ones first; what is not named here (cluster, demo, e2e, ...) comes after in `make test`.
 FLOORS := tests/test_tidy.py tests/test_pages.py tests/unit docs/examples/sample-project tests/store tests/engine
-ABOVE := $(filter-out $(FLOORS) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+ABOVE := $(filter-out $(FLOORS) tests/__pycache__ tests/kind,$(patsubst %/,%,$(wildcard tests/*/)))
+# What needs Pods that run, and the image: only where kind and a docker engine are.
+IN_PODS = $(shell command -v $${KIND_BIN:-kind} >/dev/null && docker info >/dev/null 2>&1 && echo tests/kind)
 
 unit: setup ## The pure core and the tidiness of the tree: no database, no cluster, seconds.
 	$(PYTEST) tests/test_tidy.py tests/test_pages.py tests/unit docs/examples/sample-project
@@ -66,8 +68,8 @@ simulation: setup ## New seeds of the simulation in a row: make simulation SEEDS
 mutants: setup ## Break a rule of the engine at a time: the simulation must find each within 100 seeds.
 	PERDURE_MUTANTS=1 $(PYTEST) tests/simulation/test_mutants.py
 
-e2e: setup ## The test cluster, the demo, and the operator against a real API server and Postgres.
-	$(PYTEST) $(ABOVE)
+e2e: setup ## The test cluster, the demo, the operator against a real API server; where docker and kind are, also in Pods.
+	$(PYTEST) $(IN_PODS) $(ABOVE)
 
 floors: setup ## Unit, store and engine tests in one run: all that needs no cluster.
 	$(PYTEST) $(FLOORS)
