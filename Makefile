@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format types unit store engine simulate simulation mutants e2e floors test bench crds schema demo run cluster-up cluster-down
+.PHONY: help setup lint format types unit store engine simulate simulation mutants e2e floors test bench crds chart schema demo run cluster-up cluster-down
 
 help: ## Print this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,11 +45,13 @@ types: setup ## mypy, strict, for the operator, the workflows, the activities an
 # --- running the tests -----------------------------------------------------------------------------------------------
 
 # Cheap ones first; what is not named here (cluster, demo, e2e, ...) comes after in `make test`.
-FLOORS := tests/test_tidy.py tests/test_pages.py tests/unit tests/store tests/engine
-ABOVE := $(filter-out $(FLOORS) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+FLOORS := tests/test_tidy.py tests/test_pages.py tests/unit docs/examples/sample-project tests/store tests/engine
+ABOVE := $(filter-out $(FLOORS) tests/__pycache__ tests/kind,$(patsubst %/,%,$(wildcard tests/*/)))
+# What needs Pods that run, and the image: only where kind and a docker engine are.
+IN_PODS = $(shell command -v $${KIND_BIN:-kind} >/dev/null && docker info >/dev/null 2>&1 && echo tests/kind)
 
 unit: setup ## The pure core and the tidiness of the tree: no database, no cluster, seconds.
-	$(PYTEST) tests/test_tidy.py tests/test_pages.py tests/unit
+	$(PYTEST) tests/test_tidy.py tests/test_pages.py tests/unit docs/examples/sample-project
 
 store: setup ## Every statement against a real Postgres.
 	$(PYTEST) tests/store
@@ -66,8 +68,8 @@ simulation: setup ## New seeds of the simulation in a row: make simulation SEEDS
 mutants: setup ## Break a rule of the engine at a time: the simulation must find each within 100 seeds.
 	PERDURE_MUTANTS=1 $(PYTEST) tests/simulation/test_mutants.py
 
-e2e: setup ## The test cluster, the demo, and the operator against a real API server and Postgres.
-	$(PYTEST) $(ABOVE)
+e2e: setup ## The test cluster, the demo, the operator against a real API server; where docker and kind are, also in Pods.
+	$(PYTEST) $(IN_PODS) $(ABOVE)
 
 floors: setup ## Unit, store and engine tests in one run: all that needs no cluster.
 	$(PYTEST) $(FLOORS)
@@ -97,10 +99,32 @@ run: setup cluster-up ## The operator on the cluster of .cluster/kubeconfig, wit
 	@"$$($(BIN)/python -m tests.cluster path kubectl)" --kubeconfig .cluster/kubeconfig apply --server-side -f crds
 	@KUBECONFIG=.cluster/kubeconfig $(BIN)/perdure run
 
+# --- the image -------------------------------------------------------------------------------------------------------
+
+.PHONY: image sbom
+IMAGE ?= perdure:dev
+PLATFORM ?=
+BUILD := DOCKER_BUILDKIT=1 docker build $(if $(PLATFORM),--platform $(PLATFORM))
+
+image: ## The container image: make image IMAGE=perdure:dev PLATFORM=linux/arm64
+	$(BUILD) --tag $(IMAGE) \
+	  --label org.opencontainers.image.version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+	  --label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null) \
+	  --label org.opencontainers.image.created=$$(git log -1 --format=%cI 2>/dev/null) .
+
+sbom: ## What is in the image, as CycloneDX: dist/perdure.cdx.json
+	$(BUILD) --target sbom --output dist .
+
 # --- generated files -------------------------------------------------------------------------------------------------
 
 crds: setup ## Write crds/ from the models.
 	@$(BIN)/perdure crds --output crds
+
+chart: crds ## Bring charts/perdure up to date with crds/ and its own values.yaml, then lint and render it.
+	@$(BIN)/python -m tests.chart
+	@helm="$$($(BIN)/python -m tests.cluster path helm)"; for mode in single split; do \
+	  "$$helm" lint --quiet --strict charts/perdure --set mode=$$mode && \
+	  "$$helm" template perdure charts/perdure --namespace perdure-system --set mode=$$mode >/dev/null || exit 1; done
 
 schema: setup ## Write schema.sql, the page that all migrations make.
 	@$(BIN)/python -m perdure._store.snapshot

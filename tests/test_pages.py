@@ -15,6 +15,7 @@ from perdure._core import payload
 from perdure._kube.api.orchestration import OrchestrationSpec
 from perdure._kube.api.orchestration_schedule import OrchestrationScheduleSpec
 from perdure._kube.api.orchestration_signal import OrchestrationSignalSpec
+from shop import registry as sample
 from tests.tree import ROOT, files, none_of, text
 from workflows import registry
 
@@ -118,7 +119,8 @@ def test_commands_exist() -> None:
 
 def test_quoted_code_is_the_code_that_runs() -> None:
     """Every Python example is quoted from something offered, or from a page that is run; `...` is what is left out."""
-    offered = [text(path) for path in files() if path.suffix == ".py" and path.parts[0] in {"activities", "workflows"}]
+    homes = ("activities/", "docs/examples/", "workflows/")
+    offered = [text(path) for path in files() if path.suffix == ".py" and path.as_posix().startswith(homes)]
     offered += [text(page) for page in RUN_BY_THEMSELVES]
 
     none_of(
@@ -132,6 +134,7 @@ def test_quoted_code_is_the_code_that_runs() -> None:
 def test_shown_resources_would_run() -> None:
     """Every Orchestration that a page shows is valid, names an offered workflow, and has an input that fits."""
     known = registry.create_orchestration_registry()
+    known.merge(sample.create_orchestration_registry())
     shown = [document for _, content in blocks("yaml") for document in yaml.safe_load_all(content)]
 
     asked = [one["spec"] for one in shown if one.get("kind") == "Orchestration"]

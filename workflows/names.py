@@ -8,3 +8,4 @@ from __future__ import annotations
 
 CREATE_POSTGRES = "workflows::orchestration::create-postgres"
 APPLY_MANIFESTS = "workflows::orchestration::apply-manifests"
+GREET = "workflows::orchestration::greet"

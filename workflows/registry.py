@@ -8,10 +8,11 @@ from __future__ import annotations
 from perdure import OrchestrationRegistry
 from workflows.apply_manifests import apply_manifests
 from workflows.create_postgres import create_postgres
+from workflows.greet import greet
 
 __all__ = ["create_orchestration_registry"]
 
 
 def create_orchestration_registry() -> OrchestrationRegistry:
     """Give all orchestrations of this package, in all their versions."""
-    return OrchestrationRegistry.of(create_postgres, apply_manifests)
+    return OrchestrationRegistry.of(create_postgres, apply_manifests, greet)

@@ -12,7 +12,15 @@ import pydantic
 
 from activities.types import LONGEST_WAIT_SECONDS, AppliedObject, KubernetesManifest, Model
 
-__all__ = ["ApplyManifestsInput", "ApplyManifestsOutput", "CreatePostgresInput", "CreatePostgresOutput", "Input"]
+__all__ = [
+    "ApplyManifestsInput",
+    "ApplyManifestsOutput",
+    "CreatePostgresInput",
+    "CreatePostgresOutput",
+    "GreetInput",
+    "GreetOutput",
+    "Input",
+]
 
 PostgresName = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 """A DNS label (RFC 1035), short enough for the names that Kubernetes makes of it."""
@@ -59,3 +67,16 @@ class ApplyManifestsOutput(Model):
     """The objects as they were applied."""
 
     objects: list[AppliedObject]
+
+
+class GreetInput(Input):
+    """Whom to greet, and how long to wait before."""
+
+    name: str = pydantic.Field(default="world", min_length=1, max_length=200)
+    pause_seconds: float = pydantic.Field(default=0, ge=0, le=LONGEST_WAIT_SECONDS)
+
+
+class GreetOutput(Model):
+    """What was said."""
+
+    greeting: str

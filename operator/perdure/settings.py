@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -21,7 +22,7 @@ import pydantic_core
 import pydantic_settings
 from pydantic import Field
 
-from perdure import errors
+from perdure import errors, passwords
 from perdure._core import limits, queues
 from perdure._core.codec import Codec, PlainCodec
 
@@ -88,6 +89,12 @@ class Settings(pydantic_settings.BaseSettings):
     database_url: pydantic.SecretStr | None = Field(
         default=None, description="postgresql://... ; without it an embedded Postgres in the data folder"
     )
+    database_password_file: Path | None = Field(
+        default=None, description="a file with the password, read at each connection"
+    )
+    database_password_command: str | None = Field(
+        default=None, description="a command that prints the password, run at each connection, without a shell"
+    )
     migrate: Literal["on", "off"] = Field(default="on", description="bring the schema up to date at start")
     data_folder: Path = Field(default=Path(".perdure"), description="where the embedded Postgres keeps its data")
     embedded_postgres: Literal["auto", "allow"] = Field(
@@ -152,6 +159,26 @@ class Settings(pydantic_settings.BaseSettings):
             raise ValueError(message)
         return value
 
+    @pydantic.field_validator("database_password_file", "database_password_command")
+    @classmethod
+    def _is_the_only_password(cls, value: Path | str | None, others: pydantic.ValidationInfo) -> Path | str | None:
+        if value is None or "database_url" not in others.data:
+            return value  # of a wrong address is enough to be said
+        url = others.data["database_url"]
+        if url is None:
+            message = "a password without the address of a database; set PERDURE_DATABASE_URL"
+            raise ValueError(message)
+        if masked(url.get_secret_value()) != url.get_secret_value():
+            message = "PERDURE_DATABASE_URL holds a password already; set one of the two"
+            raise ValueError(message)
+        if others.data.get("database_password_file") is not None:
+            message = "PERDURE_DATABASE_PASSWORD_FILE is set already; set one of the two"
+            raise ValueError(message)
+        if isinstance(value, str) and not shlex.split(value):
+            message = "there is no command in it"
+            raise ValueError(message)
+        return value
+
     @pydantic.field_validator("kubernetes")
     @classmethod
     def _is_needed(cls, value: str, others: pydantic.ValidationInfo) -> str:
@@ -190,6 +217,14 @@ class Settings(pydantic_settings.BaseSettings):
         if self.encryption_keys_file is not None:
             return _encryption(_read(self.encryption_keys_file))
         return PlainCodec() if self.encryption_keys is None else _encryption(self.encryption_keys.get_secret_value())
+
+    def password(self) -> passwords.Password | None:
+        """Give how the password of the database is asked for; None when it is in the address, or not needed."""
+        if self.database_password_file is not None:
+            return passwords.from_file(self.database_password_file)
+        if self.database_password_command is not None:
+            return passwords.from_command(shlex.split(self.database_password_command))
+        return None
 
     @classmethod
     def load(cls, **overrides: object) -> Self:

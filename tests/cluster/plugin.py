@@ -84,7 +84,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Give the cluster of this test run; made when first asked for, and removed at the end if we made it."""
     folder = tmp_path_factory.mktemp("cluster")
-    finder = finding.Finder(request.config.stash[AROUND], _UncapturedProgress(request.config))
+    finder = finding.Finder(request.config.stash[AROUND], UncapturedProgress(request.config))
     match request.config.stash[CHOICE].kind:
         case "kubeconfig":
             yield finder.given(folder)
@@ -133,7 +133,7 @@ def _skip_without_kubelet(request: pytest.FixtureRequest) -> None:
         pytest.skip("needs containers that really run, and here a stand-in for the kubelet only says so")
 
 
-class _UncapturedProgress(Progress):
+class UncapturedProgress(Progress):
     """Progress on the terminal of the test run: pytest's capture is lifted while a slow step lasts."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -143,6 +143,7 @@ class _UncapturedProgress(Progress):
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[None]:
+        """Show the step, capture or not."""
         with self._capture.global_and_fixture_disabled():
             self.say("")
             with super().step(title):

@@ -2,8 +2,8 @@
 
 The resource, its ServiceAccount and its Role are those of the page for authors (`docs/examples/create-postgres.yaml`),
 with the connection step switched off: the operator of these tests runs outside the cluster, where the name of a Service
-means nothing. That step is tested against a real server in `test_library_activities`; from a Pod of the operator it
-will be when there is an image of it.
+means nothing. That step is tested against a real server in `test_library_activities`, and from a Pod of the operator in
+`tests/kind`.
 """
 
 from __future__ import annotations
@@ -175,7 +175,12 @@ async def test_the_server_is_real_and_wants_the_password_of_the_secret(scene: Sc
     await scene.kubectl("apply", "--filename=-", input=example(version="16"))
     status = await scene.completed("orders-db")
 
-    ask = f"psql --host={status['output']['host']} --username=postgres --dbname=app --no-password --tuples-only"
+    host = status["output"]["host"]
+    # The server is ready before the node has the rules of its Service: without the step that connects, nobody waits.
+    await scene.kubectl(
+        "exec", "orders-0", "--", "timeout", "60", "sh", "-c", f"until pg_isready -h {host}; do :; done"
+    )
+    ask = f"psql --host={host} --username=postgres --dbname=app --no-password --tuples-only"
     with_password = f"PGPASSWORD=$(cat /run/secrets/postgres/password) {ask} --command='show server_version'"
 
     assert "16." in await scene.kubectl("exec", "orders-0", "--", "sh", "-c", with_password)

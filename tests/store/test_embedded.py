@@ -158,6 +158,14 @@ def test_a_pod_gets_no_embedded_server_unless_it_asks(folder: Path, monkeypatch:
     assert not (folder / "untouched").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_an_error_that_names_the_ways_on(tmp_path: Path) -> None:
+    """As where the root file system is read-only and no database is set."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(errors.EmbeddedPostgresError, match=r"cannot be made: Not a directory\. Set PERDURE_DATABASE"):
+        EmbeddedPostgres(tmp_path / "file" / "postgres", in_pod=True).start()
+
+
 def test_data_of_another_version_is_refused_by_name() -> None:
     """Data written by a Postgres that is not here is left alone; the message names the versions that are."""
     with data_folder() as folder:

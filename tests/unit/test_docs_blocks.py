@@ -27,7 +27,8 @@ BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(perdure [a-z][^`]*)`")
 COMMENT = re.compile(r"(?:^|\s)#\s.*$")
 OTHERS = {
-    "cat", "cp", "exec", "export", "grep", "kill", "kubectl", "mkdir", "openssl", "python", "sh", "touch", "wait",
+    "cat", "cp", "docker", "exec", "export", "grep", "helm", "kill", "kubectl", "mkdir", "openssl", "python", "sh",
+    "touch", "wait",
 }  # fmt: skip
 """Commands of the machine of whoever reads."""
 OUR_KINDS = {yaml.safe_load(definition)["spec"]["names"]["kind"] for definition in crds.render_all().values()}
@@ -83,6 +84,8 @@ def check_typed(content: str) -> list[str]:
 
 def check_yaml(content: str) -> list[str]:
     """A resource is of a kind that exists (for its fields see `test_pages.py`); a piece of one has its fields."""
+    if content.startswith("# values of the chart\n"):
+        return []  # rendered by `tests/chart/test_install_page.py`
     fields = {field.alias or name for name, field in OrchestrationSpec.model_fields.items()}
     wrong: list[str] = []
     for document in yaml.safe_load_all(content):
@@ -99,7 +102,10 @@ def check_output(content: str) -> list[str]:
 
 
 def check_elsewhere(_: str) -> list[str]:
-    """Python is run by the test of its page, or quoted: see `test_quoted_code_is_the_code_that_runs`."""
+    """Python is run by the test of its page, or quoted: see `test_quoted_code_is_the_code_that_runs`.
+
+    Images are built by `tests/kind/test_image.py`.
+    """
     return []
 
 
@@ -107,6 +113,7 @@ CHECKS: dict[str, Callable[[str], list[str]]] = {
     "": check_output,
     "text": check_output,
     "console": check_typed,
+    "dockerfile": check_elsewhere,
     "sh": check_typed,
     "yaml": check_yaml,
     "python": check_elsewhere,

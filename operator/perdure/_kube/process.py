@@ -179,7 +179,7 @@ class Process:
         while True:
             try:
                 await self._bring_up_to_date()
-                return await Store.open(self._dsn, application_name="perdure", codec=self._settings.codec())
+                return await Store.open(self._dsn, codec=self._settings.codec(), password=self._settings.password())
             except errors.DatabaseUnavailableError as error:
                 if self._database.why != error.message:
                     _log.warning("database away, waiting for it", error=error.message)
@@ -194,12 +194,13 @@ class Process:
 
     async def _bring_up_to_date(self) -> None:
         """Migrate, or only look, as the settings say."""
+        password = self._settings.password()
         if self._settings.migrate == "on":
-            for name in await migrate.migrate(self._dsn):
+            for name in await migrate.migrate(self._dsn, password=password):
                 _log.info("migrated", migration=name)
             return
         with connect.translated():
-            connection = await connect.dedicated(self._dsn, application_name="perdure")
+            connection = await connect.dedicated(self._dsn, password=password)
             try:
                 await migrate.check(connection)
             finally:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -21,6 +22,7 @@ import asyncpg
 import structlog
 
 from perdure import errors
+from perdure.passwords import Password
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -130,14 +132,30 @@ def _arguments(application_name: str, statement_timeout: str) -> dict[str, Any]:
     }
 
 
-async def dedicated(dsn: str, *, application_name: str = "perdure", statement_timeout: str = "30s") -> Connection:
+async def _connect(dsn: str, *, password: Password | None, **arguments: Any) -> Connection:
+    """Connect once. A password that may be another one a moment later makes its refusal something that passes."""
+    try:
+        return await asyncpg.connect(dsn, password=password, **arguments)
+    except asyncpg.InvalidAuthorizationSpecificationError as refusal:  # InvalidPasswordError is one
+        if password is None:
+            raise
+        raise errors.DatabaseUnavailableError(
+            f"The database refuses the password that was just read: {refusal}. It is read again at the next attempt: "
+            "when it stays so, compare PERDURE_DATABASE_PASSWORD_FILE or _COMMAND with the role in the database."
+        ) from refusal
+
+
+async def dedicated(
+    dsn: str, *, application_name: str = "perdure", statement_timeout: str = "30s", password: Password | None = None
+) -> Connection:
     """Open one connection of our own; the caller closes it. Raises what asyncpg raises.
 
-    `statement_timeout` is in Postgres' words, "0" for none; the client's own time limit follows it.
+    `statement_timeout` is in Postgres' words, "0" for none; the client's own time limit follows it. `password` is asked
+    in place of what the address says.
     """
     command_timeout = None if statement_timeout == "0" else _COMMAND_SECONDS
     arguments = _arguments(application_name, statement_timeout)
-    return await asyncpg.connect(dsn, command_timeout=command_timeout, **arguments)
+    return await _connect(dsn, password=password, command_timeout=command_timeout, **arguments)
 
 
 async def create_pool(
@@ -147,11 +165,12 @@ async def create_pool(
     max_size: int = 4,
     application_name: str = "perdure",
     init: Any = None,
+    password: Password | None = None,
 ) -> Pool:
     """Open a pool for short statements, with at least one connection made; the caller closes it.
 
-    A connection is never replaced for its age or use: preparing again costs more than it frees. Raises what asyncpg
-    raises when the database is away now; later outages surface at each call.
+    A connection is never replaced for its age or use: preparing again costs more than it frees. `password` is asked for
+    each new one. Raises what asyncpg raises when the database is away now; later outages surface at each call.
     """
     return await asyncpg.create_pool(
         dsn,
@@ -161,6 +180,7 @@ async def create_pool(
         max_inactive_connection_lifetime=0,
         command_timeout=_COMMAND_SECONDS,
         init=init,
+        connect=functools.partial(_connect, password=password),
         **_arguments(application_name, "30s"),
     )
 

@@ -122,7 +122,7 @@ class EmbeddedPostgres:
             return
         if "KUBERNETES_SERVICE_HOST" in os.environ and not self._in_pod:
             raise errors.EmbeddedInPodError
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         self._own_folder()
         try:
             _end_orphans(self._data)
@@ -196,6 +196,16 @@ class EmbeddedPostgres:
             if self._server.wait(seconds) is not None:
                 break
         self._server = None
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as failure:
+            raise errors.EmbeddedPostgresError(
+                f"No database is set, and {self.folder}, for the data of an embedded Postgres, cannot be made: "
+                f"{failure.strerror}. Set PERDURE_DATABASE_URL to a server, or PERDURE_DATA_FOLDER to a folder that "
+                "can be written."
+            ) from failure
 
     def _own_folder(self) -> None:
         """Take the lock that only the kernel can take back from us; nothing when it is ours already."""

@@ -26,6 +26,7 @@ import asyncpg
 
 from perdure import errors
 from perdure._store import connect, statements
+from perdure.passwords import Password
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -80,10 +81,13 @@ def files(folder: Traversable | None = None) -> list[Migration]:
     return list(found.values())
 
 
-async def migrate(target: str | Connection, *, folder: Traversable | None = None) -> list[str]:
+async def migrate(
+    target: str | Connection, *, folder: Traversable | None = None, password: Password | None = None
+) -> list[str]:
     """Apply what is missing and return the names of what this call applied.
 
-    `target` is a DSN, or a connection outside a transaction. Waits, without limit, while another process migrates.
+    `target` is a DSN, for which `password` is asked if given, or a connection outside a transaction. Waits, without
+    limit, while another process migrates.
 
     Raises:
         MigrationChangedError: an applied file was edited, or one before it was added later.
@@ -95,7 +99,7 @@ async def migrate(target: str | Connection, *, folder: Traversable | None = None
     series = files(folder)
     applied_here: list[str] = []
     with connect.translated():
-        async with _connection(target) as connection:
+        async with _connection(target, password) as connection:
             if not _pending(series, await _applied(connection)):
                 return []
             while True:
@@ -122,11 +126,13 @@ async def check(connection: Connection, *, folder: Traversable | None = None) ->
 
 
 @asynccontextmanager
-async def _connection(target: str | Connection) -> AsyncIterator[Connection]:
+async def _connection(target: str | Connection, password: Password | None) -> AsyncIterator[Connection]:
     if not isinstance(target, str):
         yield target
         return
-    connection = await connect.dedicated(target, application_name="perdure-migrate", statement_timeout="0")
+    connection = await connect.dedicated(
+        target, application_name="perdure-migrate", statement_timeout="0", password=password
+    )
     try:
         yield connection
     finally:

@@ -16,6 +16,7 @@ import asyncpg
 from perdure._core.codec import Codec
 from perdure._store import connect, statements
 from perdure._store.sealing import Record, Sealing
+from perdure.passwords import Password
 
 __all__ = [
     "REFUSALS",
@@ -90,25 +91,36 @@ class Control:
 class Store:
     """Statements by name. One per event loop."""
 
-    def __init__(self, pool: connect.Pool, dsn: str, codec: Codec | None = None) -> None:
-        """Use `pool`; `dsn` is for the connections that stand apart from it, `codec` for payloads."""
+    def __init__(
+        self, pool: connect.Pool, dsn: str, codec: Codec | None = None, *, password: Password | None = None
+    ) -> None:
+        """Use `pool`; `dsn` and `password` are for the connections that stand apart from it, `codec` for payloads."""
         self._pool = pool
         self._dsn = dsn
+        self._password = password
         self._statements = statements.load()
         self.sealing = Sealing(codec)
         self.availability = connect.Availability()
 
     @classmethod
     async def open(
-        cls, dsn: str, *, application_name: str = "perdure", max_connections: int = 4, codec: Codec | None = None
+        cls,
+        dsn: str,
+        *,
+        application_name: str = "perdure",
+        max_connections: int = 4,
+        codec: Codec | None = None,
+        password: Password | None = None,
     ) -> Self:
         """Connect. Raises `DatabaseUnavailableError` while the database is away; the schema must be there.
 
         Payloads go through `codec`; without one they are stored as they are.
         """
         with connect.translated():
-            pool = await connect.create_pool(dsn, max_size=max_connections, application_name=application_name)
-        return cls(pool, dsn, codec)
+            pool = await connect.create_pool(
+                dsn, max_size=max_connections, application_name=application_name, password=password
+            )
+        return cls(pool, dsn, codec, password=password)
 
     @property
     def pool(self) -> connect.Pool:
@@ -150,7 +162,7 @@ class Store:
     @contextlib.asynccontextmanager
     async def control(self, application_name: str) -> AsyncIterator[Control]:
         """Lend a connection of its own."""
-        connection = await connect.dedicated(self._dsn, application_name=application_name)
+        connection = await connect.dedicated(self._dsn, application_name=application_name, password=self._password)
         try:
             yield Control(connection)
         finally:

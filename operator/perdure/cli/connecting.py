@@ -72,7 +72,7 @@ def finish(info: InstanceInfo, said: str, *, wait: bool, output: Output) -> None
 async def _connect(settings: Settings) -> Client:
     dsn = dsn_of(settings)
     try:
-        return await Client.connect(dsn, codec=settings.codec())
+        return await Client.connect(dsn, codec=settings.codec(), password=settings.password())
     except errors.PerdureError:
         raise
     except Exception as error:  # a border: what the driver raises for a database that answers, but refuses

@@ -39,7 +39,8 @@ def migrate(database_url: DatabaseUrl = None) -> None:
     """Bring the database to the schema of this release; harmless when it is there."""
     from perdure._store import migrate as migration  # noqa: PLC0415 - one command needs it
 
-    applied = asyncio.run(migration.migrate(dsn_of(Settings.load(database_url=database_url))))
+    settings = Settings.load(database_url=database_url)
+    applied = asyncio.run(migration.migrate(dsn_of(settings), password=settings.password()))
     for name in applied:
         typer.echo(f"applied {name}")
     if not applied:

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 from perdure._core.codec import Codec
 from perdure._store import migrate as migration
 from perdure._store.store import Record, Store, translated
+from perdure.passwords import Password
 
 __all__ = ["Connected", "LocalWorker"]
 
@@ -42,16 +43,19 @@ class Connected:
         migrate: bool = False,  # noqa: FBT001, FBT002 - fixed by the public interface
         *,
         codec: Codec | None = None,
+        password: Password | None = None,
     ) -> Self:
         """Connect to the database of an installation; with `migrate` bring its schema up first.
 
         An installation that encrypts its payloads is read and written with a `codec` of the same keys
-        (`perdure.encryption`). Raises `DatabaseUnavailableError` when it cannot be reached now; a payload whose key is
-        missing raises `EncryptionKeyMissingError` where it is read.
+        (`perdure.encryption`); a `password` that changes is asked for each connection (`perdure.passwords`). Raises
+        `DatabaseUnavailableError` when it cannot be reached now; a payload whose key is missing raises
+        `EncryptionKeyMissingError` where it is read.
         """
         if migrate:
-            await migration.migrate(dsn)
-        return cls(await Store.open(dsn, application_name="perdure-client", codec=codec), owns_store=True)
+            await migration.migrate(dsn, password=password)
+        store = await Store.open(dsn, application_name="perdure-client", codec=codec, password=password)
+        return cls(store, owns_store=True)
 
     async def __aenter__(self) -> Self:
         """Be closed at the end of the block."""

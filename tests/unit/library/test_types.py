@@ -31,7 +31,14 @@ from activities.types import (
 from perdure import Manifest, errors
 from perdure._core import payload
 from workflows import types as workflow_types
-from workflows.types import ApplyManifestsInput, ApplyManifestsOutput, CreatePostgresInput, CreatePostgresOutput
+from workflows.types import (
+    ApplyManifestsInput,
+    ApplyManifestsOutput,
+    CreatePostgresInput,
+    CreatePostgresOutput,
+    GreetInput,
+    GreetOutput,
+)
 
 CONFIG: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "colours"}, "data": {"sky": "blue"}}
 APPLIED = AppliedObject(api_version="v1", kind="ConfigMap", name="colours", namespace="shop", uid="6b1f")
@@ -56,6 +63,8 @@ EXAMPLES: list[Model] = [
     CreatePostgresOutput.model_validate({**SERVER, "version": "18"}),
     ApplyManifestsInput(manifests=[CONFIG], timeout_seconds=0),
     ApplyManifestsOutput(objects=[APPLIED]),
+    GreetInput(name="Ada", pause_seconds=1.5),
+    GreetOutput(greeting="Hello, Ada!"),
 ]
 
 

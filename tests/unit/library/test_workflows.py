@@ -19,7 +19,14 @@ from perdure import ActivityContext, Manifest, errors
 from perdure.testing import Run, simulate
 from workflows.apply_manifests import apply_manifests
 from workflows.create_postgres import create_postgres
-from workflows.types import ApplyManifestsInput, CreatePostgresInput, CreatePostgresOutput
+from workflows.greet import greet
+from workflows.types import (
+    ApplyManifestsInput,
+    CreatePostgresInput,
+    CreatePostgresOutput,
+    GreetInput,
+    GreetOutput,
+)
 
 SERVER = DeployPostgresOutput(host="pg.shop.svc", port=5432, database="app", secret_name="pg-credentials")
 POSTGRES = {
@@ -133,3 +140,11 @@ def test_apply_manifests_need_not_wait() -> None:
     run = simulate(apply_manifests, input, activities=CLUSTER)
 
     assert steps(run) == ["kubernetes-apply"] * 2
+
+
+def test_a_greeting_asks_for_nothing() -> None:
+    """Neither an activity nor a right: it is what an installation is tried with."""
+    run = simulate(greet, GreetInput(name="Ada", pause_seconds=60))
+
+    assert run.output == GreetOutput(greeting="Hello, Ada!")
+    assert steps(run) == []

@@ -104,6 +104,39 @@ def test_a_wrong_value_is_refused_by_name(
     assert expected in problem
 
 
+ADDRESS = {"PERDURE_DATABASE_URL": "postgresql://me@db/x"}
+FILE = {"PERDURE_DATABASE_PASSWORD_FILE": "/run/password"}
+COMMAND = {"PERDURE_DATABASE_PASSWORD_COMMAND": "token --role 'a b'"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        (FILE, "a password without the address of a database"),
+        ({**FILE, "PERDURE_DATABASE_URL": "postgresql://me:hunter2@db/x"}, "holds a password already"),
+        ({**ADDRESS, **FILE, **COMMAND}, "PERDURE_DATABASE_PASSWORD_FILE is set already"),
+        ({**ADDRESS, "PERDURE_DATABASE_PASSWORD_COMMAND": "'open"}, "No closing quotation"),
+        ({**ADDRESS, "PERDURE_DATABASE_PASSWORD_COMMAND": " "}, "no command"),
+        ({**FILE, "PERDURE_DATABASE_URL": "mysql://db"}, "postgresql://"),
+    ],
+)
+def test_the_password_of_the_database_comes_from_one_place(
+    monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str], expected: str
+) -> None:
+    """Of two, nobody could say which one counts."""
+    [problem] = refused(monkeypatch, variables)
+
+    assert expected in problem
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize("variables", [FILE, COMMAND])
+def test_a_password_that_changes_is_asked_for(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
+    """By a file or a command; without either of them the address is all."""
+    assert load(monkeypatch, ADDRESS).password() is None
+    assert load(monkeypatch, variables).password() is not None
+
+
 def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A typing error does not silently leave the default in force."""
     assert refused(monkeypatch, {"PERDURE_HTP_PORT": "1"}) == [
