@@ -40,9 +40,8 @@ async def operator(
     """Run the operator as the release would."""
     kubeconfig = kubeconfig_as(installed, "perdure", tmp_path_factory.mktemp("operator"))
     with postgres.database("template0") as dsn:
-        operator = await Operator.started(
-            kubeconfig, {**settings(chart.render()), "DATABASE_URL": dsn, "LEASE_SECONDS": "2"}
-        )
+        given = {**settings(chart.render()), "DATABASE_URL": dsn, "LEASE_NAMESPACE": NAMESPACE}
+        operator = await Operator.started(kubeconfig, given)
         try:
             await operator.said("operator_ready")
             yield operator
@@ -134,3 +133,12 @@ async def test_helm_test_sees_a_run_complete(installed: Cluster, check: list[str
     assert 'completed with {"greeting": "Hello, helm test!"}' in said.decode()
     listed = installed.kubectl("get", "orchestrations", f"--namespace={NAMESPACE}", "--output=name")
     assert "perdure-test" not in listed
+
+
+async def test_the_lease_is_that_of_the_release(installed: Cluster, operator: Operator) -> None:
+    """Two releases in one namespace are two installations: neither waits for the other."""
+    assert await operator.needs("database", ok=True) == ""
+
+    leases = installed.kubectl("get", "leases", f"--namespace={NAMESPACE}", "--output=name")
+
+    assert leases.split() == ["lease.coordination.k8s.io/perdure"]

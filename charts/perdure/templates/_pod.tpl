@@ -27,6 +27,8 @@ What a Deployment of Perdure is made of: controllers, workers and both in one di
 - name: PERDURE_QUEUES
   value: {{ join "," . | quote }}
 {{- end }}
+- name: PERDURE_LEASE_NAME
+  value: {{ include "perdure.fullname" .root }}
 - name: PERDURE_HTTP_HOST
   value: {{ .root.Values.http.host | quote }}
 - name: PERDURE_HTTP_PORT
