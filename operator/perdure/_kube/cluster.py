@@ -14,14 +14,17 @@ import structlog
 from kubernetes.aio import client as kube
 
 from perdure import errors
-from perdure._kube import access, budget, chores, election, identity, ingest, leader, metrics
+from perdure._kube import access, budget, chores, election, events, identity, ingest, leader, metrics
+from perdure._kube.api import orchestration
 from perdure._kube.client import Api
 from perdure._kube.controller import Controller
 from perdure._kube.health import Health, Need
 from perdure._kube.projector import Projector
 from perdure._kube.reach import Reach
+from perdure._kube.recorder import Recorder
+from perdure._kube.status import Status
 from perdure._kube.sweep import Sweep
-from perdure._store.resources import News, Resources
+from perdure._store.resources import Fact, News, Resources
 from perdure._store.store import Store
 from perdure.settings import Settings
 
@@ -50,15 +53,18 @@ class Cluster:
         resources = Resources(store.pool, store.sealing)
         availability = store.availability
         rate = settings.status_writes_per_second
+        bucket = budget.TokenBucket(rate, max(1, int(2 * rate)))
         self.projector = Projector(
             resources,
             api,
             availability=availability,
             reach=reach,
-            bucket=budget.TokenBucket(rate, max(1, int(2 * rate))),
+            bucket=bucket,
             on_missing=self._missing,
         )
         self.projector.cancel_grace_seconds = settings.cancel_grace_seconds
+        self.recorder = Recorder(api, bucket=bucket, level=settings.events)
+        self.projector.on_written = self._tell
         self.identities = identity.Identities(api)
         self._queue = ingest.Ingest(resources, availability=availability, on_news=self._ingested)
         self._chores = chores.Chores(
@@ -95,6 +101,7 @@ class Cluster:
     def showing(self) -> Iterator[Loop]:
         """Give what begins once the worker is known to the database."""
         yield "projector", self.projector.run
+        yield "events", self.recorder.run
         yield "probe", self._probe
 
     def controlling(self) -> Iterator[Loop]:
@@ -152,6 +159,14 @@ class Cluster:
             else:
                 self._reach.regained()
             await asyncio.sleep(_PROBE_SECONDS)
+
+    def _tell(self, fact: Fact, before: Status | None, shown: Status) -> None:
+        """A status was written: tell what is news in it."""
+        about = events.Regarding(
+            orchestration.API_VERSION, orchestration.KIND, fact.namespace, fact.name, str(fact.uid)
+        )
+        for news in events.news(before, shown):
+            self.recorder.tell(about, news)
 
     def _missing(self, uid: UUID, namespace: str, name: str) -> None:
         """The projector found no resource of that uid: have somebody look."""

@@ -98,7 +98,8 @@ class Projector:
     """The calendar of what is to be shown, and the loop that shows it.
 
     `on_missing(uid, namespace, name)` is told when the API server has no such resource any more. Whoever has made it
-    may set `on_turn_of_change`, which is told that a run has ended while a changed request waited.
+    may set `on_turn_of_change`, which is told that a run has ended while a changed request waited, and `on_written`,
+    which is told which status stood there before and which does now.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class Projector:
         self._forbidden: dict[str, tuple[float, str]] = {}
         self.cancel_grace_seconds = limits.CANCEL_GRACE_SECONDS
         self.on_turn_of_change: Callable[[], None] = _nothing
+        self.on_written: Callable[[Fact, status.Status | None, status.Status], None] | None = None
         self.writes = 0
         self.unchanged = 0
         self.failures = 0
@@ -329,6 +331,8 @@ class Projector:
         else:
             self.writes += 1
             self._written.append(_wrote(fact, built, resource_version=_resource_version(written)))
+            if self.on_written is not None:
+                self.on_written(fact, previous, built)
 
     async def _send(self, fact: Fact, built: status.Status) -> Manifest | None:
         """Ask the API server to take a status; None when there is no resource of that name."""

@@ -22,7 +22,7 @@ from perdure._kube import verdict, waiting
 from perdure._kube.api.condition import CONDITION_TYPES
 from perdure._kube.facts import Facts, Instance, Retry, Unrunnable
 
-__all__ = ["Facts", "Instance", "Retry", "Status", "Unrunnable", "build", "kept", "minimal"]
+__all__ = ["Facts", "Instance", "Retry", "Status", "Unrunnable", "build", "cut", "kept", "minimal"]
 
 Status = dict[str, JsonValue]
 
@@ -70,7 +70,7 @@ def _conditions(
 ) -> list[JsonValue]:
     """Give every condition. Those that are True explain themselves, and Ready always does."""
     before = _conditions_by_type(previous)
-    message = _cut(judged.message, _MESSAGE_BYTES)
+    message = cut(judged.message, _MESSAGE_BYTES)
     given: list[JsonValue] = []
     for type_ in CONDITION_TYPES:
         status = judged.conditions[type_]
@@ -132,9 +132,9 @@ def _error(instance: Instance) -> JsonValue:
     error = verdict.failure_or_none(instance.error)
     if error is None:
         return None
-    shown: Status = {"code": error.code, "message": _cut(error.message, _MESSAGE_BYTES)}
+    shown: Status = {"code": error.code, "message": cut(error.message, _MESSAGE_BYTES)}
     if error.activity:
-        shown |= {"activity": _cut(error.activity, _LINE_BYTES), "attempt": error.attempts}
+        shown |= {"activity": cut(error.activity, _LINE_BYTES), "attempt": error.attempts}
     return shown
 
 
@@ -193,7 +193,7 @@ def _of_projection(facts: Facts) -> Status:
 
 
 def _step(step: projection.Step, retry: Retry | None) -> JsonValue:
-    shown: Status = {"seq": step.seq, "name": _cut(step.name, _LINE_BYTES), "state": step.state}
+    shown: Status = {"seq": step.seq, "name": cut(step.name, _LINE_BYTES), "state": step.state}
     is_running = step.state == "Running"
     attempt = step.attempts or ((0 if retry is None else retry.failed_attempts) + 1 if is_running else 0)
     if attempt:
@@ -202,12 +202,12 @@ def _step(step: projection.Step, retry: Retry | None) -> JsonValue:
     if step.finished_at is not None:
         shown["finishedAt"] = _milliseconds(step.finished_at)
     if step.error:
-        shown["error"] = _cut(step.error, _LINE_BYTES)
+        shown["error"] = cut(step.error, _LINE_BYTES)
     if retry is not None and is_running:
         if retry.next_retry_at is not None:
             shown["nextRetryAt"] = _milliseconds(retry.next_retry_at)
         if (error := verdict.failure_or_none(retry.last_error)) is not None:
-            shown["lastError"] = _cut(error.message, _LINE_BYTES)
+            shown["lastError"] = cut(error.message, _LINE_BYTES)
     return shown
 
 
@@ -218,7 +218,7 @@ def _waiting_for(facts: Facts) -> list[JsonValue] | None:
 def _wait(one: waiting.Waiting) -> JsonValue:
     shown: Status = {"kind": one.kind}
     if one.name:
-        shown["name"] = _cut(one.name, _LINE_BYTES)
+        shown["name"] = cut(one.name, _LINE_BYTES)
     if one.since is not None:
         shown["since"] = verdict.timestamp(one.since)
     if one.until is not None:
@@ -238,10 +238,10 @@ def _current_step(shown: projection.Projection) -> str | None:
         return failed[-1] if shown.ending == "Failed" and failed else None
     if shown.running:
         name, more = next(iter(shown.running.values())).name, len(shown.running) - 1
-        return _cut(name, _LINE_BYTES) + (f" (+{more})" if more else "")
+        return cut(name, _LINE_BYTES) + (f" (+{more})" if more else "")
     if shown.waits:
         wait, more = next(iter(shown.waits.values())), len(shown.waits) - 1
-        return _cut(f"{wait.kind} {wait.name}", _LINE_BYTES) + (f" (+{more})" if more else "")
+        return cut(f"{wait.kind} {wait.name}", _LINE_BYTES) + (f" (+{more})" if more else "")
     return None if shown.waits_until is None else "timer"
 
 
@@ -251,14 +251,14 @@ def _progress(shown: projection.Projection) -> JsonValue:
     given = shown.progress
     progress: Status = {"text": f"{given.done}/{given.total}", "done": given.done, "total": given.total}
     if given.message:
-        progress["message"] = _cut(given.message, _LINE_BYTES)
+        progress["message"] = cut(given.message, _LINE_BYTES)
     return progress
 
 
 # --- bounds ----------------------------------------------------------------------------------------------------------
 
 
-def _cut(text: str, limit_bytes: int) -> str:
+def cut(text: str, limit_bytes: int) -> str:
     """Bound a text in UTF-8, between characters, with a mark where something is missing."""
     if len(text.encode()) <= limit_bytes:
         return text
@@ -284,11 +284,11 @@ def minimal(status: Status, why: str) -> Status:
     """
     kept: Status = {field: status[field] for field in _ALWAYS if field in status}
     conditions = status.get("conditions")
-    sentence = f" (The API server refused the full status: {_cut(why, _MESSAGE_BYTES // 2)})"
+    sentence = f" (The API server refused the full status: {cut(why, _MESSAGE_BYTES // 2)})"
     kept["conditions"] = [
         {
             **one,
-            "message": _cut(str(one["message"]), _MESSAGE_BYTES // 2) + (sentence if one["type"] == "Ready" else ""),
+            "message": cut(str(one["message"]), _MESSAGE_BYTES // 2) + (sentence if one["type"] == "Ready" else ""),
         }
         for one in (conditions if isinstance(conditions, list) else [])
         if isinstance(one, dict)
