@@ -32,6 +32,7 @@ from perdure._core.activity import ActivityContext, ActivityInfo, KubernetesApi
 from perdure._core.definition import ActivityRegistry, AnyActivity
 from perdure._core.secret import Secrecy, Secrets
 from perdure._engine.clock import Clock
+from perdure._engine.measures import Measures
 from perdure._engine.slots import Slots
 
 __all__ = ["THREAD_NAME_PREFIX", "Attempt", "Attempts", "Capacity", "Job", "out_of_time", "poison_or_none"]
@@ -178,6 +179,7 @@ class Attempts:
         """
         self.registry = registry
         self.secrets = secrets
+        self.measures = Measures()
         self.slots = Slots(capacity.attempts)
         self.thread_slots = Slots(capacity.threads)
         self._clock = clock
@@ -198,10 +200,14 @@ class Attempts:
         Raises `CancelledError` when the job is cancelled or the worker is to stop, and nothing else.
         """
         attempt = job.attempt = Attempt(self, job)
+        if not job.failed_attempts:
+            self.measures.attempt_latency.observe(-self._clock.seconds_until(job.asked_at))
         if job.on_moved is not None:
             job.on_moved(job)
         try:
-            return await self._outcome(job, attempt)
+            result = await self._outcome(job, attempt)
+            self.measures.attempts["completed" if isinstance(result, history.ActivityCompleted) else "failed"] += 1
+            return result
         finally:
             attempt.is_over, job.attempt = True, None
             self._leave(job, attempt.thread)

@@ -27,6 +27,7 @@ from perdure._engine import batch
 from perdure._engine.children import child_taken, lost_children
 from perdure._engine.clock import Clock
 from perdure._engine.guard import outside_tasks
+from perdure._engine.measures import Measures
 from perdure._engine.resident import Resident
 from perdure._engine.trials import TurnTrials, portions
 from perdure._engine.turn import TakenTurn
@@ -85,6 +86,8 @@ class Committer:
         self._has_work = asyncio.Event()
         self._is_drained = asyncio.Event()
         self._is_drained.set()
+        self._time = asyncio.get_running_loop().time
+        self.measures = Measures()
         self.turns = 0
         self.commits = 0
 
@@ -224,7 +227,10 @@ class Committer:
         self.on_held(resident, failed)
 
     async def _commit(self, turns: list[TakenTurn]) -> None:
+        began = self._time()
         accepted = await self._send(turns)
+        self.measures.commit_duration.observe(self._time() - began)
+        self.measures.commit_turns.observe(len(turns))
         stand = [turn for turn in turns if turn.resident.instance_id in accepted]
         await self._find_lost_children(stand)
         await self._wake_unseen(stand)

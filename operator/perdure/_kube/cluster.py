@@ -48,6 +48,7 @@ class Cluster:
         self.may_control = may_control
         self._settings = settings
         self._store = store
+        self._api = api
         self._reach = reach
         self._namespaces = list(settings.namespaces)
         resources = Resources(store.pool, store.sealing)
@@ -128,7 +129,14 @@ class Cluster:
         yield "status_writes_total", "Statuses written to the API server.", projector.writes
         yield "status_unchanged_total", "Statuses that were looked at and needed no write.", projector.unchanged
         yield "status_failures_total", "Statuses that could not be built or written.", projector.failures
+        short = "Times statuses were due and the budget (PERDURE_STATUS_WRITES_PER_SECOND) was spent."
+        yield "status_budget_spent_total", short, projector.budget_spent
         yield "status_backlog", "Resources that wait for a look at their status.", projector.backlog
+        yield "events_written_total", "Kubernetes Events written.", self.recorder.written
+        yield "events_dropped_total", "Kubernetes Events that were not written.", self.recorder.dropped
+        throttled, asked = self._api.throttled, self._api.throttled_seconds
+        yield "kubernetes_throttled_total", "Answers of the API server that asked to come back later.", throttled
+        yield "kubernetes_throttled_seconds_total", "Seconds that such answers asked for.", asked
         yield "ingest_resources_total", "Sights of resources taken in.", queue.taken_in
         yield "ingest_dropped_total", "Sights of resources that the database refused.", queue.dropped
         yield "ingest_backlog", "Sights of resources that wait for the database.", queue.backlog

@@ -132,6 +132,7 @@ class Projector:
         self.writes = 0
         self.unchanged = 0
         self.failures = 0
+        self.budget_spent = 0
 
     @property
     def backlog(self) -> int:
@@ -211,6 +212,8 @@ class Projector:
         unused = self._bucket.take_now(at_most)
         try:
             due = self._schedule.take(now, at_most=unused)
+            next_at = self._schedule.next_at()
+            self.budget_spent += len(due) == unused < at_most and next_at is not None and next_at <= now
             if due:
                 unused -= await self._look(due)
         finally:
