@@ -1,111 +1,33 @@
-"""From facts to status: the table of states as people and kstatus read it, times of transition, bounds.
-
-`kstatus` here is the algorithm of sigs.k8s.io/cli-utils (pkg/kstatus/status, generic rules and the Ready condition), in
-the order it looks: it is what Helm, Flux and kpt conclude from a status.
-"""
+"""From facts to status: the table of states as people and kstatus read it, times of transition, bounds."""
 
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import msgspec
 import pytest
 
-from perdure._core import failure, history, limits, projection, retry
+from perdure._core import failure, history, limits, projection
 from perdure._kube import status
-from perdure._kube.api import orchestration
 from perdure._kube.api.condition import CONDITION_TYPES
 from perdure._kube.api.refusals import Refusal
-from perdure._kube.facts import Facts, Instance, Retry, Unrunnable, Wishes
-
-CREATED = datetime(2026, 1, 1, tzinfo=UTC)
-STARTED = CREATED + timedelta(seconds=2)
-FINISHED = CREATED + timedelta(minutes=1, seconds=34)
-NOW = CREATED + timedelta(hours=1)
-REFUSAL = Refusal("NotSupportedYet", "This release cannot do that.")
-
-INSTANCE = Instance(
-    instance_id="shop/db:1",
-    name="w::o::demo",
-    version="1.0.0",
-    phase="Running",
-    execution=1,
-    hold_reason="",
-    output=None,
-    error=None,
-    created_at=CREATED,
-    started_at=STARTED,
-    finished_at=None,
+from perdure._kube.facts import Facts, Retry, Unrunnable, Wishes
+from tests.unit.kube.runs import (
+    FINISHED,
+    FRESH,
+    INSTANCE,
+    NOW,
+    REFUSAL,
+    STARTED,
+    build,
+    condition,
+    error,
+    instance,
+    kstatus,
+    schedule,
+    shown,
 )
-FRESH: dict[str, Any] = {
-    "observedGeneration": -1,
-    "conditions": [
-        {
-            "type": "Ready",
-            "status": "Unknown",
-            "reason": "Pending",
-            "message": "",
-            "lastTransitionTime": "1970-01-01T00:00:00Z",
-        }
-    ],
-}
-
-
-def instance(phase: str = "Running", **changes: Any) -> Instance:
-    """Give a run in some phase; a final one is finished."""
-    finished_at = FINISHED if phase in {"Completed", "Failed", "Cancelled"} else None
-    return dataclasses.replace(INSTANCE, phase=phase, finished_at=finished_at, **changes)
-
-
-def error(message: str = "no disk", *, code: str = "PERDURE-1301", activity: str = "", attempts: int = 1) -> bytes:
-    """Give an error as the store keeps it."""
-    return msgspec.json.encode(failure.Failure(code, "ValueError", message, activity=activity, attempts=attempts))
-
-
-def shown(*commands: history.Command, events: list[history.Event] | None = None) -> projection.Projection:
-    """Give the projection of one turn."""
-    result = projection.Projection()
-    projection.fold(result, history.Turn(STARTED, events or [], list(commands)))
-    return result
-
-
-def schedule(seq: int, name: str = "deploy-postgres", max_attempts: int = 1) -> history.ScheduleActivity:
-    """Ask for an activity."""
-    policy = retry.Retry(max_attempts=max_attempts)
-    return history.ScheduleActivity(seq, f"a::activity::{name}", msgspec.Raw(b"{}"), policy)
-
-
-def build(facts: Facts, previous: dict[str, Any] | None = None, now: datetime = NOW) -> dict[str, Any]:
-    """Build, and prove on the way that the result fits the schema and the limit."""
-    built: dict[str, Any] = status.build(facts, previous, now=now)
-    orchestration.OrchestrationStatus.model_validate(built)
-    assert len(msgspec.json.encode(built)) <= limits.STATUS_BYTES
-    return built
-
-
-def condition(built: dict[str, Any], type_: str) -> dict[str, Any]:
-    """Give one condition."""
-    (found,) = [item for item in built["conditions"] if item["type"] == type_]
-    return dict(found)
-
-
-def kstatus(built: dict[str, Any], generation: int) -> str:
-    """Conclude as kstatus does."""
-    if built.get("observedGeneration") != generation:
-        return "InProgress"
-    for item in built["conditions"]:
-        match item["type"], item["status"]:
-            case "Reconciling", "True":
-                return "InProgress"
-            case "Stalled", "True":
-                return "Failed"
-            case _:
-                pass
-    (ready,) = [item["status"] for item in built["conditions"] if item["type"] == "Ready"]
-    return "Current" if ready == "True" else "InProgress"
-
 
 HELD = instance("Suspended", hold_reason="Nondeterministic", error=error("Replay differs", code="PERDURE-1201"))
 ENOUGH = history.CancelRequested("enough")
@@ -346,107 +268,6 @@ def test_a_retry_says_how_often_why_and_when_next() -> None:
         "Activity deploy-postgres: attempt 3 of 5 failed: Connection refused; next try at 2026-01-01T01:00:00Z."
     )
     assert built["steps"][0]["attempt"] == 4
-
-
-def test_a_step_that_is_tried_again_says_when_and_what_went_wrong() -> None:
-    """The step has the attempt to come, the moment of it, and the last error; once it is due there is no moment."""
-    folded = shown(schedule(1, max_attempts=5))
-    planned = build(Facts(1, instance=INSTANCE, projection=folded, retries=[Retry(1, 3, NOW, error("no disk"))]))
-    due = build(Facts(1, instance=INSTANCE, projection=folded, retries=[Retry(1, 3, None, error("no disk"))]))
-
-    assert planned["steps"][0] == due["steps"][0] | {"nextRetryAt": "2026-01-01T01:00:00.000Z"}
-    assert (due["steps"][0]["attempt"], due["steps"][0]["lastError"]) == (4, "no disk")
-    assert condition(due, "Ready")["message"] == (
-        "Activity deploy-postgres: attempt 3 of 5 failed: no disk; the next is due."
-    )
-
-
-def queued(seq: int) -> history.ScheduleActivity:
-    """Ask for an activity of a queue."""
-    return history.ScheduleActivity(seq, "a::activity::train", msgspec.Raw(b"{}"), queue="gpu")
-
-
-WAITS: dict[str, tuple[Facts, list[dict[str, str]]]] = {
-    "nothing": (Facts(1, instance=INSTANCE, projection=shown(schedule(1))), []),
-    "signal": (
-        Facts(1, instance=INSTANCE, projection=shown(history.WaitForSignal(1, "approved"))),
-        [{"kind": "Signal", "name": "approved", "since": "2026-01-01T00:00:02Z"}],
-    ),
-    "timers": (
-        Facts(1, instance=INSTANCE, projection=shown(history.CreateTimer(1, NOW), history.CreateTimer(2, FINISHED))),
-        [{"kind": "Timer", "since": "2026-01-01T00:00:02Z", "until": "2026-01-01T00:01:34Z"}],
-    ),
-    "child": (
-        Facts(
-            1,
-            instance=INSTANCE,
-            projection=shown(history.ScheduleSubOrchestration(1, "w::o::backup", msgspec.Raw(b"{}"), "shop/db:1::1.1")),
-        ),
-        [{"kind": "Child", "name": "shop/db:1::1.1", "since": "2026-01-01T00:00:02Z"}],
-    ),
-    "worker": (
-        Facts(1, instance=instance("Pending"), unrunnable=UNKNOWN),
-        [{"kind": "Worker", "name": "w::o::demo@2.0.0"}],
-    ),
-    "queue": (
-        Facts(
-            1, instance=INSTANCE, projection=shown(queued(1)), retries=[Retry(1, 0, None, None, False, is_served=False)]
-        ),
-        [{"kind": "Queue", "name": "gpu", "since": "2026-01-01T00:00:02Z"}],
-    ),
-    "taken": (Facts(1, instance=INSTANCE, projection=shown(queued(1)), retries=[Retry(1, 0, None, None)]), []),
-    "over": (Facts(1, instance=instance("Completed"), projection=shown(history.WaitForSignal(1, "approved"))), []),
-}
-
-
-@pytest.mark.parametrize("name", WAITS)
-def test_a_run_says_what_it_waits_for_and_since_when(name: str) -> None:
-    """Whom or what is missing stands in the status; nothing does once the run has ended."""
-    facts, expected = WAITS[name]
-
-    assert build(facts).get("waitingFor", []) == expected
-
-
-def test_only_some_of_many_waits_are_shown() -> None:
-    """A hundred children are not listed."""
-    signals = [history.WaitForSignal(seq, f"s{seq}") for seq in range(100)]
-
-    built = build(Facts(1, instance=INSTANCE, projection=shown(*signals)))
-
-    assert [one["name"] for one in built["waitingFor"]] == [f"s{seq}" for seq in range(limits.STATUS_WAITS)]
-
-
-def test_a_queue_that_nobody_serves_is_named() -> None:
-    """The sentence says in which queue the activity waits, and that it waits in vain."""
-    messages = [
-        condition(
-            build(
-                dataclasses.replace(WAITS["queue"][0], retries=[Retry(1, 0, None, None, False, is_served=is_served)])
-            ),
-            "Ready",
-        )["message"]
-        for is_served in (True, False)
-    ]
-
-    assert messages == [
-        "Activity train waits in queue gpu.",
-        "Activity train waits in queue gpu, which no live worker serves.",
-    ]
-
-
-def test_a_refused_status_has_a_minimal_form_that_says_why() -> None:
-    """Conditions, phase and times stay, as programs read them; the rest is named, and the refusal told."""
-    full = build(CASES["running"][0])
-
-    least = status.minimal(full, "status.steps: too many")
-
-    orchestration.OrchestrationStatus.model_validate(least)
-    assert kstatus(least, 1) == kstatus(full, 1)
-    assert {*least} == {*full} - {"step", "steps", "progress", "counts"} | {"truncated"}
-    assert least["truncated"] == [field for field in full if field not in least]
-    assert condition(least, "Ready")["message"] == (
-        "Activity deploy-postgres is running. (The API server refused the full status: status.steps: too many)"
-    )
 
 
 def test_an_unknown_orchestration_names_what_is_known() -> None:
