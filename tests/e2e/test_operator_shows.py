@@ -6,9 +6,12 @@ One operator that writes every Event, shared by the tests of this module; each h
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -16,6 +19,7 @@ from tests.cluster.handle import Cluster
 from tests.e2e.operator_process import until
 from tests.e2e.operators import World
 from tests.postgres_plugin import Server
+from tests.tree import text
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -84,3 +88,55 @@ async def test_a_step_that_is_tried_again_says_why(world: World) -> None:
     assert step["attempt"] >= 2
     assert step["lastError"].endswith("found nobody")
     assert status["conditions"][0]["reason"] == "Retrying"
+
+
+ROW = re.compile(r"^\| `perdure_(\w+)` \|([^|]*)\| ([^|]+) \|$", re.MULTILINE)
+HELP = re.compile(r"^# HELP perdure_(\w+) (.+)$", re.MULTILINE)
+
+
+async def scrape(world: World) -> str:
+    """Ask the operator for its metrics."""
+    (operator,) = world.operators
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{operator.port}/metrics") as answer,
+    ):
+        return await answer.text()
+
+
+async def test_every_metric_stands_on_the_page_in_the_words_of_the_scrape(world: World) -> None:
+    """Whoever adds a metric writes it there, and what is there can be scraped."""
+    on_the_page = {name: sentence for name, _, sentence in ROW.findall(text(Path("docs/observing.md")))}
+
+    assert on_the_page == dict(HELP.findall(await scrape(world)))
+
+
+async def test_the_metrics_tell_what_has_run(world: World) -> None:
+    """Starts, ends by result, latencies, commits, what is open, what the API server was asked; names are few."""
+    await world.apply("counted")
+    await world.apply("miscounted", flow="fail")
+    await world.apply("nobody", orchestration="no::such::thing")
+    await world.scene.completed("counted")
+    await world.scene.failed("miscounted")
+    await world.scene.shown("nobody", "UnknownOrchestration")
+    found: dict[str, float] = {}
+
+    async def is_open() -> bool:
+        found.update(
+            (name, float(value))
+            for name, value in re.findall(r"^perdure_(\S+) (\S+)$", await scrape(world), re.MULTILINE)
+        )
+        return 'instances_open{orchestration="no::such::thing",phase="Pending",version=""}' in found
+
+    await until(is_open)
+
+    assert found['instances_ended_total{orchestration="test::orchestration::steps",result="Completed"}'] >= 1
+    assert found['instances_ended_total{orchestration="test::orchestration::fail",result="Failed"}'] >= 1
+    assert found['instances_started_total{orchestration="test::orchestration::fail"}'] >= 1
+    assert not [name for name in found if name.startswith("instances_started_total") and "no::such" in name]
+    assert found["start_latency_seconds_count"] >= 2
+    assert found['activity_attempts_total{result="failed"}'] >= 1
+    assert found["activity_latency_seconds_count"] >= 4
+    assert found["commit_turns_sum"] == found["turns_total"]
+    assert found["status_writes_total"] >= 2
+    assert (found["database_up"], found["leader"]) == (1, 1)

@@ -101,6 +101,11 @@ class Committer:
             self._has_work.set()
             self._is_drained.clear()
 
+    @property
+    def has_turns(self) -> bool:
+        """Whether a turn is to be taken, or on its way."""
+        return not self._is_drained.is_set()
+
     async def drained(self) -> None:
         """Wait until no turn is to be taken and none is on its way."""
         await self._is_drained.wait()
@@ -254,6 +259,7 @@ class Committer:
 
         async def send() -> list[Record]:
             nonlocal is_unsure
+            self.measures.commit_tries += 1
             try:
                 arguments = batch.arguments(turns, keep_executions=self._keep_executions)
                 return await self._store.fetch("commit_turns", self._owner_id, *arguments)

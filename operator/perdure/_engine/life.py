@@ -142,7 +142,7 @@ class Life:
             kubernetes=worker.kubernetes,
             secrets=settings.secrets,
         )
-        self.attempts.measures = worker.measures
+        self.attempts.measures, self.attempts.worker_id = worker.measures, str(self.worker_id)
         self.runner = ActivityRunner(
             self.attempts,
             self.clock,

@@ -46,7 +46,8 @@ class Measures:
 
     `started` is by orchestration, `ended` by orchestration and phase. `start_latency` is from the making of an instance
     to its first turn, `attempt_latency` from the asking for an activity to its first attempt, `commit_duration` from
-    the sending of a batch of turns to the answer, with what waits for a database that is away.
+    the sending of a batch of turns to the answer, with what waits for a database that is away; `commit_tries` are the
+    statements sent, whatever came of them.
     """
 
     started: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -56,4 +57,5 @@ class Measures:
     attempt_latency: Histogram = dataclasses.field(default_factory=_latency)
     commit_duration: Histogram = dataclasses.field(default_factory=_latency)
     commit_turns: Histogram = dataclasses.field(default_factory=lambda: Histogram(_TURNS))
+    commit_tries: int = 0
     reaped_instances: int = 0

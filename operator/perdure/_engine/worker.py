@@ -98,6 +98,11 @@ class Worker:
         """How many activities are on their way here."""
         return self._life.running_activities if self._life else 0
 
+    @property
+    def has_turns_to_commit(self) -> bool:
+        """Whether turns are to be taken, or on their way."""
+        return self._life is not None and self._life.committer.has_turns
+
     def nudge(self) -> None:
         """There may be work: look at once."""
         if self._life is not None:

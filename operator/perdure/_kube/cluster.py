@@ -18,7 +18,7 @@ from perdure._kube import access, budget, chores, election, events, identity, in
 from perdure._kube.api import orchestration
 from perdure._kube.client import Api
 from perdure._kube.controller import Controller
-from perdure._kube.health import Health, Need
+from perdure._kube.health import STUCK_SECONDS, Health, Need, Pulse
 from perdure._kube.projector import Projector
 from perdure._kube.reach import Reach
 from perdure._kube.recorder import Recorder
@@ -84,6 +84,12 @@ class Cluster:
     def report(self, health: Health) -> None:
         """Say what readiness is made of here."""
         projector, controller = self.projector, self._controller
+        pulses = (
+            ("statuses", projector.is_due, lambda: projector.writes + projector.unchanged + projector.failures),
+            ("ingest", lambda: self._queue.backlog > 0, lambda: self._queue.taken_in + self._queue.dropped),
+        )
+        for name, has_work, done in pulses:
+            health.add_vital(name, self._pulse(name, has_work=has_work, done=done), seconds=STUCK_SECONDS)
         health.add("status writes", lambda: Need(not projector.why_not_writing, projector.why_not_writing))
         if controller is not None:
             health.add("resources", lambda: self._resources_need(controller))
@@ -94,6 +100,15 @@ class Cluster:
         if self.leader is not None and not self.leader.is_leading:
             return Need(ok=True, why="standby: another controller watches them")
         return Need(not controller.why_not_ready, controller.why_not_ready)
+
+    def _pulse(self, name: str, *, has_work: Callable[[], bool], done: Callable[[], int]) -> Pulse:
+        """Give the sign of life of a loop that needs the database and the API server."""
+        available, reach = self._store.availability, self._reach
+        return Pulse(
+            f"the loop of {name}",
+            has_work=lambda: available.is_available and reach.is_up and has_work(),
+            done=done,
+        )
 
     def taking_in(self) -> Iterator[Loop]:
         """Give what begins before the worker."""

@@ -139,6 +139,11 @@ class Projector:
         """How many resources wait to be looked at."""
         return len(self._schedule)
 
+    def is_due(self) -> bool:
+        """Whether a look is due that nothing outside holds up: not the API server, not an empty budget."""
+        next_at = self._schedule.next_at()
+        return next_at is not None and max(next_at, self._not_before) <= _now() and not self._bucket.next_in()
+
     @property
     def why_not_writing(self) -> str:
         """What the API server last said where it forbids to write statuses; empty while it forbids nothing."""
@@ -316,7 +321,7 @@ class Projector:
                     raise
                 built = status.minimal(built, str(error))
                 _log.warning("status refused, writing the least of it", resource=_name(fact), error=str(error))
-                if built == previous:
+                if built == previous and fact.status_resource_version is not None:
                     self._remember_as_is(fact, built)
                     return
                 written = await self._send(fact, built)

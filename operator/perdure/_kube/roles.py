@@ -23,7 +23,7 @@ from perdure._core.secret import Secrets
 from perdure._engine.worker import Worker, WorkerSettings
 from perdure._kube import gauges, metrics, readings
 from perdure._kube.cluster import Cluster, Loop
-from perdure._kube.health import Health, Need
+from perdure._kube.health import STUCK_SECONDS, Health, Need, Pulse
 from perdure._store.store import Store
 from perdure.secrets import EnvironmentSecrets, FileSecrets
 from perdure.settings import Settings
@@ -90,6 +90,13 @@ class Roles:
                 "worker", lambda: Need(worker.is_ready, "" if worker.is_ready else "the worker has no lease yet")
             )
             health.add_vital("worker", lambda: Need(self._is_worker_alive(), "the database answers, the lease is lost"))
+            available = self._store.availability
+            committing = Pulse(
+                "the loop that commits turns",
+                has_work=lambda: available.is_available and worker.has_turns_to_commit,
+                done=lambda: worker.measures.commit_tries,
+            )
+            health.add_vital("commits", committing, seconds=STUCK_SECONDS)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run all loops until `stop`, then end them in order."""
