@@ -1,15 +1,18 @@
 """How the process speaks: one line an event, for people or for programs, on stderr.
 
 It knows structlog and the names of noisy libraries; it must not know what is said. Lines of libraries that use the
-standard logging (kopf, asyncio, aiohttp) come out in the same form. Payloads and secrets are never logged by anybody
-(I11): an event carries ids, names, counts and sentences.
+standard logging (kopf, asyncio, aiohttp, whatever an activity uses) come out in the same form; whose code they were
+written in is added by who configures. Payloads and secrets are never logged by anybody (I11): an event carries ids,
+names, counts and sentences. Passwords in addresses are masked in every line all the same, tracebacks among them.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from typing import TextIO
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
 
 import structlog
 
@@ -26,11 +29,22 @@ _QUIET = {
 }
 
 
-def configure(log_format: str, log_level: str, *, stream: TextIO | None = None) -> None:
-    """Send everything to `stream` (stderr), as `pretty` or `json` lines, from `log_level` on."""
+def configure(
+    log_format: str,
+    log_level: str,
+    *,
+    stream: TextIO | None = None,
+    whose: Callable[[], Mapping[str, object]] = dict,
+    mask: Callable[[str], str] = str,
+) -> None:
+    """Send everything to `stream` (stderr), as `pretty` or `json` lines, from `log_level` on.
+
+    `whose` gives what each line is to carry where it is written, `mask` what may be shown of it.
+    """
     target = stream or sys.stderr
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _adding(whose),
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
@@ -50,7 +64,7 @@ def configure(log_format: str, log_level: str, *, stream: TextIO | None = None) 
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer, _masking(mask)],
         )
     )
     root = logging.getLogger()
@@ -58,6 +72,31 @@ def configure(log_format: str, log_level: str, *, stream: TextIO | None = None) 
     root.setLevel(log_level.upper())
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(max(level, root.level))
+
+
+_PASSWORD = re.compile(r"(\w://[^\s:/@]*:)[^\s@/]+@")
+"""What follows the user in an address, up to its host."""
+
+
+def _adding(whose: Callable[[], Mapping[str, object]]) -> structlog.typing.Processor:
+    """Add to each line whose it is; what a line says of itself stays."""
+
+    def add(*called: Any) -> structlog.typing.EventDict:
+        event: structlog.typing.EventDict = called[-1]  # after the logger and the name of the method
+        for name, value in whose().items():
+            event.setdefault(name, value)
+        return event
+
+    return add
+
+
+def _masking(mask: Callable[[str], str]) -> structlog.typing.Processor:
+    """Hide in the finished line what is nobody's business."""
+
+    def hide(*called: Any) -> str:
+        return mask(_PASSWORD.sub(r"\1***@", str(called[-1])))
+
+    return hide
 
 
 def _console(target: TextIO) -> structlog.typing.Processor:

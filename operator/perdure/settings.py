@@ -26,9 +26,10 @@ from perdure import errors, passwords
 from perdure._core import limits, queues
 from perdure._core.codec import Codec, PlainCodec
 
-__all__ = ["Role", "Settings", "masked"]
+__all__ = ["EventLevel", "Role", "Settings", "masked"]
 
 Role = Literal["controller", "worker"]
+EventLevel = Literal["all", "warnings", "off"]
 
 _PREFIX = "PERDURE_"
 _ELSEWHERE = re.compile(r"PERDURE_(TEST_\w+|CACHE)")
@@ -146,6 +147,7 @@ class Settings(pydantic_settings.BaseSettings):
     )
     sweep_seconds: float = Field(default=300.0, ge=1, description="full comparison of cluster and database")
     status_writes_per_second: float = Field(default=50.0, gt=0, description="budget of the API server")
+    events: EventLevel = Field(default="warnings", description="Kubernetes Events to write: all, warnings, or off")
     encryption_keys: pydantic.SecretStr | None = Field(
         default=None, description="id:base64,... ; payloads are encrypted under the first, the others open older ones"
     )

@@ -14,9 +14,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp.test_utils
+import msgspec
 import pytest
 from aiohttp import web
 
+from perdure._core import history
 from perdure._kube import budget, client
 from perdure._kube.api.orchestration import PLURAL
 from perdure._kube.projector import Projector
@@ -37,6 +39,7 @@ class FakeServer:
 
     def __init__(self) -> None:
         self.answer = 200
+        self.largest = 1_000_000
         self.resource_version = 100
         self.written: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
 
@@ -45,6 +48,10 @@ class FakeServer:
         if request.method == "GET":
             return web.json_response(KINDS)
         name = request.path.split("/")[-2]
+        if len(await request.read()) > self.largest:
+            causes = {"causes": [{"reason": "FieldValueInvalid", "message": "too long", "field": "status"}]}
+            body = {"kind": "Status", "reason": "Invalid", "message": "status: too long", "details": causes}
+            return web.json_response(body, status=422)
         self.written.put_nowait((name, json.loads(await request.text())[1]["value"]))
         self.resource_version += 1
         metadata = {"name": name, "resourceVersion": str(self.resource_version)}
@@ -162,6 +169,24 @@ async def test_a_missing_right_is_said_until_it_is_given(
 
     assert before == ""
     assert "verbs [patch], resources [orchestrations/status]" in refused
+
+
+async def test_a_status_that_is_refused_is_written_without_what_is_not_needed(
+    pool: connect.Pool, server: FakeServer, projector: Projector
+) -> None:
+    """What the API server will not take is shortened to the least, which says why; the resource is never stuck."""
+    uid = await make_run(pool, "db", turn=1)
+    command = history.SetCustomStatus(msgspec.Raw(b'"' + b"x" * 3_000 + b'"'))
+    turn = history.encode_turn([], [command])
+    await pool.execute("insert into history values ('shop/db:1', 1, 0, now(), $1)", turn)
+    server.largest = 3_000
+
+    projector.mark(uid, is_urgent=True)
+    _, status = await server.next()
+
+    assert (status["phase"], status["truncated"][-1]) == ("Running", "customStatus")
+    assert "status: too long" in status["conditions"][0]["message"]
+    assert projector.failures == 0
 
 
 class EmptyBucket(budget.TokenBucket):

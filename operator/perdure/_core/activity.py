@@ -7,15 +7,26 @@ engine fills the context in, and `KubernetesApi` is only the shape of the client
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol, cast
 
 from perdure import errors
 from perdure._core import limits, payload, secret
 from perdure._core.payload import JsonValue
 
-__all__ = ["ActivityContext", "ActivityInfo", "ActivityLogger", "KubernetesApi", "Lifeline", "Manifest"]
+__all__ = [
+    "ActivityContext",
+    "ActivityInfo",
+    "ActivityLogger",
+    "KubernetesApi",
+    "Lifeline",
+    "Manifest",
+    "current",
+    "masked_here",
+    "whose_line",
+]
 
 Manifest = dict[str, JsonValue]
 """A Kubernetes object as JSON."""
@@ -90,7 +101,10 @@ class Lifeline(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ActivityInfo:
-    """Who this attempt works for. `attempt` counts from 1; `run_as` is the Kubernetes user of the run, or empty."""
+    """Who this attempt works for. `attempt` counts from 1; `run_as` is the Kubernetes user of the run, or empty.
+
+    `worker_id` is the worker that makes it, as in the table of workers.
+    """
 
     instance_id: str
     orchestration: str
@@ -99,6 +113,7 @@ class ActivityInfo:
     seq: int
     attempt: int
     run_as: str = ""
+    worker_id: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -192,3 +207,27 @@ class ActivityContext:
     def trace_error(self, message: str, **fields: object) -> None:
         """Log an error that carries the instance, the activity and the attempt."""
         self.logger.error(message, **fields)
+
+
+current: contextvars.ContextVar[ActivityContext | None] = contextvars.ContextVar("perdure_attempt", default=None)
+"""The attempt whose code runs here: what its libraries log is its own. Nothing else may depend on it."""
+
+
+def whose_line() -> Mapping[str, object]:
+    """Give what a log line says of the attempt that it is written in; nothing outside of one."""
+    context = current.get()
+    if context is None:
+        return {}
+    info = context.info
+    return {
+        "instance": info.instance_id,
+        "activity": info.activity,
+        "attempt": info.attempt,
+        "worker": info.worker_id,
+    }
+
+
+def masked_here(line: str) -> str:
+    """Give a log line without the secrets that the attempt which wrote it has resolved."""
+    context = current.get()
+    return line if context is None else context._secrecy.masked(line)  # noqa: SLF001 - the guard is nobody's business

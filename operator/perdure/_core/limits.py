@@ -40,6 +40,7 @@ __all__ = [
     "STATUS_BYTES",
     "STATUS_OUTPUT_BYTES",
     "STATUS_STEPS",
+    "STATUS_WAITS",
     "TURNS_PER_COMMIT",
     "TURN_BYTES",
     "TURN_SECONDS",
@@ -115,6 +116,9 @@ STATUS_OUTPUT_BYTES: Final = 2 * 1024
 
 STATUS_STEPS: Final = 10
 """The last steps shown in the resource."""
+
+STATUS_WAITS: Final = 5
+"""What a run waits for, shown in the resource: whoever waits for a hundred children has `perdure tree`."""
 
 TURN_BYTES: Final = 32 * 1024 * 1024
 """One turn, and one statement's batch of them: results that come in beyond it wait for the next turn, code that asks

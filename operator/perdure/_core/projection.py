@@ -40,7 +40,10 @@ Ending = Literal["Completed", "Failed", "Cancelled"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """One activity of the current execution. `attempts` is 0 until the step failed; `max_attempts` is its policy's."""
+    """One activity of the current execution. `attempts` is 0 until the step failed; `max_attempts` is its policy's.
+
+    `queue` is where it waits for a worker; empty for one that runs on the owner of its instance.
+    """
 
     seq: int
     name: str
@@ -50,14 +53,16 @@ class Step:
     attempts: int = 0
     max_attempts: int = 1
     error: str = ""
+    queue: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Timer:
-    """A timer that the code waits for."""
+    """A timer that the code waits for, since when."""
 
     seq: int
     fire_at: datetime
+    since: datetime
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -178,14 +183,14 @@ def _take_event(projection: Projection, event: history.Event, *, at: datetime) -
 
 def _take_command(projection: Projection, command: history.Command, *, at: datetime) -> None:
     match command:
-        case history.ScheduleActivity(seq=seq, name=name, retry=retry):
-            step = Step(seq, short_name(name), "Running", at, max_attempts=retry.max_attempts)
+        case history.ScheduleActivity(seq=seq, name=name, retry=retry, queue=queue):
+            step = Step(seq, short_name(name), "Running", at, max_attempts=retry.max_attempts, queue=queue)
             projection.running[seq] = step
             projection.counts.scheduled += 1
         case history.CancelActivity(seq=seq):
             _finish(projection, seq, state="Cancelled", at=at)
         case history.CreateTimer(seq=seq, fire_at=fire_at):
-            projection.timers[seq] = Timer(seq, fire_at)
+            projection.timers[seq] = Timer(seq, fire_at, at)
             projection.counts.timers += 1
         case history.CancelTimer(seq=seq):
             projection.timers.pop(seq, None)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
 import dataclasses
 import datetime
 import random
@@ -28,10 +29,11 @@ import structlog
 
 from perdure import errors
 from perdure._core import failure, history, limits, payload, retry
-from perdure._core.activity import ActivityContext, ActivityInfo, KubernetesApi
+from perdure._core.activity import ActivityContext, ActivityInfo, KubernetesApi, current
 from perdure._core.definition import ActivityRegistry, AnyActivity
 from perdure._core.secret import Secrecy, Secrets
 from perdure._engine.clock import Clock
+from perdure._engine.measures import Measures
 from perdure._engine.slots import Slots
 
 __all__ = ["THREAD_NAME_PREFIX", "Attempt", "Attempts", "Capacity", "Job", "out_of_time", "poison_or_none"]
@@ -178,6 +180,8 @@ class Attempts:
         """
         self.registry = registry
         self.secrets = secrets
+        self.measures = Measures()
+        self.worker_id = ""
         self.slots = Slots(capacity.attempts)
         self.thread_slots = Slots(capacity.threads)
         self._clock = clock
@@ -198,10 +202,14 @@ class Attempts:
         Raises `CancelledError` when the job is cancelled or the worker is to stop, and nothing else.
         """
         attempt = job.attempt = Attempt(self, job)
+        if not job.failed_attempts:
+            self.measures.attempt_latency.observe(-self._clock.seconds_until(job.asked_at))
         if job.on_moved is not None:
             job.on_moved(job)
         try:
-            return await self._outcome(job, attempt)
+            result = await self._outcome(job, attempt)
+            self.measures.attempts["completed" if isinstance(result, history.ActivityCompleted) else "failed"] += 1
+            return result
         finally:
             attempt.is_over, job.attempt = True, None
             self._leave(job, attempt.thread)
@@ -300,14 +308,20 @@ class Attempts:
     async def _call(self, job: Job, attempt: Attempt) -> object:
         definition = self._find(job.command.name)
         signature = definition.signature
-        arguments: list[object] = [self._context(job, attempt)]
+        context = self._context(job, attempt)
+        arguments: list[object] = [context]
         if signature.takes_input:
             read = payload.decoder(signature.input_type, f"input of activity {definition.name}")
             arguments.append(read(bytes(job.command.input)))
-        if signature.is_async:
-            return await cast("Callable[..., Awaitable[object]]", definition.function)(*arguments)
-        attempt.thread = self._threads.submit(_in_thread, definition.function, arguments)
-        return await asyncio.wrap_future(attempt.thread)
+        current.set(context)
+        try:
+            if signature.is_async:
+                return await cast("Callable[..., Awaitable[object]]", definition.function)(*arguments)
+            here = contextvars.copy_context()
+            attempt.thread = self._threads.submit(here.run, _in_thread, definition.function, arguments)
+            return await asyncio.wrap_future(attempt.thread)
+        finally:
+            current.set(None)  # not by its token: who is thrown away ends in another context
 
     def _find(self, name: str) -> AnyActivity:
         definition = self.registry.find_or_none(name)
@@ -327,6 +341,7 @@ class Attempts:
             seq=command.seq,
             attempt=job.failed_attempts + 1,
             run_as=job.run_as,
+            worker_id=self.worker_id,
         )
         return ActivityContext(info, _Logger(info, attempt.secrecy), self._kubernetes, attempt, attempt.secrecy)
 

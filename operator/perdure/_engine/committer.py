@@ -27,6 +27,7 @@ from perdure._engine import batch
 from perdure._engine.children import child_taken, lost_children
 from perdure._engine.clock import Clock
 from perdure._engine.guard import outside_tasks
+from perdure._engine.measures import Measures
 from perdure._engine.resident import Resident
 from perdure._engine.trials import TurnTrials, portions
 from perdure._engine.turn import TakenTurn
@@ -85,6 +86,8 @@ class Committer:
         self._has_work = asyncio.Event()
         self._is_drained = asyncio.Event()
         self._is_drained.set()
+        self._time = asyncio.get_running_loop().time
+        self.measures = Measures()
         self.turns = 0
         self.commits = 0
 
@@ -97,6 +100,11 @@ class Committer:
                 self.trials.expect([resident.instance_id])
             self._has_work.set()
             self._is_drained.clear()
+
+    @property
+    def has_turns(self) -> bool:
+        """Whether a turn is to be taken, or on its way."""
+        return not self._is_drained.is_set()
 
     async def drained(self) -> None:
         """Wait until no turn is to be taken and none is on its way."""
@@ -224,7 +232,10 @@ class Committer:
         self.on_held(resident, failed)
 
     async def _commit(self, turns: list[TakenTurn]) -> None:
+        began = self._time()
         accepted = await self._send(turns)
+        self.measures.commit_duration.observe(self._time() - began)
+        self.measures.commit_turns.observe(len(turns))
         stand = [turn for turn in turns if turn.resident.instance_id in accepted]
         await self._find_lost_children(stand)
         await self._wake_unseen(stand)
@@ -248,6 +259,7 @@ class Committer:
 
         async def send() -> list[Record]:
             nonlocal is_unsure
+            self.measures.commit_tries += 1
             try:
                 arguments = batch.arguments(turns, keep_executions=self._keep_executions)
                 return await self._store.fetch("commit_turns", self._owner_id, *arguments)

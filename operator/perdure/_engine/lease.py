@@ -18,6 +18,7 @@ from typing import cast
 import structlog
 
 from perdure._engine.clock import Clock
+from perdure._engine.measures import Measures
 from perdure._store.store import Control, Record, Store, is_transient
 
 __all__ = ["Lease", "LeaseLost"]
@@ -60,7 +61,7 @@ class Lease:
         self._unbroken_since = 0.0
         self.registered = asyncio.Event()
         self.on_deadline: Callable[[float], None]
-        self.reaped_instances = 0
+        self.measures = Measures()
 
     @property
     def is_fresh(self) -> bool:
@@ -116,7 +117,7 @@ class Lease:
         async with asyncio.timeout(self._seconds * (1 - 1 / _HEARTBEATS_PER_LEASE)):
             freed = await control.reap()
         if freed:
-            self.reaped_instances += len(freed)
+            self.measures.reaped_instances += len(freed)
             _log.warning("took over from dead workers", instances=len(freed))
             self._wake()
 

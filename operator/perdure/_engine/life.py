@@ -111,6 +111,7 @@ class Life:
         )
         self.deadlines = Deadlines(store, on_passed=self._deadlines_passed, on_ended=worker.on_commit)
         self.lease.on_deadline = self.deadlines.expect
+        self.lease.measures = worker.measures
         self._claiming: list[asyncio.Task[None]] = []
         self._is_stopping = False
 
@@ -124,6 +125,7 @@ class Life:
             keep_executions=worker.settings.keep_executions,
         )
         committer.watchdog, committer.trials = self.watchdog, self.turn_trials
+        committer.measures = worker.measures
         committer.on_committed = self._committed
         committer.on_lost = self._lost
         committer.on_held = self._held
@@ -140,6 +142,7 @@ class Life:
             kubernetes=worker.kubernetes,
             secrets=settings.secrets,
         )
+        self.attempts.measures, self.attempts.worker_id = worker.measures, str(self.worker_id)
         self.runner = ActivityRunner(
             self.attempts,
             self.clock,
@@ -375,6 +378,7 @@ class Life:
         resident, worker = turn.resident, self.worker
         worker.turns_committed += 1
         worker.commits = self.committer.commits
+        self._count(turn)
         for trace in turn.turned.traces:
             getattr(_log, trace.level)(
                 trace.message, instance=resident.instance_id, orchestration=resident.execution.definition.name
@@ -402,6 +406,17 @@ class Life:
         if resident.has_news:
             self.committer.mark(resident)
         self.departures.leave_if_suspended(resident)
+
+    def _count(self, turn: TakenTurn) -> None:
+        """Count what begins with this turn, and what ends."""
+        resident, measures = turn.resident, self.worker.measures
+        name = resident.execution.definition.name
+        if resident.turn == 1:
+            measures.started[name] += 1
+            if resident.created_at is not None:
+                measures.start_latency.observe((turn.at - resident.created_at).total_seconds())
+        if turn.is_last:
+            measures.ended[name, turn.phase] += 1
 
     def _carry_out(self, resident: Resident, command: history.Command) -> None:
         match command:

@@ -19,6 +19,7 @@ from perdure._core.definition import ActivityRegistry, OrchestrationRegistry
 from perdure._core.secret import Secrets
 from perdure._engine.lease import LeaseLost
 from perdure._engine.life import Life
+from perdure._engine.measures import Measures
 from perdure._engine.resident import Committed
 from perdure._store.store import Store
 
@@ -75,6 +76,7 @@ class Worker:
         self.turns_committed = 0
         self.commits = 0
         self.lives = 0
+        self.measures = Measures()
 
     @property
     def worker_id(self) -> uuid.UUID | None:
@@ -95,6 +97,11 @@ class Worker:
     def running_activities(self) -> int:
         """How many activities are on their way here."""
         return self._life.running_activities if self._life else 0
+
+    @property
+    def has_turns_to_commit(self) -> bool:
+        """Whether turns are to be taken, or on their way."""
+        return self._life is not None and self._life.committer.has_turns
 
     def nudge(self) -> None:
         """There may be work: look at once."""

@@ -23,7 +23,11 @@ _HOPELESS_CAUSES = frozenset({"FieldManagerConflict", "NamespaceTerminating"})
 _IMPERSONATE = "impersonate"
 """How the verbs begin that the operator needs to act as somebody."""
 
+_TOO_LARGE = "request is too large"
+"""What etcd says to an object above its limit; the API server passes it on as a failure of its own (500)."""
+
 _BUSY = 429
+_CONTENT_TOO_LARGE = 413
 _FIRST_SERVER_ERROR = 500
 
 
@@ -73,6 +77,10 @@ def error_of(
         case 422 if is_json_patch and not said.details.causes:
             message = f"{call}: the object is not the one that the patch is for, or lacks what it changes."
             return errors.KubernetesPatchTestError(call, message, status=status, reason=said.reason)
+        case 500 if _TOO_LARGE in said.message:
+            return errors.KubernetesApiError(
+                call, sentence, status=_CONTENT_TOO_LARGE, reason="TooLarge", retryable=False
+            )
         case _ if status == _BUSY or status >= _FIRST_SERVER_ERROR:
             wait = _retry_after(said, headers)
             return errors.KubernetesUnavailableError(

@@ -114,6 +114,16 @@ class Api:
         return Api(self._connection, self._kinds, who=_Who(run_as, namespace, namespace))
 
     @property
+    def throttled(self) -> int:
+        """How often the server has asked somebody of this process to come back later (429)."""
+        return self._connection.throttled
+
+    @property
+    def throttled_seconds(self) -> float:
+        """How many seconds it has asked for, in all."""
+        return self._connection.throttled_seconds
+
+    @property
     def namespace(self) -> str:
         """The namespace meant when a call about one object names none."""
         return self._who.namespace

@@ -7,25 +7,28 @@ It knows the loops of this room and what each of them needs; it must not know th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
 import structlog
 from kubernetes.aio import client as kube
 
 from perdure import errors
-from perdure._kube import access, budget, chores, election, identity, ingest, kinds, leader, metrics
+from perdure._kube import access, budget, chores, election, events, identity, ingest, kinds, leader, metrics
+from perdure._kube.api import orchestration
 from perdure._kube.client import Api
 from perdure._kube.controller import Controller
 from perdure._kube.following import Following
-from perdure._kube.health import Health, Need
+from perdure._kube.health import STUCK_SECONDS, Health, Need, Pulse
 from perdure._kube.kinds import Kind, Loop
 from perdure._kube.projector import Projector
 from perdure._kube.reach import Reach
+from perdure._kube.recorder import Recorder
 from perdure._kube.schedules.keeper import Keeper
 from perdure._kube.signals import Signals
+from perdure._kube.status import Status
 from perdure._kube.sweep import Sweep
-from perdure._store.resources import News, Resources
+from perdure._store.resources import Fact, News, Resources
 from perdure._store.store import Store
 from perdure.settings import Settings
 
@@ -46,6 +49,7 @@ class Cluster:
         self.may_control = may_control
         self._settings = settings
         self._store = store
+        self._api = api
         self._reach = reach
         self._namespaces = list(settings.namespaces)
         resources = Resources(store.pool, store.sealing)
@@ -61,6 +65,8 @@ class Cluster:
             on_missing=self._missing,
         )
         self.projector.cancel_grace_seconds = settings.cancel_grace_seconds
+        self.recorder = Recorder(api, bucket=bucket, level=settings.events)
+        self.projector.on_written = self._tell
         self.identities = identity.Identities(api)
         self._queue = ingest.Ingest(resources, availability=availability, on_news=self._ingested)
         self._chores = chores.Chores(
@@ -91,6 +97,12 @@ class Cluster:
     def report(self, health: Health) -> None:
         """Say what readiness is made of here."""
         projector, controller = self.projector, self._controller
+        pulses = (
+            ("statuses", projector.is_due, lambda: projector.writes + projector.unchanged + projector.failures),
+            ("ingest", lambda: self._queue.backlog > 0, lambda: self._queue.taken_in + self._queue.dropped),
+        )
+        for name, has_work, done in pulses:
+            health.add_vital(name, self._pulse(name, has_work=has_work, done=done), seconds=STUCK_SECONDS)
         health.add("status writes", lambda: Need(not projector.why_not_writing, projector.why_not_writing))
         if controller is not None:
             health.add("resources", lambda: self._resources_need(controller))
@@ -102,6 +114,15 @@ class Cluster:
             return Need(ok=True, why="standby: another controller watches them")
         return Need(not controller.why_not_ready, controller.why_not_ready)
 
+    def _pulse(self, name: str, *, has_work: Callable[[], bool], done: Callable[[], int]) -> Pulse:
+        """Give the sign of life of a loop that needs the database and the API server."""
+        available, reach = self._store.availability, self._reach
+        return Pulse(
+            f"the loop of {name}",
+            has_work=lambda: available.is_available and reach.is_up and has_work(),
+            done=done,
+        )
+
     def taking_in(self) -> Iterator[Loop]:
         """Give what begins before the worker."""
         yield "ingest", self._queue.run
@@ -109,6 +130,7 @@ class Cluster:
     def showing(self) -> Iterator[Loop]:
         """Give what begins once the worker is known to the database."""
         yield "projector", self.projector.run
+        yield "events", self.recorder.run
         yield "probe", self._probe
 
     def controlling(self) -> Iterator[Loop]:
@@ -130,7 +152,14 @@ class Cluster:
         yield "status_writes_total", "Statuses written to the API server.", projector.writes
         yield "status_unchanged_total", "Statuses that were looked at and needed no write.", projector.unchanged
         yield "status_failures_total", "Statuses that could not be built or written.", projector.failures
+        short = "Times statuses were due and the budget (PERDURE_STATUS_WRITES_PER_SECOND) was spent."
+        yield "status_budget_spent_total", short, projector.budget_spent
         yield "status_backlog", "Resources that wait for a look at their status.", projector.backlog
+        yield "events_written_total", "Kubernetes Events written.", self.recorder.written
+        yield "events_dropped_total", "Kubernetes Events that were not written.", self.recorder.dropped
+        throttled, asked = self._api.throttled, self._api.throttled_seconds
+        yield "kubernetes_throttled_total", "Answers of the API server that asked to come back later.", throttled
+        yield "kubernetes_throttled_seconds_total", "Seconds that such answers asked for.", asked
         yield "ingest_resources_total", "Sights of resources taken in.", queue.taken_in
         yield "ingest_dropped_total", "Sights of resources that the database refused.", queue.dropped
         yield "ingest_backlog", "Sights of resources that wait for the database.", queue.backlog
@@ -166,6 +195,14 @@ class Cluster:
             else:
                 self._reach.regained()
             await asyncio.sleep(_PROBE_SECONDS)
+
+    def _tell(self, fact: Fact, before: Status | None, shown: Status) -> None:
+        """A status was written: tell what is news in it."""
+        about = events.Regarding(
+            orchestration.API_VERSION, orchestration.KIND, fact.namespace, fact.name, str(fact.uid)
+        )
+        for news in events.news(before, shown):
+            self.recorder.tell(about, news)
 
     def _missing(self, uid: UUID, namespace: str, name: str) -> None:
         """The projector found no resource of that uid: have somebody look."""

@@ -80,6 +80,8 @@ class Connection:
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
         self._renewing = asyncio.Lock()
         self._closing: set[asyncio.Future[None]] = set()
+        self.throttled = 0
+        self.throttled_seconds = 0.0
 
     async def close(self) -> None:
         """Close every connection; requests under way fail."""
@@ -178,9 +180,13 @@ class Connection:
 
     def _error_of(self, request: Request, answer: Any, body: bytes) -> errors.KubernetesApiError:
         is_json_patch = request.content_type == JSON_PATCH
-        return answers.error_of(
+        error = answers.error_of(
             request.call, answer.status, headers=answer.headers, body=body, is_json_patch=is_json_patch
         )
+        if isinstance(error, errors.KubernetesUnavailableError) and error.status == _BUSY:
+            self.throttled += 1
+            self.throttled_seconds += error.retry_after_seconds
+        return error
 
     def _unreachable(self, request: Request, error: BaseException) -> errors.KubernetesUnavailableError:
         return answers.unreachable(request.call, self._access.configuration.host, error=error)

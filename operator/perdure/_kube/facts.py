@@ -52,12 +52,18 @@ class Wishes:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Retry:
-    """A row of `tasks` of the present execution: an activity that waits for another attempt."""
+    """A row of `tasks` of the present execution: an activity with failed attempts, or one that a queue has.
+
+    `next_retry_at` is None once the next attempt is due; `is_taken` says that a worker of its queue has it, `is_served`
+    that some live worker serves that queue.
+    """
 
     seq: int
     failed_attempts: int
-    next_retry_at: datetime
+    next_retry_at: datetime | None
     last_error: bytes | None
+    is_taken: bool = True
+    is_served: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,12 +12,14 @@ from collections.abc import Callable
 
 import structlog
 
-__all__ = ["Check", "Health", "Need"]
+__all__ = ["STUCK_SECONDS", "Check", "Health", "Need", "Pulse"]
 
 _log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.25
 _DEAD_SECONDS = 60.0
+STUCK_SECONDS = 300.0
+"""A loop that has work and does nothing for so long is stuck: longer than any statement or request may take."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,12 +33,32 @@ class Need:
 Check = Callable[[], Need]
 
 
+class Pulse:
+    """A loop's sign of life, for `add_vital`: while it has work, what it has done grows.
+
+    A loop that waits for something outside (a database, an API server, a budget) has no work in this sense.
+    """
+
+    def __init__(self, what: str, *, has_work: Callable[[], bool], done: Callable[[], int]) -> None:
+        self._what = what
+        self._has_work = has_work
+        self._done = done
+        self._seen: int | None = None
+
+    def __call__(self) -> Need:
+        """Compare with the last time."""
+        done = self._done()
+        is_moving = done != self._seen or not self._has_work()
+        self._seen = done
+        return Need(is_moving, f"{self._what} has work and does nothing")
+
+
 class Health:
-    """The needs by name. `vital` ones make the process dead when they fail for a minute while all others are met."""
+    """The needs by name. Vital ones make the process dead when they fail for as long as each may."""
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
-        self._vital: dict[str, Check] = {}
+        self._vital: dict[str, tuple[Check, float]] = {}
         self._failing_since: dict[str, float] = {}
         self._last_tick: float | None = None
 
@@ -44,9 +66,9 @@ class Health:
         """Ask this for readiness; again under the same name replaces it."""
         self._checks[name] = check
 
-    def add_vital(self, name: str, check: Check) -> None:
-        """Ask this for liveness: only what a restart of the process would cure."""
-        self._vital[name] = check
+    def add_vital(self, name: str, check: Check, *, seconds: float = _DEAD_SECONDS) -> None:
+        """Ask this for liveness: only what a restart of the process would cure, once it has failed for so long."""
+        self._vital[name] = check, seconds
 
     def needs(self) -> dict[str, Need]:
         """Give every need as it is now."""
@@ -64,8 +86,9 @@ class Health:
         if self._last_tick is not None and now - self._last_tick > _DEAD_SECONDS:
             found["loop"] = f"nothing was looked at for {now - self._last_tick:.0f} s"
         for name, since in self._failing_since.items():
-            if now - since > _DEAD_SECONDS:
-                found[name] = f"{self._vital[name]().why} for {now - since:.0f} s"
+            check, seconds = self._vital[name]
+            if now - since > seconds:
+                found[name] = f"{check().why} for {now - since:.0f} s"
         return found
 
     async def run(self) -> None:
@@ -74,7 +97,7 @@ class Health:
         while True:
             now = asyncio.get_running_loop().time()
             self._last_tick = now
-            for name, check in self._vital.items():
+            for name, (check, _) in self._vital.items():
                 if check().ok:
                     self._failing_since.pop(name, None)
                 else:

@@ -83,6 +83,7 @@ class Server:
         return _json({"ok": ok, "needs": {name: dataclasses.asdict(need) for name, need in needs.items()}}, ok=ok)
 
     async def _render_metrics(self, _: web.Request) -> web.Response:
+        await self._metrics.refresh()
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=self._metrics.render(), headers=headers)
 

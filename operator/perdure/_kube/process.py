@@ -25,6 +25,7 @@ import structlog
 
 from perdure import errors, logs
 from perdure import settings as configuration
+from perdure._core import activity
 from perdure._core.definition import ActivityRegistry, OrchestrationRegistry
 from perdure._engine import garbage, modules
 from perdure._engine.attempts import THREAD_NAME_PREFIX
@@ -51,7 +52,7 @@ T = TypeVar("T")
 
 def run(settings: configuration.Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises `PerdureError` for what waiting cannot cure."""
-    logs.configure(settings.log_format, settings.log_level)
+    logs.configure(settings.log_format, settings.log_level, whose=activity.whose_line, mask=activity.masked_here)
     offered = modules.load(settings.modules) if "worker" in settings.roles else None
     garbage.collect_seldom()
     with _runner() as runner:

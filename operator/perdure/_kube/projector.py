@@ -29,7 +29,7 @@ from perdure import errors
 from perdure._core import history, lifecycle, limits, projection
 from perdure._core.activity import Manifest
 from perdure._engine.worker import Committed
-from perdure._kube import budget, facts, schedule, status
+from perdure._kube import budget, facts, schedule, status, waiting
 from perdure._kube.api.orchestration import API_VERSION, KIND
 from perdure._kube.api.refusals import Refusal
 from perdure._kube.client import Api
@@ -49,9 +49,13 @@ _REFUSED_SECONDS = 30.0
 """After an answer that only somebody else can change (no right, a CRD of another release)."""
 _REFUSAL_COUNTS_SECONDS = 3 * _REFUSED_SECONDS
 """So long a missing right is reported without being met again: what it was met with may be gone."""
+_QUEUE_SECONDS = 30.0
+"""How old the line before a queue may be in a status: other workers serve it, and tell only the owner of the end."""
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _CACHED = 1_000
+_OF_CONTENT = frozenset({400, 413, 422})
+"""Refusals of what a status says: too large, or not of the schema of the CRD that is installed."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -94,7 +98,8 @@ class Projector:
     """The calendar of what is to be shown, and the loop that shows it.
 
     `on_missing(uid, namespace, name)` is told when the API server has no such resource any more. Whoever has made it
-    may set `on_turn_of_change`, which is told that a run has ended while a changed request waited.
+    may set `on_turn_of_change`, which is told that a run has ended while a changed request waited, and `on_written`,
+    which is told which status stood there before and which does now.
     """
 
     def __init__(
@@ -123,14 +128,21 @@ class Projector:
         self._forbidden: dict[str, tuple[float, str]] = {}
         self.cancel_grace_seconds = limits.CANCEL_GRACE_SECONDS
         self.on_turn_of_change: Callable[[], None] = _nothing
+        self.on_written: Callable[[Fact, status.Status | None, status.Status], None] | None = None
         self.writes = 0
         self.unchanged = 0
         self.failures = 0
+        self.budget_spent = 0
 
     @property
     def backlog(self) -> int:
         """How many resources wait to be looked at."""
         return len(self._schedule)
+
+    def is_due(self) -> bool:
+        """Whether a look is due that nothing outside holds up: not the API server, not an empty budget."""
+        next_at = self._schedule.next_at()
+        return next_at is not None and max(next_at, self._not_before) <= _now() and not self._bucket.next_in()
 
     @property
     def why_not_writing(self) -> str:
@@ -205,6 +217,8 @@ class Projector:
         unused = self._bucket.take_now(at_most)
         try:
             due = self._schedule.take(now, at_most=unused)
+            next_at = self._schedule.next_at()
+            self.budget_spent += len(due) == unused < at_most and next_at is not None and next_at <= now
             if due:
                 unused -= await self._look(due)
         finally:
@@ -224,12 +238,13 @@ class Projector:
 
     def _show(self, seen: Look, offers: list[str]) -> bool:
         """Build one status, and begin to write it when it is new; tell whether it is."""
-        fact = seen.fact
+        fact, now = seen.fact, datetime.now(UTC)
         try:
             previous = None if fact.status is None else msgspec.json.decode(fact.status)
-            built = self._build(seen, previous, offers=offers)
+            known = to_facts(fact, seen.folded(), offers=offers, grace_seconds=self.cancel_grace_seconds)
+            built = _built(fact, known, previous, now=now)
         except Exception:  # noqa: BLE001 - a border: a run that cannot be shown must not keep the others from being shown
-            _log.exception("status cannot be built", resource=f"{fact.namespace}/{fact.name}")
+            _log.exception("status cannot be built", resource=_name(fact))
             self.failures += 1
             self._cache.pop(fact.uid, None)
             self._schedule.done(fact.uid)
@@ -238,21 +253,24 @@ class Projector:
             self._cache.pop(fact.uid, None)
             if fact.waiting:
                 self.on_turn_of_change()
+        self._look_again(fact, known, now=now)
         if built == previous and fact.status_resource_version is not None:
-            self.unchanged += 1
-            self._written.append(_wrote(fact, built, resource_version=fact.status_resource_version or 0))
+            self._remember_as_is(fact, built)
             return False
-        task = asyncio.create_task(self._write(fact, built))
+        task = asyncio.create_task(self._write(fact, built, previous=previous))
         self._writing.add(task)
         task.add_done_callback(self._write_ended)
         return True
 
-    def _build(self, seen: Look, previous: status.Status | None, *, offers: list[str]) -> status.Status:
-        fact = seen.fact
-        if fact.is_archived and fact.phase is None and previous is not None:
-            return status.kept(previous, generation=fact.generation)
-        facts_ = to_facts(fact, seen.folded(), offers=offers, grace_seconds=self.cancel_grace_seconds)
-        return status.build(facts_, previous, now=datetime.now(UTC))
+    def _look_again(self, fact: Fact, known: facts.Facts, *, now: datetime) -> None:
+        """Plan a look for what nobody will tell of: an attempt that becomes due, a queue that moves elsewhere."""
+        if fact.phase in lifecycle.TERMINAL:
+            return
+        due = waiting.due_or_none(known)
+        if due is not None:
+            self.mark(fact.uid, delay_seconds=max(schedule.AGAIN_SECONDS, (due - now).total_seconds()))
+        elif waiting.is_told_by_nobody(known):
+            self.mark(fact.uid, delay_seconds=_QUEUE_SECONDS)
 
     def _write_ended(self, task: asyncio.Task[None]) -> None:
         self._writing.discard(task)
@@ -291,16 +309,22 @@ class Projector:
         self._cache.move_to_end(fact.uid)
         return shown
 
-    async def _write(self, fact: Fact, built: status.Status) -> None:
+    async def _write(self, fact: Fact, built: status.Status, *, previous: status.Status | None) -> None:
         """Write one status; whatever comes of it, the resource is looked at again when that is needed."""
-        patch: list[JsonValue] = [
-            {"op": "test", "path": "/metadata/uid", "value": str(fact.uid)},
-            {"op": "add", "path": "/status", "value": built},
-        ]
         try:
-            written = await self._api.json_patch(
-                API_VERSION, KIND, name=fact.name, namespace=fact.namespace, patch=patch, subresource="status"
-            )
+            try:
+                written = await self._send(fact, built)
+            except errors.KubernetesPatchTestError:
+                raise
+            except errors.KubernetesApiError as error:
+                if error.status not in _OF_CONTENT:
+                    raise
+                built = status.minimal(built, str(error))
+                _log.warning("status refused, writing the least of it", resource=_name(fact), error=str(error))
+                if built == previous and fact.status_resource_version is not None:
+                    self._remember_as_is(fact, built)
+                    return
+                written = await self._send(fact, built)
         except errors.KubernetesPatchTestError:
             written = None  # another resource of that name: ours is gone
         except errors.KubernetesApiError as error:
@@ -315,6 +339,23 @@ class Projector:
         else:
             self.writes += 1
             self._written.append(_wrote(fact, built, resource_version=_resource_version(written)))
+            if self.on_written is not None:
+                self.on_written(fact, previous, built)
+
+    async def _send(self, fact: Fact, built: status.Status) -> Manifest | None:
+        """Ask the API server to take a status; None when there is no resource of that name."""
+        patch: list[JsonValue] = [
+            {"op": "test", "path": "/metadata/uid", "value": str(fact.uid)},
+            {"op": "add", "path": "/status", "value": built},
+        ]
+        return await self._api.json_patch(
+            API_VERSION, KIND, name=fact.name, namespace=fact.namespace, patch=patch, subresource="status"
+        )
+
+    def _remember_as_is(self, fact: Fact, built: status.Status) -> None:
+        """What the resource shows is what there is to say."""
+        self.unchanged += 1
+        self._written.append(_wrote(fact, built, resource_version=fact.status_resource_version or 0))
 
     def _failed(self, fact: Fact, error: errors.KubernetesApiError) -> None:
         """Plan another look: when the server is away, nothing is written for a while."""
@@ -327,7 +368,7 @@ class Projector:
                 self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
             self._not_before = max(self._not_before, _now() + delay_seconds)
         else:
-            _log.error("status refused", resource=f"{fact.namespace}/{fact.name}", error=str(error))
+            _log.error("status refused", resource=_name(fact), error=str(error))
             if isinstance(error, errors.KubernetesForbiddenError):
                 self._forbidden[fact.namespace] = _now(), str(error)
         self._schedule.done(fact.uid)
@@ -345,6 +386,13 @@ class Projector:
             self._schedule.done(write.uid)
         for uid in outdated:
             self.mark(uid)
+
+
+def _built(fact: Fact, known: facts.Facts, previous: status.Status | None, *, now: datetime) -> status.Status:
+    """Give the status; that of a run whose rows are gone is what was shown last."""
+    if fact.is_archived and fact.phase is None and previous is not None:
+        return status.kept(previous, generation=fact.generation)
+    return status.build(known, previous, now=now)
 
 
 def to_facts(
@@ -372,9 +420,7 @@ def to_facts(
         refusal=refusal,
         instance=_instance(fact),
         projection=folded,
-        retries=[
-            facts.Retry(retry.seq, retry.failed_attempts, retry.next_at, retry.last_error) for retry in fact.retries
-        ],
+        retries=[facts.Retry(*dataclasses.astuple(retry)) for retry in fact.retries],
         unrunnable=_unrunnable(fact, offers),
         wishes=facts.Wishes(
             waiting=fact.waiting,
@@ -413,6 +459,10 @@ def _unrunnable(fact: Fact, offers: Sequence[str]) -> facts.Unrunnable | None:
     if any(offer == wanted or (not fact.version and offer.startswith(wanted)) for offer in offers):
         return None
     return facts.Unrunnable(fact.orchestration, fact.version or "", tuple(offers))
+
+
+def _name(fact: Fact) -> str:
+    return f"{fact.namespace}/{fact.name}"
 
 
 def _wrote(fact: Fact, built: status.Status, *, resource_version: int) -> Wrote:

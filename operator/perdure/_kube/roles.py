@@ -21,9 +21,9 @@ import structlog
 from perdure._core.definition import ActivityRegistry, OrchestrationRegistry
 from perdure._core.secret import Secrets
 from perdure._engine.worker import Worker, WorkerSettings
-from perdure._kube import metrics
+from perdure._kube import gauges, metrics, readings
 from perdure._kube.cluster import Cluster, Loop
-from perdure._kube.health import Health, Need
+from perdure._kube.health import STUCK_SECONDS, Health, Need, Pulse
 from perdure._store.store import Store
 from perdure.secrets import EnvironmentSecrets, FileSecrets
 from perdure.settings import Settings
@@ -76,6 +76,11 @@ class Roles:
     def report(self, health: Health, registry: metrics.Registry) -> None:
         """Say what readiness and metrics are made of."""
         registry.add(self._readings)
+        if self._cluster is None or "controller" in self._settings.roles:
+            # Every process could tell what the database holds; with a cluster only those that may lead do.
+            found = gauges.DatabaseGauges(self._store)
+            registry.add_refresher(found.refresh)
+            registry.add(found.readings)
         worker = self._worker
         if self._cluster is not None:
             registry.add(self._cluster.readings)
@@ -85,6 +90,13 @@ class Roles:
                 "worker", lambda: Need(worker.is_ready, "" if worker.is_ready else "the worker has no lease yet")
             )
             health.add_vital("worker", lambda: Need(self._is_worker_alive(), "the database answers, the lease is lost"))
+            available = self._store.availability
+            committing = Pulse(
+                "the loop that commits turns",
+                has_work=lambda: available.is_available and worker.has_turns_to_commit,
+                done=lambda: worker.measures.commit_tries,
+            )
+            health.add_vital("commits", committing, seconds=STUCK_SECONDS)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run all loops until `stop`, then end them in order."""
@@ -165,12 +177,7 @@ class Roles:
         yield "database_outages_total", "How often the database went away.", store.availability.outages
         yield "loop_crashes_total", "Loops that ended by an error and were begun again.", self._crashes
         if self._worker is not None:
-            yield "worker_ready", "Whether the worker holds its lease.", self._worker.is_ready
-            yield "worker_lives_total", "Times the worker began under a new id.", self._worker.lives
-            yield "commits_total", "Commit statements of this worker.", self._worker.commits
-            yield "turns_total", "Turns committed by this worker.", self._worker.turns_committed
-            yield "instances_resident", "Instances in memory.", self._worker.resident_count
-            yield "activities_running", "Activities under way here.", self._worker.running_activities
+            yield from readings.of_worker(self._worker)
 
 
 def _secrets_without_cluster(settings: Settings) -> Secrets:

@@ -3,26 +3,48 @@
 It knows uids and moments; it must not know statuses, Postgres or the API server. Time is an argument. What a person
 waits for (a phase) is due at once and taken before all else that is due; all else at most once in a while per resource,
 and with a share that no hurry takes from it; a resource whose write is under way is not due before that ended.
+
+A resource that changes all the time (an activity that is tried again every second) is looked at ever more seldom, since
+each write wakes whoever watches: Argo CD, Flux, a dashboard. One that was left in peace for a while begins anew.
 """
 
 from __future__ import annotations
 
 import heapq
+from typing import NamedTuple
 from uuid import UUID
 
-__all__ = ["AGAIN_SECONDS", "SOON_SECONDS", "Schedule"]
+__all__ = ["AGAIN_SECONDS", "SELDOM_SECONDS", "SOON_SECONDS", "Schedule"]
 
 SOON_SECONDS = 0.1
 """A changed phase is shown within this, and what follows in the same moment with it."""
 
 AGAIN_SECONDS = 1.5
-"""The least time between two looks at one resource whose phase stays."""
+"""The least time between two looks at one resource whose phase stays; half as long again after each."""
+
+SELDOM_SECONDS = 15.0
+"""The longest that this time becomes: how old the step of a busy run may be in its status."""
+
+_GROWTH = 1.5
+_CALM = 2.0
+"""After so many of its times without a look a resource counts as calm."""
 
 _URGENT_IN_A_ROW = 3
 """After so many urgent ones one of the others is taken, if one is due."""
 
 _URGENT, _OTHER = 0, 1
 """The lanes."""
+
+
+class _Pace(NamedTuple):
+    """When a resource was looked at last, and how long it is left alone from then on."""
+
+    looked_at: float
+    seconds: float
+
+    @property
+    def calm_at(self) -> float:
+        return self.looked_at + _CALM * self.seconds
 
 
 class Schedule:
@@ -36,7 +58,7 @@ class Schedule:
         self._lanes: tuple[list[tuple[float, int, UUID]], ...] = ([], [])
         self._in_a_row = 0
         self._number = 0
-        self._looked_at: dict[UUID, float] = {}
+        self._paces: dict[UUID, _Pace] = {}
         self._busy: set[UUID] = set()
 
     def __len__(self) -> int:
@@ -46,7 +68,8 @@ class Schedule:
         """Have this resource looked at: urgent after a moment, else when its turn comes, but not before the delay."""
         due = now + (min(delay_seconds, SOON_SECONDS) if is_urgent else delay_seconds)
         if not is_urgent:
-            due = max(due, self._looked_at.get(uid, now - AGAIN_SECONDS) + AGAIN_SECONDS)
+            pace = self._paces.get(uid)
+            due = due if pace is None or pace.calm_at <= now else max(due, pace.looked_at + pace.seconds)
         before, lane = self._due.get(uid, (float("inf"), _OTHER))
         marked = min(due, before), _URGENT if is_urgent else lane
         if marked != (before, lane):
@@ -60,9 +83,15 @@ class Schedule:
         while len(taken) < at_most and (uid := self._pop(now)) is not None:
             del self._due[uid]
             self._busy.add(uid)
-            self._looked_at[uid] = now
+            self._paces[uid] = self._next_pace(uid, now)
             taken.append(uid)
         return taken
+
+    def _next_pace(self, uid: UUID, now: float) -> _Pace:
+        before = self._paces.get(uid)
+        if before is None or before.calm_at <= now:
+            return _Pace(now, AGAIN_SECONDS)
+        return _Pace(now, min(before.seconds * _GROWTH, SELDOM_SECONDS))
 
     def _pop(self, now: float) -> UUID | None:
         """Take the next one off its lane, if one is due."""
@@ -91,7 +120,7 @@ class Schedule:
 
     def tidy(self, now: float) -> None:
         """Forget when resources were looked at that may be looked at again anyway."""
-        self._looked_at = {uid: at for uid, at in self._looked_at.items() if at > now - AGAIN_SECONDS}
+        self._paces = {uid: pace for uid, pace in self._paces.items() if pace.calm_at > now}
 
     def _first_at(self, lane: int) -> float | None:
         """Give the first moment of a lane; what was marked otherwise since, or taken, is thrown away before."""

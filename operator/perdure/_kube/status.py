@@ -5,7 +5,8 @@ not be written: an identical write costs the API server as much as a real one. T
 as well where they can, so that a worker that takes over builds what its predecessor wrote.
 
 The status stays below `limits.STATUS_BYTES`, whatever the run is made of: texts are cut with a mark, and what does not
-fit is left out in the order of `_SHRINKERS` and named in `truncated`. This module is pure: no clock, no API.
+fit is left out in the order of `_SHRINKERS` and named in `truncated`. What an API server refuses all the same has a
+form that is as small as can be, and says why. This module is pure: no clock, no API.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import msgspec
 from pydantic import JsonValue
 
 from perdure._core import limits, projection
-from perdure._kube import verdict
+from perdure._kube import verdict, waiting
 from perdure._kube.api.condition import CONDITION_TYPES
 from perdure._kube.facts import Facts, Instance, Retry, Unrunnable
 
-__all__ = ["Facts", "Instance", "Retry", "Status", "Unrunnable", "build", "kept"]
+__all__ = ["Facts", "Instance", "Retry", "Status", "Unrunnable", "build", "cut", "kept", "minimal"]
 
 Status = dict[str, JsonValue]
 
@@ -45,6 +46,7 @@ def build(facts: Facts, previous: Mapping[str, JsonValue] | None, *, now: dateti
         "conditions": _conditions(judged, facts, previous=previous or {}, now=now),
         **_of_instance(facts),
         **_of_projection(facts),
+        "waitingFor": _waiting_for(facts),
     }
     return _fit({key: value for key, value in status.items() if value is not None})
 
@@ -68,7 +70,7 @@ def _conditions(
 ) -> list[JsonValue]:
     """Give every condition. Those that are True explain themselves, and Ready always does."""
     before = _conditions_by_type(previous)
-    message = _cut(judged.message, _MESSAGE_BYTES)
+    message = cut(judged.message, _MESSAGE_BYTES)
     given: list[JsonValue] = []
     for type_ in CONDITION_TYPES:
         status = judged.conditions[type_]
@@ -130,9 +132,9 @@ def _error(instance: Instance) -> JsonValue:
     error = verdict.failure_or_none(instance.error)
     if error is None:
         return None
-    shown: Status = {"code": error.code, "message": _cut(error.message, _MESSAGE_BYTES)}
+    shown: Status = {"code": error.code, "message": cut(error.message, _MESSAGE_BYTES)}
     if error.activity:
-        shown |= {"activity": _cut(error.activity, _LINE_BYTES), "attempt": error.attempts}
+        shown |= {"activity": cut(error.activity, _LINE_BYTES), "attempt": error.attempts}
     return shown
 
 
@@ -173,10 +175,8 @@ def _of_projection(facts: Facts) -> Status:
     shown = facts.projection
     if shown.turns == 0:
         return {}
-    failed_attempts = {retry.seq: retry.failed_attempts for retry in facts.retries}
-    listed: list[JsonValue] = [
-        _step(step, failed_attempts=failed_attempts.get(step.seq, 0)) for step in projection.steps(shown)
-    ]
+    retries = {retry.seq: retry for retry in facts.retries}
+    listed: list[JsonValue] = [_step(step, retries.get(step.seq)) for step in projection.steps(shown)]
     return {
         "step": _current_step(shown),
         "progress": _progress(shown),
@@ -192,16 +192,37 @@ def _of_projection(facts: Facts) -> Status:
     }
 
 
-def _step(step: projection.Step, *, failed_attempts: int) -> JsonValue:
-    shown: Status = {"seq": step.seq, "name": _cut(step.name, _LINE_BYTES), "state": step.state}
-    attempt = step.attempts or (failed_attempts + 1 if step.state == "Running" else 0)
+def _step(step: projection.Step, retry: Retry | None) -> JsonValue:
+    shown: Status = {"seq": step.seq, "name": cut(step.name, _LINE_BYTES), "state": step.state}
+    is_running = step.state == "Running"
+    attempt = step.attempts or ((0 if retry is None else retry.failed_attempts) + 1 if is_running else 0)
     if attempt:
         shown["attempt"] = attempt
     shown["startedAt"] = _milliseconds(step.started_at)
     if step.finished_at is not None:
         shown["finishedAt"] = _milliseconds(step.finished_at)
     if step.error:
-        shown["error"] = _cut(step.error, _LINE_BYTES)
+        shown["error"] = cut(step.error, _LINE_BYTES)
+    if retry is not None and is_running:
+        if retry.next_retry_at is not None:
+            shown["nextRetryAt"] = _milliseconds(retry.next_retry_at)
+        if (error := verdict.failure_or_none(retry.last_error)) is not None:
+            shown["lastError"] = cut(error.message, _LINE_BYTES)
+    return shown
+
+
+def _waiting_for(facts: Facts) -> list[JsonValue] | None:
+    return [_wait(one) for one in waiting.waiting_for(facts)] or None
+
+
+def _wait(one: waiting.Waiting) -> JsonValue:
+    shown: Status = {"kind": one.kind}
+    if one.name:
+        shown["name"] = cut(one.name, _LINE_BYTES)
+    if one.since is not None:
+        shown["since"] = verdict.timestamp(one.since)
+    if one.until is not None:
+        shown["until"] = verdict.timestamp(one.until)
     return shown
 
 
@@ -217,10 +238,10 @@ def _current_step(shown: projection.Projection) -> str | None:
         return failed[-1] if shown.ending == "Failed" and failed else None
     if shown.running:
         name, more = next(iter(shown.running.values())).name, len(shown.running) - 1
-        return _cut(name, _LINE_BYTES) + (f" (+{more})" if more else "")
+        return cut(name, _LINE_BYTES) + (f" (+{more})" if more else "")
     if shown.waits:
         wait, more = next(iter(shown.waits.values())), len(shown.waits) - 1
-        return _cut(f"{wait.kind} {wait.name}", _LINE_BYTES) + (f" (+{more})" if more else "")
+        return cut(f"{wait.kind} {wait.name}", _LINE_BYTES) + (f" (+{more})" if more else "")
     return None if shown.waits_until is None else "timer"
 
 
@@ -230,14 +251,14 @@ def _progress(shown: projection.Projection) -> JsonValue:
     given = shown.progress
     progress: Status = {"text": f"{given.done}/{given.total}", "done": given.done, "total": given.total}
     if given.message:
-        progress["message"] = _cut(given.message, _LINE_BYTES)
+        progress["message"] = cut(given.message, _LINE_BYTES)
     return progress
 
 
 # --- bounds ----------------------------------------------------------------------------------------------------------
 
 
-def _cut(text: str, limit_bytes: int) -> str:
+def cut(text: str, limit_bytes: int) -> str:
     """Bound a text in UTF-8, between characters, with a mark where something is missing."""
     if len(text.encode()) <= limit_bytes:
         return text
@@ -256,6 +277,39 @@ def _fit(status: Status) -> Status:
     return status
 
 
+def minimal(status: Status, why: str) -> Status:
+    """Give what is left of a status that the API server refuses: conditions, phase, times; Ready says why.
+
+    All else is named in `truncated`.
+    """
+    kept: Status = {field: status[field] for field in _ALWAYS if field in status}
+    conditions = status.get("conditions")
+    sentence = f" (The API server refused the full status: {cut(why, _MESSAGE_BYTES // 2)})"
+    kept["conditions"] = [
+        {
+            **one,
+            "message": cut(str(one["message"]), _MESSAGE_BYTES // 2) + (sentence if one["type"] == "Ready" else ""),
+        }
+        for one in (conditions if isinstance(conditions, list) else [])
+        if isinstance(one, dict)
+    ]
+    kept["truncated"] = [field for field in status if field not in {*_ALWAYS, "truncated"}]
+    return kept
+
+
+_ALWAYS = (
+    "observedGeneration",
+    "phase",
+    "conditions",
+    "instanceId",
+    "version",
+    "execution",
+    "startTime",
+    "completionTime",
+)
+"""What programs decide by; it is small, and its schema is as old as the resource."""
+
+
 def _size(status: Status) -> int:
     return len(msgspec.json.encode(status))
 
@@ -270,12 +324,17 @@ def _with_output_elsewhere(status: Status) -> Status:
     return {key: value for key, value in status.items() if key != "output"} | {"outputRef": reference}
 
 
+def _without_waits(status: Status) -> Status:
+    return {key: value for key, value in status.items() if key != "waitingFor"}
+
+
 def _without_custom_status(status: Status) -> Status:
     return {key: value for key, value in status.items() if key != "customStatus"}
 
 
 _SHRINKERS: tuple[tuple[str, Callable[[Status], Status]], ...] = (
     ("steps", _with_fewer_steps),
+    ("waitingFor", _without_waits),
     ("customStatus", _without_custom_status),
     ("output", _with_output_elsewhere),
 )

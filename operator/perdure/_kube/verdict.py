@@ -19,9 +19,10 @@ import msgspec
 
 from perdure import errors
 from perdure._core import failure, projection
+from perdure._kube import waiting
 from perdure._kube.api.condition import CONDITION_TYPES, ConditionStatus
 from perdure._kube.api.refusals import Refusal
-from perdure._kube.facts import Facts, Instance, Unrunnable
+from perdure._kube.facts import Facts, Instance, Retry, Unrunnable
 
 __all__ = ["CONDITIONS", "State", "Verdict", "failure_or_none", "judge", "timestamp"]
 
@@ -158,11 +159,12 @@ def _unrunnable(facts: Facts) -> Verdict | None:
 
 def _names(unrunnable: Unrunnable) -> tuple[str, str]:
     """Give what is wanted and what is known; versions of the wanted name come first."""
-    wanted = unrunnable.name + (f"@{unrunnable.version}" if unrunnable.version else "")
     near = [name for name in unrunnable.known if name.startswith(f"{unrunnable.name}@")]
     ordered = near + [name for name in unrunnable.known if name not in near]
     more = len(ordered) - _KNOWN_NAMES_SHOWN
-    return wanted, ", ".join(ordered[:_KNOWN_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return waiting.wanted(unrunnable), ", ".join(ordered[:_KNOWN_NAMES_SHOWN]) + (
+        f" and {more} more" if more > 0 else ""
+    )
 
 
 def _held(facts: Facts) -> Verdict | None:
@@ -231,13 +233,12 @@ def _activity_of(facts: Facts) -> tuple[str, str]:
         return "Pending", "The run waits for a worker to start it."
     retry = next((retry for retry in facts.retries if retry.failed_attempts and retry.seq in shown.running), None)
     if retry is not None:
-        step = shown.running[retry.seq]
-        error = failure_or_none(retry.last_error)
-        why = "" if error is None else f": {error.message.rstrip('.')}"
-        return "Retrying", (
-            f"Activity {step.name}: attempt {retry.failed_attempts} of {step.max_attempts} failed{why}; "
-            f"next try at {timestamp(retry.next_retry_at)}."
-        )
+        return "Retrying", _retrying(shown.running[retry.seq], retry)
+    queued = next((retry for retry in facts.retries if not retry.is_taken and retry.seq in shown.running), None)
+    if queued is not None:
+        step = shown.running[queued.seq]
+        nobody = "" if queued.is_served else ", which no live worker serves"
+        return "Waiting", f"Activity {step.name} waits in queue {step.queue}{nobody}."
     if shown.running:
         first, *more = (step.name for step in shown.running.values())
         return (
@@ -247,6 +248,14 @@ def _activity_of(facts: Facts) -> tuple[str, str]:
     if waited_for := _waited_for(shown):
         return "Waiting", f"The run waits for {waited_for}."
     return "Running", "The run is under way."
+
+
+def _retrying(step: projection.Step, retry: Retry) -> str:
+    """Say which attempt failed, of how many, why, and when the next one is made."""
+    error = failure_or_none(retry.last_error)
+    why = "" if error is None else f": {error.message.rstrip('.')}"
+    then = "the next is due" if retry.next_retry_at is None else f"next try at {timestamp(retry.next_retry_at)}"
+    return f"Activity {step.name}: attempt {retry.failed_attempts} of {step.max_attempts} failed{why}; {then}."
 
 
 def _waited_for(shown: projection.Projection) -> str:

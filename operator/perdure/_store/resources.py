@@ -64,12 +64,18 @@ class Chore:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Retry:
-    """An activity that waits for another attempt."""
+    """An activity with failed attempts, or one that a queue has.
+
+    `next_at` is None once the next attempt is due; `is_taken` says that a worker of its queue has it, `is_served` that
+    some live worker serves that queue. Of those without a queue both are true.
+    """
 
     seq: int
     failed_attempts: int
-    next_at: datetime
+    next_at: datetime | None
     last_error: bytes | None
+    is_taken: bool = True
+    is_served: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -242,7 +248,8 @@ def _turn(row: Record) -> TurnRow:
 
 
 def _retries(row: Record) -> tuple[Retry, ...]:
-    columns = [row[column] or [] for column in ("seqs", "failed_attempts", "visible_at", "last_errors")]
+    names = ("seqs", "failed_attempts", "next_at", "last_errors", "are_taken", "are_served")
+    columns = [row[column] or [] for column in names]
     return tuple(Retry(*values) for values in zip(*columns, strict=True))
 
 

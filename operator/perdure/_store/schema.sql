@@ -505,6 +505,8 @@ CREATE INDEX instances_continued ON instances USING btree (instance_id) WHERE (e
 
 CREATE INDEX instances_deadlines ON instances USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (finished_at IS NULL));
 
+CREATE INDEX instances_open ON instances USING btree (name) WHERE (num_nulls(finished_at) = 1);
+
 CREATE INDEX instances_owned ON instances USING btree (owner_id) WHERE (owner_id IS NOT NULL);
 
 CREATE INDEX instances_to_plan ON instances USING btree (finished_at) WHERE ((finished_at IS NOT NULL) AND (retention_seconds IS NOT NULL) AND (remove_at IS NULL));

@@ -47,6 +47,14 @@ async def refuse(ctx: ActivityContext) -> None:
     raise NonRetryableError(f"{ctx.instance_id} asks for too much")
 
 
+@activity("test::activity::flake")
+async def flake(ctx: ActivityContext, failures: int) -> int:
+    """Fail so many times, then give the attempt that did not."""
+    if ctx.attempt <= failures:
+        raise OSError(f"attempt {ctx.attempt} found nobody")
+    return ctx.attempt
+
+
 @activity("test::activity::make-config-map")
 async def make_config_map(ctx: ActivityContext) -> str:
     """Create a ConfigMap as the run's ServiceAccount."""
@@ -69,6 +77,19 @@ async def steps(ctx: OrchestrationContext, work: Work) -> dict[str, int]:
 async def fail(ctx: OrchestrationContext) -> None:
     """Fail by an activity that fails for good."""
     await ctx.schedule_activity(refuse)
+
+
+@orchestration("test::orchestration::retry")
+async def retry(ctx: OrchestrationContext, failures: int) -> int:
+    """Try until it works."""
+    return await ctx.schedule_activity(flake, failures, retry=RetryPolicy(1_000, backoff=Fixed(0.5)))
+
+
+@orchestration("test::orchestration::approve")
+async def approve(ctx: OrchestrationContext) -> str:
+    """Wait for somebody who never comes, but not for ever."""
+    index, _ = await ctx.select(ctx.schedule_wait("approved"), ctx.schedule_timer(3600))
+    return "approved" if index == 0 else "given up"
 
 
 @orchestration("test::orchestration::wait")
@@ -116,9 +137,9 @@ async def linger(ctx: OrchestrationContext) -> None:
 
 def create_orchestration_registry() -> OrchestrationRegistry:
     """Give all of them."""
-    return OrchestrationRegistry.of(steps, fail, wait, pace, configure, keep, linger)
+    return OrchestrationRegistry.of(steps, fail, retry, approve, wait, pace, configure, keep, linger)
 
 
 def create_activity_registry() -> ActivityRegistry:
     """Give what they use."""
-    return ActivityRegistry.of(note, refuse, make_config_map)
+    return ActivityRegistry.of(note, refuse, flake, make_config_map)

@@ -66,6 +66,13 @@ def test_every_answer_says_whether_trying_again_can_help(
     assert (error.verb, error.resource, error.namespace, error.name) == ("create", "statefulsets", "shop", "db")
 
 
+def test_an_object_that_etcd_will_not_take_is_no_outage() -> None:
+    """The API server passes on a size limit as a failure of its own; waiting would not make the object smaller."""
+    error = of(500, status("InternalError", "etcdserver: request is too large"))
+
+    assert (type(error), error.status, error.retryable) == (errors.KubernetesApiError, 413, False)
+
+
 def test_a_missing_right_is_named_with_its_owner_and_its_remedy() -> None:
     """Who may not do what, where, in which API group, and the Role that would allow it."""
     message = of(403, status("Forbidden", "statefulsets.apps is forbidden", kind="statefulsets")).message

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from uuid import UUID
 
-from perdure._kube.schedule import AGAIN_SECONDS, SOON_SECONDS, Schedule
+from perdure._kube.schedule import AGAIN_SECONDS, SELDOM_SECONDS, SOON_SECONDS, Schedule
 
 A, B, C = (UUID(int=number) for number in range(1, 4))
 
@@ -32,6 +33,42 @@ def test_a_resource_is_looked_at_now_and_then() -> None:
     schedule.mark(A, 1.2)
 
     assert schedule.next_at() == 1.0 + AGAIN_SECONDS
+
+
+def looks(schedule: Schedule, *, every: float, until: float) -> list[float]:
+    """Mark a resource again and again, look whenever it is due, and give when that was."""
+    found: list[float] = []
+    steps = int(until / every)
+    for number in range(steps):
+        schedule.mark(A, number * every)
+        due = schedule.next_at()
+        if due is not None and due < (number + 1) * every:
+            schedule.take(due, at_most=1)
+            schedule.done(A)
+            found.append(due)
+    return found
+
+
+def test_a_resource_that_never_rests_is_looked_at_ever_more_seldom() -> None:
+    """An activity that is tried again every second costs a few writes at first, and then four a minute."""
+    found = looks(Schedule(), every=1.0, until=600.0)
+
+    apart = [later - earlier for earlier, later in itertools.pairwise(found)]
+    assert len([at for at in found if at < 30]) <= 7
+    assert all(seconds >= SELDOM_SECONDS for seconds in apart[10:])
+    assert len(found) <= 600 / SELDOM_SECONDS + 7
+
+
+def test_a_resource_that_has_rested_begins_anew() -> None:
+    """After a while in peace a change is shown as soon as the first one was."""
+    schedule = Schedule()
+    looks(schedule, every=1.0, until=120.0)
+    schedule.take(140.0, at_most=1)
+    schedule.done(A)
+
+    schedule.mark(A, 200.0)
+
+    assert schedule.next_at() == 200.0 + SOON_SECONDS
 
 
 def test_an_urgent_mark_does_not_wait() -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "RunError",
     "SecretKeyRef",
     "Step",
+    "Waiting",
 ]
 
 VERSION = base.VERSION
@@ -246,6 +247,27 @@ class Step(base.Model):
     started_at: datetime = Field(description="When the run asked for it.")
     finished_at: datetime | None = Field(default=None, description="When its result entered the history.")
     error: str | None = Field(default=None, description="What went wrong, shortened.")
+    last_error: str | None = Field(
+        default=None, description="What went wrong in the last attempt of one that is tried again, shortened."
+    )
+    next_retry_at: datetime | None = Field(
+        default=None, description="When the next attempt is made; absent while an attempt runs or is due."
+    )
+
+
+class Waiting(base.Model):
+    """One thing that the run waits for."""
+
+    kind: Literal["Signal", "Timer", "Child", "Worker", "Queue"] = Field(
+        description="Signal: nobody has sent it yet. Timer: time has to pass. Child: another run has to end. Worker: "
+        "no live worker has the orchestration in this version. Queue: an activity waits for a worker of its queue."
+    )
+    name: str | None = Field(
+        default=None,
+        description="The signal, the instance id of the child, the orchestration (name@version) or the queue.",
+    )
+    since: datetime | None = Field(default=None, description="When the run began to wait for it.")
+    until: datetime | None = Field(default=None, description="When a timer fires.")
 
 
 class Progress(base.Model):
@@ -330,6 +352,11 @@ class OrchestrationStatus(base.Model):
         default=None,
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
         description=f"The last {limits.STATUS_STEPS} activities, those that run before those that are done.",
+    )
+    waiting_for: list[Waiting] | None = Field(
+        default=None,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        description=f"What the run waits for besides the activities that run, at most {limits.STATUS_WAITS}.",
     )
     counts: Counts | None = Field(default=None, description="Activities and timers of the present execution.")
     custom_status: pydantic.JsonValue = Field(

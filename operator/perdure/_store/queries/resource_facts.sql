@@ -38,8 +38,10 @@ select
     instances.finished_at,
     retries.seqs,
     retries.failed_attempts,
-    retries.visible_at,
-    retries.last_errors
+    retries.next_at,
+    retries.last_errors,
+    retries.are_taken,
+    retries.are_served
 from unnest($1::uuid[]) as wanted (uid)
 inner join resources on resources.uid = wanted.uid
 left join instances on instances.instance_id = resources.instance_id and instances.resource_uid = resources.uid
@@ -47,8 +49,14 @@ left join lateral (
     select
         array_agg(tasks.seq order by tasks.seq) as seqs,
         array_agg(tasks.failed_attempts order by tasks.seq) as failed_attempts,
-        array_agg(tasks.visible_at order by tasks.seq) as visible_at,
-        array_agg(tasks.last_error order by tasks.seq) as last_errors
+        array_agg(case when tasks.visible_at > now() then tasks.visible_at end order by tasks.seq) as next_at,
+        array_agg(tasks.last_error order by tasks.seq) as last_errors,
+        array_agg(tasks.queue is null or tasks.worker_id is not null order by tasks.seq) as are_taken,
+        array_agg(
+            tasks.queue is null or exists (
+                select from workers where workers.lease_until > now() and tasks.queue = any(workers.queues)
+            ) order by tasks.seq
+        ) as are_served
     from tasks
     where tasks.instance_id = instances.instance_id and tasks.execution = instances.execution
 ) as retries on true

@@ -1,0 +1,96 @@
+"""Which Kubernetes Events there are, when each is news, and how it looks to the API server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from perdure._kube import events
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ABOUT = events.Regarding("perdure.dev/v1alpha1", "Orchestration", "shop", "db", "u-1")
+
+
+def status(phase: str, reason: str, *, stalled: str = "False", at: str = "t1", **more: Any) -> dict[str, Any]:
+    """Give what of a status counts."""
+    ready = {"type": "Ready", "reason": reason, "message": f"It is {reason}.", "lastTransitionTime": at}
+    conditions = [ready, {"type": "Stalled", "status": stalled, "lastTransitionTime": at}]
+    return {"phase": phase, "conditions": conditions, "instanceId": "shop/db:1", "execution": 1, **more}
+
+
+PENDING = status("Pending", "Pending")
+RUNNING = status("Running", "Running")
+RETRYING = status("Running", "Retrying", steps=[{"seq": 1}, {"seq": 2, "lastError": "no disk"}])
+SUSPENDED = status("Suspended", "Suspended")
+HELD = status("Suspended", "Nondeterministic", stalled="True")
+UNKNOWN = status("Pending", "UnknownOrchestration", stalled="True")
+CASES: list[tuple[dict[str, Any] | None, dict[str, Any], list[str]]] = [
+    (None, PENDING, []),
+    (None, RUNNING, ["Started"]),
+    (PENDING, RUNNING, ["Started"]),
+    (RUNNING, status("Running", "Waiting"), []),
+    (RUNNING, RUNNING, []),
+    (RUNNING, RETRYING, ["Retrying"]),
+    (RETRYING, RETRYING, []),
+    (RETRYING, RUNNING, []),
+    (RUNNING, status("Running", "WaitingForWorker"), ["WaitingForWorker"]),
+    (RUNNING, SUSPENDED, ["Suspended"]),
+    (RUNNING, HELD, ["Held"]),
+    (SUSPENDED, HELD, ["Held"]),
+    (HELD, HELD, []),
+    (HELD, RUNNING, ["Resumed"]),
+    (PENDING, UNKNOWN, ["Stalled"]),
+    (UNKNOWN, RUNNING, ["Started"]),
+    (RUNNING, status("Running", "NotSupportedYet", stalled="True"), ["Stalled"]),
+    (PENDING, status("Completed", "Completed"), ["Completed"]),
+    (RUNNING, status("Failed", "ActivityFailed", stalled="True"), ["Failed"]),
+    (RUNNING, status("Cancelled", "Cancelled", stalled="True"), ["Cancelled"]),
+    (PENDING, RETRYING, ["Started", "Retrying"]),
+]
+
+
+@pytest.mark.parametrize(("before", "now", "reasons"), CASES)
+def test_what_has_happened_is_told_once_by_its_reason(
+    before: dict[str, Any] | None, now: dict[str, Any], reasons: list[str]
+) -> None:
+    """News is a phase, a hold, a stall, or the first retry; all else moves without a word."""
+    told = events.news(before, now)
+
+    assert [event.reason for event in told] == reasons
+    said = {"Started": "A worker has begun the run.", "Resumed": events.REASONS["Resumed"][1]}
+    assert [event.note for event in told] == [said.get(one, now["conditions"][0]["message"]) for one in reasons]
+
+
+def test_every_reason_is_told_by_something() -> None:
+    """The table has no word that nobody says."""
+    assert {reason for *_, reasons in CASES for reason in reasons} == {*events.REASONS}
+
+
+def test_the_same_news_have_the_same_name_whoever_tells_them() -> None:
+    """Two workers that saw the same write one Event; another suspension is another one."""
+
+    def name(now: dict[str, Any], *, before: dict[str, Any] = RUNNING, instance: str = "pod-1") -> object:
+        *_, told = events.news(before, now)
+        made: Any = events.manifest(told, ABOUT, instance=instance, now=NOW)
+        return made["metadata"]["name"]
+
+    later = status("Suspended", "Suspended", at="t2")
+    other_step = status("Running", "Retrying", steps=[{"seq": 3, "lastError": "no net"}])
+
+    assert name(SUSPENDED) == name(SUSPENDED, before=PENDING, instance="pod-2")
+    assert len({name(SUSPENDED), name(later), name(RETRYING), name(other_step), name(HELD)}) == 5
+
+
+def test_an_event_fits_the_bounds_of_the_api_server() -> None:
+    """The longest names and sentences are cut; a name ends as names may."""
+    long = events.Regarding("perdure.dev/v1alpha1", "Orchestration", "shop", "a" * 199 + "-" + "b" * 53, "u-1")
+
+    made: Any = events.manifest(events.Event("Failed", "𝄞" * 4000, "key"), long, instance="p" * 300, now=NOW)
+
+    assert len(made["metadata"]["name"]) <= 253
+    assert made["metadata"]["name"].startswith("a" * 199 + ".")
+    assert len(made["note"].encode()) <= 1024
+    assert len(made["reportingInstance"]) == 128
+    assert (made["type"], made["eventTime"]) == ("Warning", "2026-01-01T00:00:00.000000Z")
