@@ -31,6 +31,7 @@ from perdure._core.activity import Manifest
 from perdure._kube import finalizers, ingest
 from perdure._kube.api.orchestration import API_VERSION, KIND
 from perdure._kube.client import Api
+from perdure._kube.preparation import Preparation
 from perdure._kube.reach import Reach
 from perdure._store import removal
 from perdure._store.resources import Chore, Resources
@@ -59,7 +60,7 @@ class Chores:
         resources: Resources,
         *,
         api: Api,
-        queue: ingest.Ingest,
+        queue: Preparation,
         reach: Reach,
         namespaces: Sequence[str],
     ) -> None:

@@ -18,10 +18,14 @@ from perdure._kube import access, budget, chores, election, identity, ingest, le
 from perdure._kube.client import Api
 from perdure._kube.controller import Controller
 from perdure._kube.health import Health, Need
+from perdure._kube.policy import Policy
+from perdure._kube.preflight import Preflight
+from perdure._kube.preparation import Preparation
 from perdure._kube.projector import Projector
 from perdure._kube.reach import Reach
 from perdure._kube.sweep import Sweep
 from perdure._store.resources import News, Resources
+from perdure._store.starts import Starts
 from perdure._store.store import Store
 from perdure.settings import Settings
 
@@ -61,15 +65,22 @@ class Cluster:
         self.projector.cancel_grace_seconds = settings.cancel_grace_seconds
         self.identities = identity.Identities(api)
         self._queue = ingest.Ingest(resources, availability=availability, on_news=self._ingested)
+        self._preparation = Preparation(
+            self._queue,
+            Starts(store.pool),
+            preflight=Preflight(self.identities),
+            policy=Policy(settings.allowed_orchestrations, settings.default_service_account == "deny"),
+            availability=availability,
+        )
         self._chores = chores.Chores(
-            store, resources, api=api, queue=self._queue, reach=reach, namespaces=settings.namespaces
+            store, resources, api=api, queue=self._preparation, reach=reach, namespaces=settings.namespaces
         )
         self.projector.on_turn_of_change = self._chores.nudge
-        self._sweep = Sweep(api, resources, queue=self._queue, namespaces=settings.namespaces)
+        self._sweep = Sweep(api, resources, queue=self._preparation, namespaces=settings.namespaces)
         self._controller: Controller | None = None
         if "controller" in settings.roles:
             self._controller = Controller(
-                self._queue, self._sweep, projector=self.projector, reach=reach, availability=availability
+                self._preparation, self._sweep, projector=self.projector, reach=reach, availability=availability
             )
         self.leader = _leader_or_none(settings, api, reach=reach)
         self.confirming: set[asyncio.Task[None]] = set()
@@ -91,6 +102,7 @@ class Cluster:
     def taking_in(self) -> Iterator[Loop]:
         """Give what begins before the worker."""
         yield "ingest", self._queue.run
+        yield "preparation", self._preparation.run
 
     def showing(self) -> Iterator[Loop]:
         """Give what begins once the worker is known to the database."""
@@ -126,6 +138,7 @@ class Cluster:
         yield "ingest_dropped_total", "Sights of resources that the database refused.", queue.dropped
         yield "ingest_backlog", "Sights of resources that wait for the database.", queue.backlog
         yield "ingest_last_timestamp_seconds", "When a resource was taken in last.", queue.last_at or 0
+        yield "preparation_backlog", "Resources whose run cannot start yet.", self._preparation.backlog
         if self._controller is not None:
             elected = self.leader
             yield "leader", "Whether this process watches the resources.", elected is None or elected.is_leading

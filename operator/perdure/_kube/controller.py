@@ -21,6 +21,7 @@ from perdure import errors
 from perdure._core.activity import Manifest
 from perdure._kube import ingest
 from perdure._kube.observer import Configure, Observer
+from perdure._kube.preparation import Preparation
 from perdure._kube.projector import Projector
 from perdure._kube.reach import Reach
 from perdure._kube.sweep import Sweep
@@ -50,7 +51,7 @@ class Controller:
     """The loops of the role: `watch`, `sweep` and `look_behind`, run side by side by whoever supervises them."""
 
     def __init__(
-        self, queue: ingest.Ingest, sweep: Sweep, *, projector: Projector, reach: Reach, availability: Availability
+        self, queue: Preparation, sweep: Sweep, *, projector: Projector, reach: Reach, availability: Availability
     ) -> None:
         self._queue = queue
         self._sweep = sweep

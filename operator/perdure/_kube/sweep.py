@@ -21,6 +21,7 @@ from perdure._core.activity import Manifest
 from perdure._kube import ingest
 from perdure._kube.api.orchestration import API_VERSION, KIND
 from perdure._kube.client import Api
+from perdure._kube.preparation import Preparation
 from perdure._store.resources import Known, Resources, Seen
 
 __all__ = ["Sweep", "compare"]
@@ -36,7 +37,7 @@ _FORGET_SECONDS = 24 * 3600.0
 class Sweep:
     """One comparison at a time; everything it finds goes through ingest."""
 
-    def __init__(self, api: Api, resources: Resources, *, queue: ingest.Ingest, namespaces: Sequence[str]) -> None:
+    def __init__(self, api: Api, resources: Resources, *, queue: Preparation, namespaces: Sequence[str]) -> None:
         self._api = api
         self._resources = resources
         self._queue = queue

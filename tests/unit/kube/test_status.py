@@ -24,7 +24,7 @@ CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 STARTED = CREATED + timedelta(seconds=2)
 FINISHED = CREATED + timedelta(minutes=1, seconds=34)
 NOW = CREATED + timedelta(hours=1)
-REFUSAL = Refusal("NotSupportedYet", "This release cannot do that.")
+REFUSAL = Refusal("InputInvalid", "The input cannot be.")
 
 INSTANCE = Instance(
     instance_id="shop/db:1",
@@ -254,19 +254,19 @@ CASES: dict[str, tuple[Facts, str, str, str, str]] = {
         "UnknownOrchestration",
         "--+---",
     ),
-    "refused": (Facts(1, refusal=REFUSAL), "Failed", "Pending", "NotSupportedYet", "--+---"),
+    "refused": (Facts(1, refusal=REFUSAL), "Failed", "Pending", "InputInvalid", "--+---"),
     "refused while running": (
         Facts(1, refusal=REFUSAL, instance=instance()),
         "Failed",
         "Running",
-        "NotSupportedYet",
+        "InputInvalid",
         "--+---",
     ),
     "refused when done": (
         Facts(1, refusal=REFUSAL, instance=instance("Completed")),
         "Failed",
         "Completed",
-        "NotSupportedYet",
+        "InputInvalid",
         "--++-+",
     ),
 }
@@ -560,7 +560,7 @@ def test_whatever_a_run_is_made_of_its_status_stays_small() -> None:
         instance_id="i" * limits.INSTANCE_ID_CHARACTERS,
     )
 
-    built = build(Facts(1, instance=run, projection=folded, refusal=Refusal("NotSupportedYet", huge)))
+    built = build(Facts(1, instance=run, projection=folded, refusal=Refusal("InputInvalid", huge)))
 
     assert built["truncated"][0] == "steps"
     assert len(built["steps"]) < limits.STATUS_STEPS
