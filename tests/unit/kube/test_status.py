@@ -254,6 +254,13 @@ CASES: dict[str, tuple[Facts, str, str, str, str]] = {
         "UnknownOrchestration",
         "--+---",
     ),
+    "lacks": (
+        Facts(1, refusal=Refusal("InputSourceMissing", "A Secret is missing.", waits=True)),
+        "InProgress",
+        "Pending",
+        "InputSourceMissing",
+        "-+----",
+    ),
     "refused": (Facts(1, refusal=REFUSAL), "Failed", "Pending", "InputInvalid", "--+---"),
     "refused while running": (
         Facts(1, refusal=REFUSAL, instance=instance()),
