@@ -76,7 +76,34 @@ def _queues(value: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError(str(error)) from error
 
 
+def _by_namespace(value: object) -> object:
+    """Read a mapping as people write it in a variable: YAML, of which JSON is a part."""
+    if not isinstance(value, str):
+        return value
+    import yaml  # noqa: PLC0415 - a library that most processes can do without
+
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
+        read = None
+    if not isinstance(read, dict):
+        message = 'expected a mapping of namespaces to names, as in {"team-a": ["shop::orchestration::*"]}'
+        raise ValueError(message)  # noqa: TRY004 - pydantic takes this one for a wrong value
+    return read
+
+
+def _keys_are_namespaces(value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+    _namespaces(tuple(name for name in value if name != "*"))
+    return value
+
+
 Words = Annotated[tuple[str, ...], pydantic_settings.NoDecode, pydantic.BeforeValidator(_words)]
+ByNamespace = Annotated[
+    Mapping[str, tuple[str, ...]],
+    pydantic_settings.NoDecode,
+    pydantic.BeforeValidator(_by_namespace),
+    pydantic.AfterValidator(_keys_are_namespaces),
+]
 Roles = Annotated[tuple[Role, ...], pydantic_settings.NoDecode, pydantic.BeforeValidator(_words), Field(min_length=1)]
 
 
@@ -124,6 +151,12 @@ class Settings(pydantic_settings.BaseSettings):
     )
     adopt_cluster: UUID | None = Field(
         default=None, description="uid of the cluster that the database is taken over from"
+    )
+    allowed_orchestrations: ByNamespace = Field(
+        default={}, description="names, with * and ?, that resources of a namespace may run; all when empty"
+    )
+    default_service_account: Literal["allow", "deny"] = Field(
+        default="allow", description="deny: a resource must name the ServiceAccount that its run acts as"
     )
     http_host: str = Field(default="127.0.0.1", description="address to listen on")
     http_port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0 for any")

@@ -36,6 +36,19 @@ PR_SET_PDEATHSIG = 1
 SERVICE_ADDRESSES = "10.96.0.0/16"
 SERVICE_OF_THE_SERVER = "10.96.0.1"
 
+AUDITED_NAMESPACE = "perdure-audited"
+"""What the ServiceAccounts of this namespace ask the API server is written down, and nothing else."""
+AUDIT_LOG = "audit.log"
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "Metadata", "userGroups": [f"system:serviceaccounts:{AUDITED_NAMESPACE}"]},
+        {"level": "None"},
+    ],
+}
+
 WITHOUT_A_CLOUD = (
     "*,-service-lb-controller,-node-route-controller,-cloud-node-lifecycle-controller,-node-ipam-controller"
 )
@@ -182,6 +195,8 @@ class ControlPlane:
             "service-account-key-file": self._folder / "service-accounts.pub",
             "service-cluster-ip-range": SERVICE_ADDRESSES,
             "cert-dir": self._folder / "server-certificates",
+            "audit-policy-file": self._write("audit-policy.yaml", json.dumps(AUDIT_POLICY).encode()),
+            "audit-log-path": self._folder / AUDIT_LOG,
         }
 
     def _controller_flags(self) -> dict[str, str | int | Path]:

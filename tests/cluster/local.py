@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Self
 
+from tests.cluster.control_plane import AUDIT_LOG
 from tests.cluster.errors import ProgramFailedError
 from tests.cluster.supervisor import DONE, READY
 
@@ -26,6 +27,7 @@ class LocalControlPlane:
     def __init__(self, folder: Path, programs: Mapping[str, Path]) -> None:
         """Start it and return when Pods can be made; raise `ProgramFailedError` when that does not come to be."""
         self.kubeconfig = folder / "admin.kubeconfig"
+        self.audit_log = folder / AUDIT_LOG
         self._log = folder / "supervisor.log"
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)

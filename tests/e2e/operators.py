@@ -86,8 +86,18 @@ class World:
         """What all operators of this world have said."""
         return "".join(operator.log for operator in self.operators)
 
-    async def operator(self, roles: str = "controller,worker", *, ready: bool = True, **settings: str) -> Operator:
-        """Start an operator with the orchestrations of `flows`, and return when it is ready (or has begun)."""
+    async def operator(
+        self,
+        roles: str = "controller,worker",
+        *,
+        ready: bool = True,
+        kubeconfig: Path | None = None,
+        **settings: str,
+    ) -> Operator:
+        """Start an operator with the orchestrations of `flows`, and return when it is ready (or has begun).
+
+        It has all rights of the cluster, unless a kubeconfig says otherwise.
+        """
         defaults = {
             "HTTP_PORT": "0",
             "DATABASE_URL": self.dsn,
@@ -97,7 +107,7 @@ class World:
             "NAMESPACES": ",".join(scene.namespace for scene in self.scenes),
             "ROLES": roles,
         }
-        operator = await Operator.started(self.cluster.kubeconfig, {**defaults, **settings})
+        operator = await Operator.started(kubeconfig or self.cluster.kubeconfig, {**defaults, **settings})
         self.operators.append(operator)
         await operator.said("operator_ready" if ready else "http_listening")
         return operator

@@ -114,21 +114,16 @@ async def test_a_missing_right_fails_the_activity_by_name(world: World) -> None:
 
 
 async def test_a_missing_service_account_is_named(world: World) -> None:
-    """The API server would let the operator act as an account that is not there; the run does not."""
-    await world.apply("account", flow="configure", serviceAccountName="nobody-home")
-    status = await world.scene.failed("account")
+    """The API server would let the operator act as an account that is not there; no run begins, until it is there."""
+    await world.apply("account", flow="steps", serviceAccountName="nobody-home")
+    status = await world.scene.shown("account", "ServiceAccountMissing")
+    before = await world.instances("account")
 
-    assert "nobody-home" in status["error"]["message"]
+    await world.scene.kubectl("create", "serviceaccount", "nobody-home")
+    await world.scene.completed("account")
 
-
-async def test_a_field_of_a_later_release_is_refused(world: World) -> None:
-    """It is stalled with the field's name, and nothing runs."""
-    source = {"path": "folder", "configMapKeyRef": {"name": "c", "key": "k"}}
-    await world.apply("later-field", inputFrom=[source])
-    status = await world.scene.shown("later-field", "NotSupportedYet")
-
-    assert "spec.inputFrom: 1 entries" in json.dumps(status)
-    assert await world.instances("later-field") == {}
+    assert "nobody-home" in json.dumps(status)
+    assert before == {}
 
 
 async def test_an_unknown_orchestration_waits_for_a_worker_that_has_it(world: World) -> None:

@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from perdure._core import desired, history
-from perdure._store import connect
+from perdure._store import connect, starts
 from perdure._store.resources import News, Policies, Resources, Seen
 
 Pool = connect.Pool
@@ -287,3 +287,47 @@ async def test_policies_of_the_engine_reach_the_run(pool: Pool) -> None:
     assert (first["on_nondeterminism"], first["retention_seconds"]) == ("Fail", 5)
     assert (second["on_nondeterminism"], second["retention_seconds"], second["wakes"]) == ("Fail", 6, True)
     assert (second["phase"], second["hold_reason"]) == ("Suspended", "Nondeterministic")
+
+
+async def test_a_sight_needs_a_start_until_it_has_one_and_again_when_the_request_changes(pool: Pool) -> None:
+    """What a run needs is looked for before each of its starts and before it is told of a change, and not besides."""
+    due = starts.Starts(pool).due
+    first, changed = seen(rerun="OnChange", update="Signal"), seen("b", 2, rerun="OnChange", update="Signal")
+    assert await due([first]) == {UID}, "nobody has seen it"
+
+    await ingest(pool, first)
+    await take(pool)
+    assert await due([first]) == set(), "it has its run"
+    assert await due([changed]) == {UID}, "the run is to be told of another request"
+
+    await ingest(pool, changed)
+    assert await due([changed]) == set(), "it was told"
+
+    await finish(pool)
+    assert await due([changed]) == {UID}, "another run is to begin"
+
+    await ingest(pool, changed)
+    assert await due([changed]) == set(), "it has begun"
+
+
+async def test_a_refused_sight_still_needs_a_start_and_a_resource_that_is_gone_none(pool: Pool) -> None:
+    """What waits for something is looked at again after each start of an operator."""
+    due = starts.Starts(pool).due
+    await ingest(pool, seen(refusal=b'{"reason":"InputSourceMissing","message":"","waits":true}'))
+    assert await due([seen()]) == {UID}
+
+    await ingest(pool, Seen(UID, "shop", "db", gone=True))
+    assert await due([seen()]) == set()
+
+
+async def test_a_run_that_is_adopted_needs_nothing(pool: Pool) -> None:
+    """It has had what it needed; another request of that name has not."""
+    due = starts.Starts(pool).due
+    await pool.execute(
+        "insert into tombstones (namespace, name, uid, request, run, instance_id) "
+        "values ('shop', 'db', $1, 'a', 1, 'shop/db:1')",
+        uuid4(),
+    )
+
+    assert await due([seen("a")]) == set()
+    assert await due([seen("b")]) == {UID}

@@ -255,7 +255,7 @@ async def test_a_resource_first_seen_in_its_deletion_starts_nothing(pool: Pool) 
 async def test_a_refused_spec_runs_once_it_is_right(pool: Pool) -> None:
     """A refusal is remembered and starts nothing; taking the cause away starts the run."""
     uid = uuid4()
-    refused = await Resources(pool).ingest([seen(uid, refusal=b'{"reason":"NotSupportedYet"}')])
+    refused = await Resources(pool).ingest([seen(uid, refusal=b'{"reason":"InputInvalid"}')])
 
     accepted = await Resources(pool).ingest([seen(uid, generation=2)])
 

@@ -12,7 +12,7 @@ import msgspec
 
 from perdure import errors
 
-__all__ = ["Details", "error_of", "unreachable"]
+__all__ = ["Details", "error_of", "may_not_impersonate", "unreachable"]
 
 _TRANSIENT = frozenset({401, 408, 410, 425})
 """Refused now, and possibly not a moment later: an expired token, an expired list, an unfinished handshake."""
@@ -113,19 +113,20 @@ def _forbidden(call: errors.KubernetesCall, said: _Status) -> errors.KubernetesF
     # With constrained impersonation (1.36) the details are those of the object whoever is refused. Of the message only
     # what is part of the API is looked at: the refused user's name, and the verb, in any of its forms.
     is_about_impersonation = bool(call.user) and f'"{call.user}"' not in said.message and _IMPERSONATE in said.message
-    sentence = _may_not_impersonate(call) if is_about_impersonation else _may_not(call)
+    kind, sentence = errors.KubernetesForbiddenError, _may_not(call)
+    if is_about_impersonation:
+        kind, sentence = errors.ImpersonationForbiddenError, may_not_impersonate(call.user)
     message = f"{sentence} The API server says: {said.message}"
-    return errors.KubernetesForbiddenError(
-        call, message, status=403, reason=said.reason, retryable=not _is_hopeless(said)
-    )
+    return kind(call, message, status=403, reason=said.reason, retryable=not _is_hopeless(said))
 
 
-def _may_not_impersonate(call: errors.KubernetesCall) -> str:
-    _, _, namespace, name = call.user.split(":", 3)
+def may_not_impersonate(user: str) -> str:
+    """Say that the operator may not act as `system:serviceaccount:NAMESPACE:NAME`, and who can change that, and how."""
+    _, _, namespace, name = user.split(":", 3)
     return (
-        f"The operator may not act as {call.user}. Allow it with a Role in namespace {namespace}, bound to the "
-        "operator's ServiceAccount: verbs [impersonate], resources [serviceaccounts], apiGroups [''], "
-        f"resourceNames [{name}]."
+        f"The operator may not act as {user}. Allow it for all of namespace {namespace} with the chart "
+        f"(impersonation.namespaces: [{namespace}]), or with a Role in namespace {namespace}, bound to the operator's "
+        f"ServiceAccount: verbs [impersonate], resources [serviceaccounts], apiGroups [''], resourceNames [{name}]."
     )
 
 

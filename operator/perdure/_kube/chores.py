@@ -31,9 +31,10 @@ from perdure._core.activity import Manifest
 from perdure._kube import finalizers, ingest
 from perdure._kube.api.orchestration import API_VERSION, KIND
 from perdure._kube.client import Api
+from perdure._kube.preparation import Preparation
 from perdure._kube.reach import Reach
 from perdure._store import removal
-from perdure._store.resources import Chore, News, Resources, Seen
+from perdure._store.resources import Chore, Resources
 from perdure._store.store import Store, retrying
 
 __all__ = ["Chores"]
@@ -59,7 +60,7 @@ class Chores:
         resources: Resources,
         *,
         api: Api,
-        queue: ingest.Ingest[Seen, News],
+        queue: Preparation,
         reach: Reach,
         namespaces: Sequence[str],
     ) -> None:

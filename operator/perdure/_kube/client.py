@@ -173,6 +173,16 @@ class Api:
                 return None
             raise
 
+    async def ask(self, api_version: str, kind: str, *, spec: Manifest) -> Manifest:
+        """Give the status of a question: an object that the server answers and does not keep, such as a review."""
+        target = await self._collection(api_version, kind, namespace=None)
+        request = dataclasses.replace(
+            target.request("create", "POST"),
+            body={"apiVersion": api_version, "kind": kind, "spec": spec},
+        )
+        answer = (await self._send(target, request)).get("status")
+        return answer if isinstance(answer, dict) else {}
+
     async def apply(
         self, manifest: Manifest, *, field_manager: str, force: bool = True, namespace: str | None = None
     ) -> Manifest:

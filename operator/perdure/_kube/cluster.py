@@ -21,6 +21,9 @@ from perdure._kube.controller import Controller
 from perdure._kube.following import Following
 from perdure._kube.health import STUCK_SECONDS, Health, Need, Pulse
 from perdure._kube.kinds import Kind, Loop
+from perdure._kube.policy import Policy
+from perdure._kube.preflight import Preflight
+from perdure._kube.preparation import Preparation
 from perdure._kube.projector import Projector
 from perdure._kube.reach import Reach
 from perdure._kube.recorder import Recorder
@@ -29,6 +32,7 @@ from perdure._kube.signals import Signals
 from perdure._kube.status import Status
 from perdure._kube.sweep import Sweep
 from perdure._store.resources import Fact, News, Resources
+from perdure._store.starts import Starts
 from perdure._store.store import Store
 from perdure.settings import Settings
 
@@ -69,11 +73,18 @@ class Cluster:
         self.projector.on_written = self._tell
         self.identities = identity.Identities(api)
         self._queue = ingest.Ingest(resources, availability=availability, on_news=self._ingested)
+        self._preparation = Preparation(
+            self._queue,
+            Starts(store.pool),
+            preflight=Preflight(self.identities),
+            policy=Policy(settings.allowed_orchestrations, settings.default_service_account == "deny"),
+            availability=availability,
+        )
         self._chores = chores.Chores(
-            store, resources, api=api, queue=self._queue, reach=reach, namespaces=settings.namespaces
+            store, resources, api=api, queue=self._preparation, reach=reach, namespaces=settings.namespaces
         )
         self.projector.on_turn_of_change = self._chores.nudge
-        orchestrations = kinds.orchestrations(self._queue, resources)
+        orchestrations = kinds.orchestrations(self._preparation, resources)
         self._sweep = Sweep(api, orchestrations, namespaces=settings.namespaces)
         self._controller: Controller | None = None
         self._keeper: Keeper | None = None
@@ -126,6 +137,7 @@ class Cluster:
     def taking_in(self) -> Iterator[Loop]:
         """Give what begins before the worker."""
         yield "ingest", self._queue.run
+        yield "preparation", self._preparation.run
 
     def showing(self) -> Iterator[Loop]:
         """Give what begins once the worker is known to the database."""
@@ -164,6 +176,7 @@ class Cluster:
         yield "ingest_dropped_total", "Sights of resources that the database refused.", queue.dropped
         yield "ingest_backlog", "Sights of resources that wait for the database.", queue.backlog
         yield "ingest_last_timestamp_seconds", "When a resource was taken in last.", queue.last_at or 0
+        yield "preparation_backlog", "Resources whose run cannot start yet.", self._preparation.backlog
         if self._keeper is not None:
             yield from self._keeper.readings()
         if self._controller is not None:

@@ -121,9 +121,8 @@ _SECONDS = {
 
 def _input(spec: Mapping[str, JsonValue]) -> tuple[refusals.Refusal | None, bytes]:
     """Give the input, or why the spec cannot be carried out."""
-    refusal = refusals.refusal_or_none(spec)
     try:
-        return refusal, payload.encode(spec.get("input"), "input in the spec")
+        return None, payload.encode(spec.get("input"), "input in the spec")
     except errors.PayloadError as error:
         return refusals.Refusal("InputInvalid", f"{error.code}: {error.message}"), b"null"
 

@@ -17,7 +17,8 @@ from uuid import UUID
 from perdure._core.activity import Manifest
 from perdure._kube import ingest
 from perdure._kube.api import orchestration
-from perdure._store.resources import Known, News, Resources, Seen
+from perdure._kube.preparation import Preparation
+from perdure._store.resources import Known, Resources
 
 __all__ = ["FORGET_SECONDS", "Intake", "Kind", "Loop", "orchestrations"]
 
@@ -60,15 +61,15 @@ class Kind:
     loops: Sequence[Loop] = ()
 
 
-def orchestrations(queue: ingest.Ingest[Seen, News], resources: Resources) -> Kind:
+def orchestrations(queue: Preparation, resources: Resources) -> Kind:
     """Give the kind whose resources are runs."""
     return Kind(orchestration.KIND, orchestration.PLURAL, _Orchestrations(queue, resources))
 
 
 class _Orchestrations:
-    """Puts sights on the queue of ingest."""
+    """Has what a run needs looked at before its sight is taken in."""
 
-    def __init__(self, queue: ingest.Ingest[Seen, News], resources: Resources) -> None:
+    def __init__(self, queue: Preparation, resources: Resources) -> None:
         self._queue = queue
         self._resources = resources
 

@@ -88,8 +88,11 @@ def _verdict(state: State, phase: str, *, reason: str, message: str) -> Verdict:
 
 
 def _refused(verdict: Verdict, refusal: Refusal, instance: Instance | None) -> Verdict:
-    """A refused spec is stalled whatever its run does; what the run has come to stays said."""
-    conditions: Mapping[str, ConditionStatus] = {**verdict.conditions, **_BLOCKED}
+    """A refused spec is stalled whatever its run does; what the run has come to stays said.
+
+    One that waits for what will come is no failure, as a Pod without its Secret is none.
+    """
+    conditions: Mapping[str, ConditionStatus] = {**verdict.conditions, **(_TO_COME if refusal.waits else _BLOCKED)}
     if instance is None:
         consequence = "Nothing is run until then."
     elif instance.finished_at is None:
@@ -100,6 +103,7 @@ def _refused(verdict: Verdict, refusal: Refusal, instance: Instance | None) -> V
 
 
 _BLOCKED: Mapping[str, ConditionStatus] = {"Ready": "False", "Reconciling": "False", "Stalled": "True"}
+_TO_COME: Mapping[str, ConditionStatus] = {"Ready": "False", "Reconciling": "True", "Stalled": "False"}
 
 
 def _next(facts: Facts) -> Verdict | None:

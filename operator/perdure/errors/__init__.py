@@ -31,6 +31,7 @@ from perdure.errors.base import (
     PerdureError,
 )
 from perdure.errors.kubernetes import (
+    ImpersonationForbiddenError,
     KubernetesApiError,
     KubernetesCall,
     KubernetesConfigError,
@@ -125,6 +126,7 @@ __all__ = [
     "GivenUpAwaitedError",
     "HistoryMissingError",
     "HistoryUnreadableError",
+    "ImpersonationForbiddenError",
     "InputInvalidError",
     "InstanceCancelledError",
     "InstanceConflictError",

@@ -7,6 +7,7 @@ import dataclasses
 from perdure.errors.base import PerdureError
 
 __all__ = [
+    "ImpersonationForbiddenError",
     "KubernetesApiError",
     "KubernetesCall",
     "KubernetesConfigError",
@@ -96,6 +97,12 @@ class KubernetesForbiddenError(KubernetesApiError):
     """A right is missing, and the sentence says which, whose, and how to give it."""
 
     code = "PERDURE-1503"
+
+
+class ImpersonationForbiddenError(KubernetesForbiddenError):
+    """The operator may not act as the ServiceAccount of a run."""
+
+    code = "PERDURE-1511"
 
 
 class KubernetesConflictError(KubernetesApiError):

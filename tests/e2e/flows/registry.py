@@ -18,6 +18,7 @@ from perdure import (
     OrchestrationContext,
     OrchestrationRegistry,
     RetryPolicy,
+    SecretRef,
     activity,
     orchestration,
 )
@@ -61,6 +62,20 @@ async def make_config_map(ctx: ActivityContext) -> str:
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "made"}, "data": {"by": "perdure"}}
     made = await ctx.kubernetes.apply(manifest, field_manager="perdure")  # type: ignore[arg-type]  # JSON as literals
     return str(made["kind"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Letter:
+    """A text, and where the password is."""
+
+    text: str
+    password: SecretRef
+
+
+@activity("test::activity::send")
+async def send(ctx: ActivityContext, letter: Letter) -> int:
+    """Use the password; give how long it is."""
+    return len(await ctx.resolve_secret(letter.password))
 
 
 @orchestration("test::orchestration::steps")
@@ -135,11 +150,26 @@ async def linger(ctx: OrchestrationContext) -> None:
         await ctx.schedule_timer(3600)
 
 
+@orchestration("test::orchestration::configure-patiently")
+async def configure_patiently(ctx: OrchestrationContext) -> str:
+    """Use the API server as the run's ServiceAccount, as soon as that may."""
+    return await ctx.schedule_activity(make_config_map, retry=RetryPolicy(1000, backoff=Fixed(0.2)))
+
+
+@orchestration("test::orchestration::post")
+async def post(ctx: OrchestrationContext, letter: Letter) -> dict[str, object]:
+    """Say what came in, and use the password."""
+    used = await ctx.schedule_activity(send, letter, retry=RetryPolicy(1000, backoff=Fixed(0.2)))
+    return {"text": letter.text, "used": used}
+
+
 def create_orchestration_registry() -> OrchestrationRegistry:
     """Give all of them."""
-    return OrchestrationRegistry.of(steps, fail, retry, approve, wait, pace, configure, keep, linger)
+    return OrchestrationRegistry.of(
+        *(steps, fail, retry, approve, wait, pace, configure, keep, linger, configure_patiently, post)
+    )
 
 
 def create_activity_registry() -> ActivityRegistry:
     """Give what they use."""
-    return ActivityRegistry.of(note, refuse, flake, make_config_map)
+    return ActivityRegistry.of(note, refuse, flake, make_config_map, send)

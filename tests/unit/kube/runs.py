@@ -39,7 +39,7 @@ CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 STARTED = CREATED + timedelta(seconds=2)
 FINISHED = CREATED + timedelta(minutes=1, seconds=34)
 NOW = CREATED + timedelta(hours=1)
-REFUSAL = Refusal("NotSupportedYet", "This release cannot do that.")
+REFUSAL = Refusal("InputInvalid", "The input cannot be.")
 
 INSTANCE = Instance(
     instance_id="shop/db:1",

@@ -116,9 +116,12 @@ def test_a_missing_right_of_the_whole_cluster_asks_for_a_cluster_role() -> None:
 )
 def test_a_missing_right_to_impersonate_is_the_operators(body: bytes) -> None:
     """When it is the operator who may not act as the ServiceAccount, the ServiceAccount is not blamed."""
-    message = of(403, body).message
+    error = of(403, body)
+    message = error.message
 
+    assert type(error) is errors.ImpersonationForbiddenError
     assert message.startswith("The operator may not act as system:serviceaccount:shop:runner. ")
+    assert "impersonation.namespaces: [shop]" in message
     assert "verbs [impersonate], resources [serviceaccounts], apiGroups [''], resourceNames [runner]" in message
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from perdure._kube import crds
-from perdure._kube.api import orchestration, refusals
+from perdure._kube.api import orchestration
 
 MAX_BYTES = 200_000
 
@@ -106,14 +106,6 @@ def test_every_request_field_has_its_rule() -> None:
         f".{field}" for field in ("rerunPolicy", *orchestration.IMMUTABLE_FIELDS)
     ]
     assert all(rule["message"].startswith(rule["fieldPath"][1:]) for rule in rules)
-
-
-@pytest.mark.parametrize("field", ["deletionPolicy", "rerunPolicy", "updatePolicy", "onNondeterminism", "readyWhen"])
-def test_every_default_of_the_schema_is_supported(field: str) -> None:
-    """What the API server puts in by itself is never refused by us."""
-    default = schema()["properties"]["spec"]["properties"][field]["default"]
-
-    assert refusals.refusal_or_none({"orchestration": "x", field: default}) is None
 
 
 @pytest.mark.parametrize(

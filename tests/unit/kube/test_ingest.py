@@ -54,14 +54,6 @@ def test_a_cancel_may_have_no_reason() -> None:
     assert ingest.seen(resource(cancel={"reason": "enough"})).cancel_reason == "enough"
 
 
-def test_a_field_of_a_later_release_is_a_refusal() -> None:
-    """It is kept as JSON with its reason."""
-    refusal = ingest.seen(resource(inputFrom=[{"path": "a"}])).refusal
-
-    assert refusal is not None
-    assert json.loads(refusal)["reason"] == "NotSupportedYet"
-
-
 def test_policies_are_read_by_their_words() -> None:
     """Each field of the spec has its place; what a newer CRD lets through is as good as not said."""
     full = resource(

@@ -176,19 +176,26 @@ CASES: dict[str, tuple[Facts, str, str, str, str]] = {
         "UnknownOrchestration",
         "--+---",
     ),
-    "refused": (Facts(1, refusal=REFUSAL), "Failed", "Pending", "NotSupportedYet", "--+---"),
+    "lacks": (
+        Facts(1, refusal=Refusal("InputSourceMissing", "A Secret is missing.", waits=True)),
+        "InProgress",
+        "Pending",
+        "InputSourceMissing",
+        "-+----",
+    ),
+    "refused": (Facts(1, refusal=REFUSAL), "Failed", "Pending", "InputInvalid", "--+---"),
     "refused while running": (
         Facts(1, refusal=REFUSAL, instance=instance()),
         "Failed",
         "Running",
-        "NotSupportedYet",
+        "InputInvalid",
         "--+---",
     ),
     "refused when done": (
         Facts(1, refusal=REFUSAL, instance=instance("Completed")),
         "Failed",
         "Completed",
-        "NotSupportedYet",
+        "InputInvalid",
         "--++-+",
     ),
 }
@@ -482,7 +489,7 @@ def test_whatever_a_run_is_made_of_its_status_stays_small() -> None:
         instance_id="i" * limits.INSTANCE_ID_CHARACTERS,
     )
 
-    built = build(Facts(1, instance=run, projection=folded, refusal=Refusal("NotSupportedYet", huge)))
+    built = build(Facts(1, instance=run, projection=folded, refusal=Refusal("InputInvalid", huge)))
 
     assert built["truncated"][0] == "steps"
     assert len(built["steps"]) < limits.STATUS_STEPS

@@ -58,6 +58,24 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.roles == ("worker",)
 
 
+def test_what_namespaces_may_run_is_a_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In YAML or JSON, as a chart renders it."""
+    variables = {"PERDURE_ALLOWED_ORCHESTRATIONS": '{"shop": ["shop::*"], "*": ["workflows::*"]}'}
+    settings = load(monkeypatch, variables)
+    again = load(monkeypatch, {"PERDURE_ALLOWED_ORCHESTRATIONS": "shop:\n- shop::*\n'*':\n- workflows::*\n"})
+
+    assert settings.allowed_orchestrations == {"shop": ("shop::*",), "*": ("workflows::*",)}
+    assert again.allowed_orchestrations == settings.allowed_orchestrations
+
+
+@pytest.mark.parametrize("value", ["shop", "[shop]", "{shop", '{"Shop!": []}', '{"shop": "all"}'])
+def test_a_mapping_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """A rule that nobody could read must not allow everything."""
+    (said,) = refused(monkeypatch, {"PERDURE_ALLOWED_ORCHESTRATIONS": value})
+
+    assert "PERDURE_ALLOWED_ORCHESTRATIONS" in said
+
+
 def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is given there replaces the variable; what is not given does not."""
     settings = load(
