@@ -35,6 +35,7 @@ def stream() -> Iterator[io.StringIO]:
     before, level = root.handlers[:], root.level
     written = io.StringIO()
     logs.configure("json", "info", stream=written, whose=attempts.whose_line, mask=attempts.masked_here)
+    structlog.configure(cache_logger_on_first_use=False)  # or the engine's loggers stay as they are here for all tests
     yield written
     root.handlers[:], root.level = before, level
     structlog.reset_defaults()
