@@ -8,7 +8,9 @@ operator call something new adds it to the list, and to the story here.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import datetime
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -17,8 +19,10 @@ import pytest
 import pytest_asyncio
 
 from perdure._kube import rights
+from perdure._kube.api.base import API_VERSION
 from tests.cluster.control_plane import AUDITED_NAMESPACE
 from tests.cluster.handle import Cluster
+from tests.e2e import shifted_clock
 from tests.e2e.limited import Limited
 from tests.e2e.operator_process import Operator, until
 from tests.e2e.operators import World
@@ -48,16 +52,20 @@ class Story:
 async def story(
     local_cluster: Cluster, postgres: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Story]:
-    """Live a full life: runs of every kind, a deletion that compensates, a TTL, and a second start."""
+    """Live a full life: runs of every kind, a signal, a schedule, a deletion that compensates, TTLs, a second start."""
     folder = tmp_path_factory.mktemp("notes")
-    async with World.shared(local_cluster, postgres, folder=folder) as world:
-        limited = await Limited.made(local_cluster, folder.parent, runs=[world.scene.namespace])
-        await _live(world, limited)
-        assert local_cluster.control_plane is not None
-        lines = local_cluster.control_plane.audit_log.read_text().splitlines()
-        events = [event for event in map(json.loads, lines) if event["user"]["username"] == limited.user]
-        yield Story(events, limited.user, world.scene.namespace)
-        await limited.remove()
+    namespace = await asyncio.to_thread(local_cluster.make_namespace)
+    limited = await Limited.made(local_cluster, folder.parent, runs=[namespace])
+    with postgres.database("template0") as dsn:
+        await shifted_clock.prepare(dsn)
+        async with World.opened(local_cluster, namespace, dsn=dsn, folder=folder) as world:
+            await _live(world, limited)
+    assert local_cluster.control_plane is not None
+    lines = local_cluster.control_plane.audit_log.read_text().splitlines()
+    events = [event for event in map(json.loads, lines) if event["user"]["username"] == limited.user]
+    yield Story(events, limited.user, namespace)
+    await limited.remove()
+    await asyncio.to_thread(local_cluster.delete_namespace, namespace)
 
 
 async def _operator(world: World, limited: Limited) -> Operator:
@@ -69,6 +77,7 @@ async def _operator(world: World, limited: Limited) -> Operator:
         LEASE_NAMESPACE=AUDITED_NAMESPACE,
         LEASE_NAME=limited.name,
         SWEEP_SECONDS="1",
+        EVENTS="all",
     )
 
 
@@ -91,23 +100,73 @@ async def _live(world: World, limited: Limited) -> None:
         await scene.completed(name)
     await scene.shown("kept", "Running")
     await world.delete("kept")
+    await _signal(world)
+    await _follow_a_schedule(world)
 
     async def is_removed() -> bool:
-        return "brief" not in await scene.kubectl("get", "orchestrations", "--output=name")
+        return "brief" not in await scene.kubectl("get", "orchestrations,orchestrationsignals", "--output=name")
+
+    async def is_told() -> bool:
+        return "orchestration/plain" in await scene.kubectl("get", "events", "--ignore-not-found")
 
     await until(is_removed)
+    await until(is_told)
     await first.stop()
     await world.delete("plain")
+    await scene.kubectl("delete", "orchestrationsignal/early", "orchestrationschedule/nightly")
     second = await _operator(world, limited)
     await world.apply("again")
     await scene.completed("again")
 
-    async def is_known_to_be_gone() -> bool:
-        name = "select gone_at is not null from resources where namespace = $1 and name = 'plain'"
-        return bool(await world.database.fetchval(name, scene.namespace))
+    async def are_known_to_be_gone() -> bool:
+        kinds = {"resources": "plain", "signal_resources": "early", "schedules": "nightly"}
+        gone = [
+            await world.database.fetchval(f"select gone_at is not null from {table} where name = $1", name)  # noqa: S608 - of ours
+            for table, name in kinds.items()
+        ]
+        return all(gone)
 
-    await until(is_known_to_be_gone)
+    await until(are_known_to_be_gone)
     await second.stop()
+
+
+async def _apply(world: World, kind: str, name: str, spec: dict[str, object]) -> None:
+    manifest = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
+    await world.scene.kubectl("apply", "--server-side", "--filename=-", input=json.dumps(manifest))
+
+
+async def _signal(world: World) -> None:
+    """Signal a run, by a signal that goes by itself, and one that is not there, by one that waits."""
+    await world.apply("asks", flow="approve")
+    usual = {"signal": "approved"}
+    await _apply(
+        world,
+        "OrchestrationSignal",
+        "brief",
+        {**usual, "orchestrationRef": {"name": "asks"}, "ttlSecondsAfterDelivered": 1},
+    )
+    await world.scene.completed("asks")
+    await _apply(world, "OrchestrationSignal", "early", {**usual, "orchestrationRef": {"name": "nobody"}})
+
+
+async def _follow_a_schedule(world: World) -> None:
+    """Let a day pass, and have the schedule looked at then: a change of it is one look."""
+    run = {"orchestration": "test::orchestration::wait", "input": 0}
+    spec: dict[str, object] = {"cron": "@daily", "orchestrationTemplate": {"spec": run}}
+    await _apply(world, "OrchestrationSchedule", "nightly", spec)
+    kubectl = world.scene.kubectl
+
+    async def is_followed() -> bool:
+        return "observedGeneration" in await kubectl("get", "orchestrationschedule/nightly", "--output=json")
+
+    async def has_run() -> bool:
+        of_it = ("orchestrations", "--selector=perdure.dev/schedule=nightly")
+        return "Completed" in await kubectl("get", *of_it, "--output=jsonpath={.items[*].status.phase}")
+
+    await until(is_followed)
+    await shifted_clock.advance(world.database, datetime.timedelta(days=1))
+    await _apply(world, "OrchestrationSchedule", "nightly", {**spec, "failedRunsHistoryLimit": 5})
+    await until(has_run)
 
 
 async def test_every_right_is_used_and_nothing_else_is_asked_for(story: Story) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from perdure._kube.api import base, orchestration
+from perdure._kube.api import base, orchestration, orchestration_schedule, orchestration_signal
 
 __all__ = ["RIGHTS", "Right", "Where", "rules"]
 
@@ -44,14 +44,23 @@ class Right:
         return rule | ({"resourceNames": list(self.names)} if self.names else {})
 
 
-_PLURAL = orchestration.PLURAL
+_RUNS = orchestration.PLURAL
+_SIGNALS = orchestration_signal.PLURAL
+_SCHEDULES = orchestration_schedule.PLURAL
 
 RIGHTS = (
-    Right(base.GROUP, _PLURAL, ("list", "watch"), "watched", "The controller sees what is applied, and what is gone."),
-    Right(base.GROUP, _PLURAL, ("get",), "watched", "A resource that seems to be gone, or is new, is looked at."),
-    Right(base.GROUP, _PLURAL, ("patch",), "watched", "A finalizer keeps what compensates until it has ended."),
-    Right(base.GROUP, _PLURAL, ("delete",), "watched", "A TTL removes resources whose runs have finished."),
-    Right(base.GROUP, f"{_PLURAL}/status", ("patch",), "watched", "Every process shows the runs that it works on."),
+    Right(base.GROUP, _RUNS, ("list", "watch"), "watched", "The controller sees what is applied, and what is gone."),
+    Right(base.GROUP, _RUNS, ("get",), "watched", "A resource that seems to be gone, or is new, is looked at."),
+    Right(base.GROUP, _RUNS, ("create",), "watched", "A schedule makes one at each tick."),
+    Right(base.GROUP, _RUNS, ("patch",), "watched", "Finalizers keep what compensates; schedules replace runs."),
+    Right(base.GROUP, _RUNS, ("delete",), "watched", "A TTL and a schedule's history remove what has finished."),
+    Right(base.GROUP, f"{_RUNS}/status", ("patch",), "watched", "Every process shows the runs that it works on."),
+    Right(base.GROUP, _SIGNALS, ("get", "list", "watch"), "watched", "Signals are seen as runs are."),
+    Right(base.GROUP, _SIGNALS, ("delete",), "watched", "A TTL removes signals that were delivered."),
+    Right(base.GROUP, f"{_SIGNALS}/status", ("patch",), "watched", "What became of a signal is shown in it."),
+    Right(base.GROUP, _SCHEDULES, ("get", "list", "watch"), "watched", "Schedules are seen as runs are."),
+    Right(base.GROUP, f"{_SCHEDULES}/status", ("patch",), "watched", "The last and the next tick are shown."),
+    Right("events.k8s.io", "events", ("create",), "watched", "What is news of a run stands in `kubectl describe`."),
     Right("", "serviceaccounts", ("get",), "watched", "The API server lets us act as one that does not exist."),
     Right("", "serviceaccounts", ("impersonate",), "runs", "Activities act as the ServiceAccount of their run."),
     Right("coordination.k8s.io", "leases", ("get", "create", "update"), "own", "Controllers elect one that works."),
