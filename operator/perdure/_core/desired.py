@@ -23,6 +23,7 @@ __all__ = [
     "SUSPENDED_BY_SPEC",
     "UPDATE_SIGNAL",
     "Decision",
+    "Earlier",
     "Policies",
     "Remembered",
     "Run",
@@ -31,6 +32,7 @@ __all__ = [
     "Tombstone",
     "decide",
     "is_news",
+    "remains",
 ]
 
 UPDATE_SIGNAL = "update"
@@ -61,6 +63,19 @@ class Policies:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Earlier:
+    """What the status of a resource says of its run; `status` is the whole of it, as JSON bytes.
+
+    It counts only where the resource is not known: the database was lost, or is older than the resource.
+    """
+
+    run: int
+    instance_id: str
+    is_over: bool
+    status: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Seen:
     """One sight of a resource; `gone` says that it is no more, and the rest then counts nothing.
 
@@ -84,6 +99,7 @@ class Seen:
     request: str = ""
     policies: Policies = Policies()
     has_finalizer: bool = False
+    earlier: Earlier | None = None
 
     @property
     def is_leaving(self) -> bool:
@@ -203,6 +219,17 @@ def is_news(seen: Seen, known: Remembered | None) -> bool:
         known.has_finalizer,
     )
     return not is_equal or known.waiting != ""
+
+
+def remains(seen: Seen, known: Remembered | None, *, buried: Tombstone | None) -> Tombstone | None:
+    """Give what is left of the run of a resource that is seen for the first time: nothing is to be run again.
+
+    A status says it that only an operator can have written: the one of a database that is no more, or of a later state
+    of this one. Else a tombstone says it.
+    """
+    if known is not None or seen.earlier is None:
+        return buried
+    return Tombstone(seen.request, seen.earlier.run, seen.earlier.instance_id, seen.uid)
 
 
 def decide(seen: Seen, known: Remembered | None, *, run: Run | None, tombstone: Tombstone | None = None) -> Decision:

@@ -191,6 +191,12 @@ class Cluster:
     def _ingested(self, news: Sequence[News]) -> None:
         """Show what ingest has changed, and do at once what it asks for."""
         self.projector.ingested(news)
+        if earlier := [one.instance_id for one in news if one.is_of_earlier_life]:
+            _log.warning(
+                "statuses name runs that the database does not know: it was lost or is older; they are not run again",
+                runs=len(earlier),
+                first=earlier[0],
+            )
         if any(one.has_chores for one in news):
             self._chores.nudge()
         if self._signals is not None:

@@ -25,17 +25,18 @@ import structlog
 from pydantic import JsonValue
 
 from perdure import errors
-from perdure._core import payload
+from perdure._core import lifecycle, payload
 from perdure._kube import identity, nesting
 from perdure._kube.api import refusals
 from perdure._kube.api.orchestration import FINALIZER, IMMUTABLE_FIELDS
-from perdure._store.resources import Policies, Seen
+from perdure._store.resources import Earlier, Policies, Seen
 from perdure._store.store import Availability, is_transient, retrying
 
 __all__ = ["Ingest", "Sight", "Table", "gone", "has_finalizer", "seen"]
 
 _log = structlog.get_logger(__name__)
 
+_LARGEST_RUN = 2**31 - 1
 _BATCH = 200
 _GATHER_SECONDS = 0.005
 
@@ -67,12 +68,24 @@ def seen(manifest: Mapping[str, JsonValue]) -> Seen:
         request=_request(spec),
         policies=_policies(spec),
         has_finalizer=has_finalizer(metadata),
+        earlier=_earlier_or_none(f"{namespace}/{metadata['name']}", _mapping(manifest.get("status"))),
     )
 
 
 def gone(uid: UUID, *, namespace: str, name: str) -> Seen:
     """Say that a resource is no more."""
     return Seen(uid, namespace, name, gone=True)
+
+
+def _earlier_or_none(name: str, status: Mapping[str, JsonValue]) -> Earlier | None:
+    """Read what a status says of the run of its resource; None when that is nothing, or nothing that we wrote."""
+    owner, _, number = str(status.get("instanceId") or "").rpartition(":")
+    if owner != name or not number.isdecimal() or not 1 <= int(number) <= _LARGEST_RUN:
+        return None
+    is_over = status.get("phase") in lifecycle.TERMINAL
+    return Earlier(
+        int(number), f"{owner}:{int(number)}", is_over=is_over, status=msgspec.json.encode(status) if is_over else b""
+    )
 
 
 def has_finalizer(metadata: Mapping[str, JsonValue]) -> bool:

@@ -45,6 +45,11 @@ class Taken:
         return self.decision.begins == "Start"
 
     @property
+    def is_of_earlier_life(self) -> bool:
+        """Whether the run is one that only the status of the resource knows."""
+        return self.decision.begins == "Adopt" and self.known is None and self.seen.earlier is not None
+
+    @property
     def acts(self) -> bool:
         """Whether a worker may have something to do, or somebody who waits for an end."""
         return self.starts or self.decision.steering is not None
@@ -103,6 +108,7 @@ async def _lock_runs(connection: Connection, news: Sequence[_Found]) -> Mapping[
     """Lock the runs that there are, and those that may be adopted."""
     wanted = {one.known.instance_id for one in news if one.known is not None}
     wanted |= {one.tombstone.instance_id for one in news if one.tombstone is not None}
+    wanted |= {one.seen.earlier.instance_id for one in news if one.known is None and one.seen.earlier is not None}
     ids = sorted(instance_id for instance_id in wanted if instance_id is not None)
     if not ids:
         return {}
@@ -116,7 +122,7 @@ def _decide(news: Sequence[_Found], runs: Mapping[str, asyncpg.Record]) -> list[
     adopted: set[str] = set()
     taken = []
     for one in news:
-        seen, known, tombstone = one.seen, one.known, one.tombstone
+        seen, known, tombstone = one.seen, one.known, desired.remains(one.seen, one.known, buried=one.tombstone)
         if tombstone is not None and tombstone.instance_id in adopted:
             tombstone = None
         row = runs.get(known.instance_id) if known is not None and known.instance_id is not None else None
@@ -124,16 +130,16 @@ def _decide(news: Sequence[_Found], runs: Mapping[str, asyncpg.Record]) -> list[
         decision = desired.decide(seen, known, run=run, tombstone=tombstone)
         number, instance_id = (None, None) if known is None else (known.run, known.instance_id)
         is_archived = False
+        name = (seen.namespace, seen.name)
         match decision.begins:
             case "Start":
-                name = (seen.namespace, seen.name)
                 number = numbers[name] = numbers.get(name, one.last_run) + 1
                 instance_id = f"{seen.namespace}/{seen.name}:{number}"
             case "Adopt" if tombstone is not None:
                 number, instance_id = tombstone.run, tombstone.instance_id
+                numbers[name] = max(number, numbers.get(name, one.last_run))
                 adopted.add(instance_id)
-                left = runs.get(instance_id)
-                is_archived = left is None or left["resource_uid"] != tombstone.uid
+                is_archived = _is_archived(seen, tombstone, left=runs.get(instance_id))
             case _:
                 pass
         taken.append(Taken(seen, known, decision, number, instance_id, is_archived))
@@ -158,6 +164,13 @@ def _lives_on(found: _Found) -> bool:
     seen, known, tombstone = found.seen, found.known, found.tombstone
     is_its_own = known is not None and tombstone is not None and tombstone.uid == seen.uid
     return is_its_own and not seen.is_leaving and known is not None and seen.generation > known.generation
+
+
+def _is_archived(seen: Seen, tombstone: Tombstone, *, left: asyncpg.Record | None) -> bool:
+    """Tell whether of an adopted run nothing is left but its status. One that was open and is not there is missing."""
+    if seen.earlier is not None and seen.earlier.instance_id == tombstone.instance_id:
+        return left is None and seen.earlier.is_over
+    return left is None or left["resource_uid"] != tombstone.uid
 
 
 def _known(row: asyncpg.Record, seen: Seen) -> Remembered | None:
@@ -201,6 +214,7 @@ def _arguments(taken: Sequence[Taken]) -> list[object]:
         [one.seen.refusal for one in taken],
         [one.seen.input if one.starts else None for one in taken],
         [_signal(one) for one in taken],
+        [one.seen.earlier.status if one.is_archived and one.seen.earlier is not None else None for one in taken],
     ]
 
 

@@ -21,17 +21,20 @@ from typing import Any
 from uuid import UUID
 
 from perdure import errors
-from perdure._core.desired import Policies, Seen
+from perdure._core.desired import Earlier, Policies, Seen
 from perdure._store import intake, statements
 from perdure._store.connect import Pool
 from perdure._store.sealing import Record, Sealing
 
-__all__ = ["Chore", "Fact", "Known", "News", "Policies", "Resources", "Retry", "Seen", "TurnRow", "Wrote"]
+__all__ = ["Chore", "Earlier", "Fact", "Known", "News", "Policies", "Resources", "Retry", "Seen", "TurnRow", "Wrote"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class News:
-    """What a sight changed. `has_chores` says that something is to be done to the resource itself."""
+    """What a sight changed. `has_chores` says that something is to be done to the resource itself.
+
+    `is_of_earlier_life`: its status names a run that the database did not know.
+    """
 
     uid: UUID
     instance_id: str | None
@@ -39,6 +42,7 @@ class News:
     starts: bool
     cancels: bool
     has_chores: bool = False
+    is_of_earlier_life: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -173,7 +177,15 @@ class Resources:
             if any(one.acts for one in taken):
                 await connection.execute(self._sql.resource_notify)
         return [
-            News(one.seen.uid, one.instance_id, one.seen.gone, one.starts, one.decision.cancels, one.has_chores)
+            News(
+                one.seen.uid,
+                one.instance_id,
+                one.seen.gone,
+                one.starts,
+                one.decision.cancels,
+                one.has_chores,
+                one.is_of_earlier_life,
+            )
             for one in taken
         ]
 

@@ -15,6 +15,8 @@ from perdure._store.connect import Pool
 
 __all__ = ["Starts"]
 
+_COLUMNS = ("uid", "namespace", "name", "request")
+
 
 class Starts:
     """The question whether a sight needs a start."""
@@ -26,6 +28,7 @@ class Starts:
 
     async def due(self, sights: Sequence[desired.Seen]) -> set[UUID]:
         """Give the uids of those that may start a run, or tell one of a change. Raises what asyncpg raises."""
-        columns = [[getattr(sight, field) for sight in sights] for field in ("uid", "namespace", "name", "request")]
+        columns: list[list[object]] = [[getattr(sight, field) for sight in sights] for field in _COLUMNS]
+        columns.append([sight.earlier is not None for sight in sights])
         rows = await self._pool.fetch(self._sql.resource_unstarted, *columns, desired.CHANGED)
         return {row["uid"] for row in rows}

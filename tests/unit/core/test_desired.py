@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from perdure._core import desired
-from perdure._core.desired import Decision, Policies, Remembered, Run, Seen, Tombstone
+from perdure._core.desired import Decision, Earlier, Policies, Remembered, Run, Seen, Tombstone
 
 UID = UUID(int=1)
 ENDED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,6 +44,31 @@ def decide(
 def known(**changes: Any) -> Remembered:
     """Give what is known, but for this."""
     return dataclasses.replace(KNOWN, **changes)
+
+
+# --- an earlier life -------------------------------------------------------------------------------------------------
+
+EARLIER = Earlier(3, "shop/db:3", is_over=True, status=b"{}")
+
+
+@pytest.mark.parametrize(
+    ("sight", "before", "buried", "expected"),
+    [
+        (seen(), None, None, None),
+        (seen(), None, TOMBSTONE, TOMBSTONE),
+        (seen(earlier=EARLIER), None, None, Tombstone("a", 3, "shop/db:3", UID)),
+        (seen(earlier=EARLIER), None, TOMBSTONE, Tombstone("a", 3, "shop/db:3", UID)),  # its own status knows better
+        (seen(earlier=EARLIER), KNOWN, None, None),  # the database knows best
+    ],
+)
+def test_what_is_left_of_an_earlier_run(
+    sight: Seen, before: Remembered | None, buried: Tombstone | None, expected: Tombstone | None
+) -> None:
+    """A status counts only where the database knows nothing of the resource; what is left is adopted, not run again."""
+    remains = desired.remains(sight, before, buried=buried)
+
+    assert remains == expected
+    assert decide(sight, None, before, remains).begins == ("" if before else "Start" if expected is None else "Adopt")
 
 
 # --- news ------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from uuid import UUID
 
+import pytest
 from pydantic import JsonValue
 
 from perdure._kube import ingest, nesting
@@ -173,3 +174,30 @@ def test_a_sweep_finds_what_is_missing_and_what_has_changed() -> None:
 
     assert (missing, changed) == ([OTHER], [new])
     assert again == [UID, OTHER]
+
+
+@pytest.mark.parametrize(
+    ("status", "run", "is_over"),
+    [
+        ({"instanceId": "shop/db:3", "phase": "Completed"}, 3, True),
+        ({"instanceId": "shop/db:3", "phase": "Failed"}, 3, True),
+        ({"instanceId": "shop/db:3", "phase": "Cancelled"}, 3, True),
+        ({"instanceId": "shop/db:3", "phase": "Running"}, 3, False),
+        ({"instanceId": "shop/db:3", "phase": "Suspended"}, 3, False),
+        ({"instanceId": "shop/db:3"}, 3, False),
+        ({"instanceId": "shop/other:3", "phase": "Completed"}, None, False),  # of another resource
+        ({"instanceId": "shop/db", "phase": "Completed"}, None, False),
+        ({"instanceId": "shop/db:0", "phase": "Completed"}, None, False),
+        ({"instanceId": "shop/db:9999999999", "phase": "Completed"}, None, False),
+        ({"instanceId": None, "phase": "Completed"}, None, False),
+        ({"phase": "Pending"}, None, False),  # the default of the CRD, or a refused one: there is no run
+        (None, None, False),
+    ],
+)
+def test_a_status_says_which_run_a_resource_has_had(status: JsonValue, run: int | None, *, is_over: bool) -> None:
+    """Only one of the resource's own name counts; the whole of it is kept when the run is over."""
+    sight = ingest.seen({**resource(), "status": status})
+    earlier = sight.earlier
+
+    assert (earlier.run if earlier else None, bool(earlier and earlier.is_over)) == (run, is_over)
+    assert earlier is None or json.loads(earlier.status or b"null") == (status if is_over else None)

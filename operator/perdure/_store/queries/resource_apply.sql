@@ -1,7 +1,8 @@
 -- Purpose: carry out what was decided about resources: remember them, start runs and adopt finished ones, and change the
 --     runs that there are. All values are decided by the caller, who has locked what they were decided by.
 -- Parameters: $1 a JSON array of objects with the columns of `d` below. $2 spec, $3 refusal or null, $4 input, $5 event of
---     the signal that tells of a changed request or null, each with one element per object, in the same order.
+--     the signal that tells of a changed request or null, $6 status of an earlier run that is over or null, each with one
+--     element per object, in the same order.
 --     clock: Keep the deadline of the present run, Change it to the new timeout, or count it Anew from now on.
 -- Plain: $2 and $3 are compared with what is seen later, and stand in the API server for everybody who may read the resource.
 -- Locks: resources by uid, resource_runs by name, instances: new ones, and those locked by resource_lock_runs.sql.
@@ -21,7 +22,7 @@ with decided as materialized (
             steers boolean, new_phase text, pauses boolean, pause_reason text, ends boolean, wakes boolean,
             cancel text, tells boolean, clock text
         ),
-        unnest($2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[])
+        unnest($2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])
     ) as d (
         uid, namespace, name, generation, deleting, gone,
         run, instance_id, run_as, request, told, waiting, cancel_reason,
@@ -31,7 +32,7 @@ with decided as materialized (
         begins, orchestration, version, suspend_reason, cancelled,
         steers, new_phase, pauses, pause_reason, ends, wakes,
         cancel, tells, clock,
-        spec, refusal, input, signal
+        spec, refusal, input, signal, status
     )
 ),
 
@@ -45,7 +46,7 @@ remembered as (
         d.uid, d.namespace, d.name, d.generation, d.spec, d.run, d.instance_id, d.run_as, d.refusal, d.cancel_reason,
         d.deleting, case when d.deleting then now() end, case when d.gone then now() end, d.request, d.told, d.waiting,
         d.timeout_seconds, d.ttl_seconds, d.deletion_policy, d.ready_when, d.has_finalizer,
-        d.wants_finalizer, d.is_adopted, d.is_archived, d.expires_at, buried.status
+        d.wants_finalizer, d.is_adopted, d.is_archived, d.expires_at, coalesce(d.status, buried.status)
     from decided d
     left join lateral (
         select t.status
@@ -90,10 +91,10 @@ counted as (
     insert into resource_runs (namespace, name, last_run)
     select namespace, name, max(run)
     from decided
-    where begins = 'Start'
+    where begins <> ''
     group by namespace, name
     order by namespace, name
-    on conflict (namespace, name) do update set last_run = excluded.last_run
+    on conflict (namespace, name) do update set last_run = greatest(resource_runs.last_run, excluded.last_run)
 ),
 
 started as (
