@@ -183,6 +183,12 @@ class Api:
         answer = (await self._send(target, request)).get("status")
         return answer if isinstance(answer, dict) else {}
 
+    async def read(self, path: str) -> Manifest:
+        """Give what the server says of itself at a path that is no object: its version, its schemas."""
+        call = errors.KubernetesCall("get", path, user=self._who.user)
+        answer = await self._connection.send(connection.Request(call, "GET", path))
+        return answer if isinstance(answer, dict) else {}
+
     async def apply(
         self, manifest: Manifest, *, field_manager: str, force: bool = True, namespace: str | None = None
     ) -> Manifest:

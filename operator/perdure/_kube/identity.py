@@ -22,7 +22,7 @@ from perdure import errors
 from perdure._core.activity import KubernetesApi, Manifest
 from perdure._kube import answers, client
 
-__all__ = ["Identities", "may", "run_as"]
+__all__ = ["Identities", "may", "may_impersonate", "run_as"]
 
 _FRESH_SECONDS = 10.0
 """As long as the API server itself honours a token of a deleted ServiceAccount."""
@@ -52,6 +52,14 @@ async def may(api: client.Api, verb: str, *, resource: str, **where: str) -> boo
         "authorization.k8s.io/v1", "SelfSubjectAccessReview", spec={"resourceAttributes": attributes}
     )
     return review.get("allowed") is True
+
+
+async def may_impersonate(api: client.Api, namespace: str, *, name: str = "") -> bool:
+    """Ask whether this caller may act as a ServiceAccount; as all of them without a name. Raises as `may` does."""
+    for group, verb in _IMPERSONATIONS:
+        if await may(api, verb, resource="serviceaccounts", group=group, namespace=namespace, name=name):
+            return True
+    return False
 
 
 class _Answers:
@@ -124,12 +132,9 @@ class Identities:
 
     async def _ask_may_impersonate(self, namespace: str, name: str) -> bool:
         try:
-            for group, verb in _IMPERSONATIONS:
-                if await may(self._api, verb, resource="serviceaccounts", group=group, namespace=namespace, name=name):
-                    return True
+            return await may_impersonate(self._api, namespace, name=name)
         except errors.KubernetesForbiddenError:
             return True  # nobody may ask here: the first use will tell
-        return False
 
 
 def _missing(run_as: str) -> errors.ServiceAccountMissingError:

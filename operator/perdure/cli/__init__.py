@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from perdure import errors
-from perdure.cli import installing, looking, replaying, steering
+from perdure.cli import examining, installing, looking, replaying, steering
 from perdure.cli.application import Exit, application
 from perdure.cli.printing import complain
 
 __all__ = ["application", "main"]
 
-COMMANDS = (installing, steering, looking, replaying)
+COMMANDS = (installing, examining, steering, looking, replaying)
 """The modules whose commands there are, in the order of the help."""
 
 _EXITS: tuple[tuple[type[errors.PerdureError], Exit], ...] = (
