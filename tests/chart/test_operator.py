@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,6 +26,7 @@ from tests.chart.generated import CHART
 from tests.chart.rendering import NAMESPACE, Manifest, Renderer, found
 from tests.chart.running import kubeconfig_as, settings
 from tests.cluster.handle import Cluster
+from tests.e2e import examined
 from tests.e2e.operator_process import Operator
 from tests.e2e.scene import Scene
 from tests.postgres_plugin import Server
@@ -33,20 +34,39 @@ from tests.postgres_plugin import Server
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def operator(
+Given = tuple[Path, dict[str, str]]
+"""A kubeconfig and settings."""
+
+
+@pytest.fixture(scope="module")
+def given(
     installed: Cluster, chart: Renderer, postgres: Server, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Operator]:
-    """Run the operator as the release would."""
+) -> Iterator[Given]:
+    """Give what a pod of the release would have."""
     kubeconfig = kubeconfig_as(installed, "perdure", tmp_path_factory.mktemp("operator"))
     with postgres.database("template0") as dsn:
-        given = {**settings(chart.render()), "DATABASE_URL": dsn, "LEASE_NAMESPACE": NAMESPACE}
-        operator = await Operator.started(kubeconfig, given)
-        try:
-            await operator.said("operator_ready")
-            yield operator
-        finally:
-            await operator.stop()
+        yield kubeconfig, {**settings(chart.render()), "DATABASE_URL": dsn, "LEASE_NAMESPACE": NAMESPACE}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def operator(given: Given) -> AsyncIterator[Operator]:
+    """Run the operator as the release would."""
+    operator = await Operator.started(*given)
+    try:
+        await operator.said("operator_ready")
+        yield operator
+    finally:
+        await operator.stop()
+
+
+async def test_the_doctor_finds_nothing_missing(given: Given, operator: Operator) -> None:
+    """Typed in a pod of the release: every right is there, definitions and schema fit, somebody leads and works."""
+    await operator.said("operator_ready")
+
+    found = await examined.examine(*given)
+
+    assert {result for each in examined.results(found).values() for result in each} == {"ok"}
+    assert {"rights", "leader", "worker", "kind Orchestration"} <= set(found)
 
 
 @pytest_asyncio.fixture(loop_scope="module", params=["team-a", "team-b"])

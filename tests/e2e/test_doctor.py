@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +14,8 @@ import yaml
 from perdure._kube import rights
 from tests.cluster.control_plane import AUDITED_NAMESPACE
 from tests.cluster.handle import Cluster
+from tests.e2e import examined
+from tests.e2e.examined import Findings, results
 from tests.e2e.limited import Limited
 from tests.e2e.operators import FLOWS, World
 from tests.postgres_plugin import Server
@@ -41,29 +39,10 @@ class Clinic:
             "LEASE_NAME": limited.name,
         }
 
-    async def examine(
-        self, *words: str, kubeconfig: Path | None = None, code: int = 0, **settings: str
-    ) -> dict[str, list[dict[str, str]]]:
+    async def examine(self, *words: str, kubeconfig: Path | None = None, code: int = 0, **settings: str) -> Findings:
         """Give the findings of the command by their check; it must end with this code."""
         chosen = self.settings | settings
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PERDURE_", "KUBE"))}
-        ended = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "perdure", "doctor", "--output=json", *words],
-            env={
-                **inherited,
-                **{f"PERDURE_{name}": value for name, value in chosen.items()},
-                "KUBECONFIG": str(kubeconfig or self.limited.kubeconfig),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ended.returncode == code, ended.stdout + ended.stderr
-        found: dict[str, list[dict[str, str]]] = {}
-        for finding in json.loads(ended.stdout)["findings"]:
-            found.setdefault(finding["check"], []).append(finding)
-        return found
+        return await examined.examine(kubeconfig or self.limited.kubeconfig, chosen, *words, code=code)
 
     async def examine_one(self, name: str, code: int = 0) -> list[dict[str, str]]:
         """Give what is found of one resource."""
@@ -83,11 +62,6 @@ async def clinic(
         await world.operator(kubeconfig=limited.kubeconfig, NAMESPACES="", **clinic.settings)
         yield clinic
         await limited.remove()
-
-
-def results(found: dict[str, list[dict[str, str]]]) -> dict[str, set[str]]:
-    """Give the results of each check."""
-    return {check: {finding["result"] for finding in findings} for check, findings in found.items()}
 
 
 async def test_an_installation_that_works_is_found_well_and_left_as_it_is(clinic: Clinic) -> None:

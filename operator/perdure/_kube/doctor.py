@@ -150,6 +150,9 @@ async def _workers(patient: _Patient) -> AsyncIterator[Finding]:
 async def _kubernetes(patient: _Patient) -> AsyncIterator[Finding]:
     if patient.settings.kubernetes == "off":
         yield ok("kubernetes", "not used (PERDURE_KUBERNETES=off)")
+        if patient.about is not None:
+            todo = "perdure get ID shows a run, with what it waits for."
+            yield failed("/".join(patient.about), "without a cluster there are no resources", todo=todo)
         return
     patient.api = await Api.connect()
     patient.ending.push_async_callback(patient.api.close)
