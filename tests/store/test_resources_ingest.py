@@ -37,6 +37,7 @@ class Changes(TypedDict, total=False):
     deleting: bool
     refusal: bytes
     cancel_reason: str
+    instead_of: int
     input: bytes
 
 
@@ -298,3 +299,17 @@ async def test_workers_hear_of_a_start(pool: Pool, dsn: str) -> None:
 
     assert [await heard.get(), await heard.get()] == ["", "last"]
     await listener.close()
+
+
+async def test_a_restored_backup_counts_and_what_comes_late_of_before_is_put_right_again(pool: Pool) -> None:
+    """A lower generation that was read while exactly the higher one was known is the newer one; once is enough."""
+    resources, uid = Resources(pool), uuid4()
+    after = seen(uid, generation=3, spec=b'{"orchestration":"greet","suspend":true}')
+    restored = seen(uid, generation=2, instead_of=3)
+    generations = []
+    for sight in (after, restored, restored, after, restored, seen(uid, generation=4), restored):
+        news = await resources.ingest([sight])
+        generations.append((len(news), (await resources.known([]))[uid].generation))
+
+    assert generations == [(1, 3), (1, 2), (0, 2), (1, 3), (1, 2), (1, 4), (0, 4)]
+    assert set(await instances(pool)) == {"shop/db:1"}

@@ -80,7 +80,8 @@ class Seen:
     """One sight of a resource; `gone` says that it is no more, and the rest then counts nothing.
 
     `spec`, `refusal` and `input` are JSON bytes. A `refusal` keeps a run from being started. `request` is a digest of
-    what a run is started with, as it stands in the spec.
+    what a run is started with, as it stands in the spec. `instead_of` is the generation that was known before this one
+    was read: the API server was restored from a backup when this one is lower.
     """
 
     uid: UUID
@@ -100,6 +101,7 @@ class Seen:
     policies: Policies = Policies()
     has_finalizer: bool = False
     earlier: Earlier | None = None
+    instead_of: int | None = None
 
     @property
     def is_leaving(self) -> bool:
@@ -204,14 +206,17 @@ class Decision:
 
 
 def is_news(seen: Seen, known: Remembered | None) -> bool:
-    """Whether a sight may change anything. An older one never does, nor one of a resource that is gone."""
+    """Whether a sight may change anything. An older one never does, nor one of a resource that is gone.
+
+    A lower generation is older, unless it was read when exactly the known one was known.
+    """
     if known is None:
         return True
     if known.is_gone:
         return False
     if seen.gone:
         return True
-    if seen.generation < known.generation:
+    if seen.generation < known.generation and seen.instead_of != known.generation:
         return False
     is_equal = known.is_same and (seen.generation, seen.deleting, seen.has_finalizer) == (
         known.generation,

@@ -32,7 +32,7 @@ from perdure._kube.api.orchestration import FINALIZER, IMMUTABLE_FIELDS
 from perdure._store.resources import Earlier, Policies, Seen
 from perdure._store.store import Availability, is_transient, retrying
 
-__all__ = ["Ingest", "Sight", "Table", "gone", "has_finalizer", "seen"]
+__all__ = ["Ingest", "Sight", "Table", "gone", "has_finalizer", "is_older", "seen"]
 
 _log = structlog.get_logger(__name__)
 
@@ -179,6 +179,12 @@ class Table(Protocol[S_contra, N_co]):
         """Take in what was seen; a uid is in a batch once."""
 
 
+def is_older(sight: Sight, than: Sight) -> bool:
+    """Whether a sight must not replace another of its uid, which is newer; only some kinds know of `instead_of`."""
+    goes_back = not than.gone and getattr(sight, "instead_of", None) == than.generation
+    return not goes_back and _age(sight) < _age(than)
+
+
 def _age(sight: Sight) -> tuple[bool, int, bool]:
     """Order the sights of one uid: an answer of the API server may be on its way for long."""
     return sight.gone, sight.generation, sight.deleting
@@ -211,7 +217,7 @@ class Ingest(Generic[S, N]):
     def add(self, sight: S) -> None:
         """Take in this sight soon. An older one that comes late replaces no newer one; what is gone stays gone."""
         waiting = self._queue.get(sight.uid)
-        if waiting is not None and _age(sight) < _age(waiting):
+        if waiting is not None and is_older(sight, waiting):
             return
         self._queue[sight.uid] = sight
         self._idle.clear()

@@ -53,17 +53,20 @@ class Kind:
     """A kind by its names, as in `OrchestrationSignal` and `orchestrationsignals`, and who takes in its resources.
 
     `loops` are run for as long as the kind is followed: what empties the queue of its intake, and what acts on it.
+    `went_back` takes in a resource that was read with a lower generation than was known before, and the known one.
     """
 
     name: str
     plural: str
     intake: Intake
     loops: Sequence[Loop] = ()
+    went_back: Callable[[Manifest, int], None] | None = None
 
 
 def orchestrations(queue: Preparation, resources: Resources) -> Kind:
     """Give the kind whose resources are runs."""
-    return Kind(orchestration.KIND, orchestration.PLURAL, _Orchestrations(queue, resources))
+    intake = _Orchestrations(queue, resources)
+    return Kind(orchestration.KIND, orchestration.PLURAL, intake, went_back=intake.went_back)
 
 
 class _Orchestrations:
@@ -75,6 +78,10 @@ class _Orchestrations:
 
     def seen(self, manifest: Manifest) -> None:
         self._queue.add(ingest.seen(manifest))
+
+    def went_back(self, manifest: Manifest, known: int) -> None:
+        """Take in what counts although a higher generation is known, unless something newer has come meanwhile."""
+        self._queue.add(dataclasses.replace(ingest.seen(manifest), instead_of=known))
 
     def gone(self, uid: UUID, *, namespace: str, name: str) -> None:
         self._queue.add(ingest.gone(uid, namespace=namespace, name=name))

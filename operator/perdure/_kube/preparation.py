@@ -101,7 +101,7 @@ class Preparation:
         """Take in this sight when it can be taken in. A newer one replaces it, an older one does not."""
         before = self._waiting.get(sight.uid)
         if before is not None:
-            if sight == before.sight or _age(sight) < _age(before.sight):
+            if sight == before.sight or ingest.is_older(sight, before.sight):
                 return
             self._forget(before)
         waiting = self._waiting_or_none(sight)
@@ -224,11 +224,6 @@ def _asked_for(spec: Mapping[str, Any]) -> tuple[str | None, JsonValue, list[sou
 
 def _refused(sight: Seen, refusal: Refusal) -> Seen:
     return dataclasses.replace(sight, refusal=msgspec.json.encode(refusal))
-
-
-def _age(sight: Seen) -> tuple[bool, int, bool]:
-    """Order the sights of one uid as ingest does."""
-    return sight.gone, sight.generation, sight.deleting
 
 
 def _named(sight: Seen) -> str:

@@ -7,8 +7,9 @@ finds them.
 Theory of operation. A uid that the database believes to live and the list does not have is asked for by name: only a
 404 or another uid under that name is taken for its end, since the two sides were read at different moments. A uid that
 the database does not have, or has in another generation, is read in full and taken in again, which changes nothing when
-the watch was faster. Many of them at once (a first start) are read as one list. A kind that is not served is an error,
-never the end of its resources: a CRD may be away for the moment of its upgrade.
+the watch was faster. What is read then is newer than what was known before, also when its generation is lower: the API
+server was restored from a backup. Many of them at once (a first start) are read as one list. A kind that is not served
+is an error, never the end of its resources: a CRD may be away for the moment of its upgrade.
 """
 
 from __future__ import annotations
@@ -57,12 +58,28 @@ class Sweep:
         for uid in missing:
             await self.confirm_gone(uid, namespace=known[uid].namespace, name=known[uid].name)
         for manifest in await self._read([listed[uid] for uid in changed]):
-            self._kind.intake.seen(manifest)
+            self._hand_on(manifest, known)
         await self._kind.intake.forget()
         self.runs += 1
         if missing or changed:
             _log.info("sweep found news", kind=self._kind.name, gone=len(missing), seen=len(changed))
         return len(missing) + len(changed)
+
+    def _hand_on(self, manifest: Manifest, known: Mapping[UUID, Known]) -> None:
+        """Hand on what was read after `known` was: a lower generation is then the newer one."""
+        uid, generation = _uid(manifest), _generation(manifest)
+        before = known.get(uid) if uid is not None else None
+        if before is None or self._kind.went_back is None or generation >= before.generation:
+            self._kind.intake.seen(manifest)
+            return
+        name = f"{before.namespace}/{before.name}"
+        _log.warning(
+            "resource went back, the API server was restored from a backup: it counts",
+            resource=name,
+            generation=generation,
+            known=before.generation,
+        )
+        self._kind.went_back(manifest, before.generation)
 
     async def probe(self) -> None:
         """Return when the API server serves the kind to us; raise what it says otherwise."""
@@ -109,3 +126,8 @@ def compare(
 def _uid(manifest: Manifest) -> UUID | None:
     metadata = manifest["metadata"]
     return UUID(str(metadata["uid"])) if isinstance(metadata, dict) else None
+
+
+def _generation(manifest: Manifest) -> int:
+    metadata = manifest["metadata"]
+    return int(str(metadata["generation"])) if isinstance(metadata, dict) else 0

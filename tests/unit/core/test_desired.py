@@ -81,6 +81,10 @@ def test_what_is_left_of_an_earlier_run(
         (seen(), KNOWN, False),
         (seen(), known(is_same=False), True),
         (seen(), known(generation=2, is_same=False), False),
+        (seen(instead_of=2), known(generation=2), True),  # the API server went back
+        (seen(instead_of=2), known(generation=3), False),  # something newer came meanwhile
+        (seen(instead_of=2), KNOWN, False),  # it is known already
+        (seen(instead_of=2), known(generation=2, is_gone=True), False),
         (seen(deleting=True), KNOWN, True),
         (seen(has_finalizer=True), KNOWN, True),
         (seen(gone=True), known(generation=7), True),
