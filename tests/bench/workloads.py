@@ -21,7 +21,7 @@ from perdure._core import history
 from perdure._core.replay import Execution, Identity
 from perdure._store.store import Store
 from perdure.client import Client, InstanceFilter, Page
-from tests.bench import code, filling
+from tests.bench import code, filling, resources
 from tests.bench.stage import Stage, fresh_database
 
 
@@ -287,6 +287,18 @@ async def _lone_worker(stage: Stage, *, waiting: int, residents: int) -> dict[st
     return seen
 
 
+async def applied(stage: Stage) -> Result:
+    """C1: 1,000 Orchestrations applied at once, each a chain of five activities, and one operator."""
+    seen = await resources.applied(stage.server, count=1_000)
+    return Result(cast("float", seen.pop("completions_per_s")), seen)
+
+
+async def many_finished(stage: Stage) -> Result:
+    """C2: how soon a controller is ready and has swept beside 10,000 finished Orchestrations, and what it costs."""
+    seen = await resources.many_finished(stage.server, count=10_000)
+    return Result(cast("float", seen.pop("ready_s")), seen)
+
+
 def _cpu_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
@@ -312,4 +324,20 @@ WORKLOADS: dict[str, Workload] = {
     "W8B": Workload("W1 beside 20,000 that only others can run, to W1 beside none", "ratio", 0.9, True, beside_others),
     "M1": Workload("memory of a worker with 10,000 waiting residents", "MB", 250, False, memory),
     "M2": Workload("start to first end of a worker beside 100,000 waiting ones", "s", 2, False, beginning),
+    "C1": Workload(
+        "1,000 Orchestrations applied at once, until all are shown",
+        "completions/s",
+        15,
+        True,
+        applied,
+        {"writes_per_run": 6, "rss_mb": 250},
+    ),
+    "C2": Workload(
+        "start of a controller until it is ready and has swept, beside 10,000 finished Orchestrations",
+        "s",
+        15,
+        False,
+        many_finished,
+        {"rss_mb": 400},
+    ),
 }
