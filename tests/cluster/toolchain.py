@@ -12,6 +12,7 @@ The network is only ever touched by `go` and `pip`, with the settings the machin
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -31,6 +32,9 @@ OLDEST_GO = (1, 26)
 
 _SETTINGS = {"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off", "GOTOOLCHAIN": "local"}
 """Static programs, and nothing of the developer's own Go settings that could change what is built."""
+
+OURS = "."
+"""The package of a program whose source is beside its go.mod."""
 
 _STAMPS = "k8s.io/component-base/version"
 _CLIENT_STAMPS = "k8s.io/client-go/pkg/version"
@@ -54,6 +58,14 @@ class Program:
         if found is None:
             raise ClusterError(f"{root / self.folder / 'go.mod'} does not require {self.module}")
         return found[1]
+
+    def build_name(self, root: Path = GO_FOLDER) -> str:
+        """Return the name of the folder of its build: its version, and for a program of ours what its source says."""
+        name = f"{self.folder}-{self.version(root)}"
+        if self.package != OURS:
+            return name
+        sources = sorted(path for path in (root / self.folder).iterdir() if path.suffix in {".go", ".mod", ".sum"})
+        return f"{name}-{hashlib.sha256(b''.join(path.read_bytes() for path in sources)).hexdigest()[:12]}"
 
     def linker_flags(self, root: Path = GO_FOLDER) -> str:
         """Return what the linker is told: no debug symbols, and for Kubernetes the version it shall report."""
@@ -110,7 +122,7 @@ class Toolchain:
     def path(self, name: str) -> Path:
         """Return where the program lies, or will lie once it is built."""
         program = self._programs[name]
-        return self._cache / "bin" / f"{program.folder}-{program.version(self._root)}" / name
+        return self._cache / "bin" / program.build_name(self._root) / name
 
     def ensure(self, names: Iterable[str], progress: Progress) -> dict[str, Path]:
         """Return the paths of the programs and build the missing ones; several processes may call this at once."""
