@@ -19,7 +19,7 @@ from perdure._core import codec, limits
 from perdure._store import connect
 from perdure._store.resources import Resources, Seen
 from perdure._store.sealing import Sealing
-from perdure._store.signal_resources import Body, Fate, SeenSignal, Shown, SignalResources
+from perdure._store.signal_resources import Body, Due, Fate, SeenSignal, Shown, SignalResources
 from perdure.encryption import EncryptionCodec
 
 Pool = connect.Pool
@@ -357,7 +357,7 @@ async def test_a_status_is_written_when_it_has_news_and_not_otherwise(pool: Pool
 
 
 async def test_one_look_says_whether_there_is_anything_to_do(pool: Pool, signals: SignalResources) -> None:
-    """To deliver, and to show or delete: the clock asks nothing else while all is at rest."""
+    """To deliver, to show or delete, and whether time can bring more: the clock asks nothing else."""
     uid = uuid4()
     told = [await signals.due([])]
     await signals.ingest([seen(uid, ttl_seconds=0)])
@@ -373,8 +373,16 @@ async def test_one_look_says_whether_there_is_anything_to_do(pool: Pool, signals
     await signals.ingest([gone(uid)])
     told.append(await signals.due([]))
 
-    assert told == [(False, False), (True, True), (False, False), (True, False), (False, True), (False, False)]
-    assert await signals.due(["elsewhere"]) == (False, False)
+    nothing = Due(may_go=False, is_behind=False, has_more=False)
+    assert told == [
+        nothing,
+        Due(may_go=True, is_behind=True, has_more=True),
+        Due(may_go=False, is_behind=False, has_more=True),
+        Due(may_go=True, is_behind=False, has_more=True),
+        Due(may_go=False, is_behind=True, has_more=True),
+        nothing,
+    ]
+    assert await signals.due(["elsewhere"]) == nothing
 
 
 async def test_a_signal_that_asks_for_it_expires_after_its_delivery(pool: Pool, signals: SignalResources) -> None:

@@ -5,7 +5,8 @@ must not know how a signal came to be known, nor how a status looks.
 
 Theory of operation. A signal is tried when it is first seen, when a run of its Orchestration begins, and by a slow
 clock, which asks in one query whether any may get further now: nothing is polled a resource. The same query wakes
-whoever shows statuses, so that idle signals cost one statement a half minute. Signals go in batches, one transaction
+whoever shows statuses, so that idle signals cost one statement a half minute; while there is none that waits or will
+expire, one in five minutes: what comes is told. Signals go in batches, one transaction
 each. One whose payload stands in a ConfigMap comes back from its transaction with the run that it is for;
 the ConfigMap is read as that run's ServiceAccount (I13), beside the loop, and the signal is tried again with what was
 read, which is good for that run alone.
@@ -36,6 +37,8 @@ _log = structlog.get_logger(__name__)
 _BATCH = 200
 _PAGE = 1_000
 _LOOK_SECONDS = 30.0
+_IDLE_LOOK_SECONDS = 300.0
+"""The same while no signal waits or will expire: then only another controller could have left one undone."""
 _BRISK_LOOK_SECONDS = 2.5
 _BRISK_SECONDS = 30.0
 """So long after something was tried in vain looks come more often: it may be a matter of moments. The pauses between
@@ -66,6 +69,7 @@ class Delivery:
         self._wake = asyncio.Event()
         self._look_at = 0.0
         self._brisk_until = 0.0
+        self._is_idle = False
         self.delivered = 0
 
     @property
@@ -76,6 +80,8 @@ class Delivery:
     def arrived(self, signals: Iterable[Waiting]) -> None:
         """Try these soon."""
         self._queue.update({signal.uid: signal.size_bytes for signal in signals if signal.waits})
+        if self._is_idle:
+            self._look_at = 0.0  # from now on the clock may have something to do
         self._wake.set()
         self._on_decided()
 
@@ -101,7 +107,9 @@ class Delivery:
                 task.cancel()
 
     def _pause(self) -> float:
-        return _BRISK_LOOK_SECONDS if _now() < self._brisk_until else _LOOK_SECONDS
+        if _now() < self._brisk_until:
+            return _BRISK_LOOK_SECONDS
+        return _IDLE_LOOK_SECONDS if self._is_idle else _LOOK_SECONDS
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -113,13 +121,14 @@ class Delivery:
 
     async def _look(self, namespaces: Sequence[str]) -> None:
         """Find what may get further now, and have shown what is not."""
-        may_go, is_behind = await retrying(
+        due = await retrying(
             lambda: self._table.due(namespaces), doing="looking at signals", availability=self._availability
         )
-        if is_behind:
+        self._is_idle = not (due.may_go or due.is_behind or due.has_more)
+        if due.is_behind:
             self._on_decided()
         after = UUID(int=0)
-        while may_go:
+        while due.may_go:
             page = await self._patiently(functools.partial(self._table.waiting, namespaces, after=after, at_most=_PAGE))
             self._queue.update({signal.uid: signal.size_bytes for signal in page})
             if len(page) < _PAGE:

@@ -24,7 +24,7 @@ from perdure._store.connect import Pool
 from perdure._store.resources import Known
 from perdure._store.sealing import Record, Sealing
 
-__all__ = ["Body", "Fate", "Round", "SeenSignal", "Shown", "SignalFact", "SignalResources", "Unread", "Waiting"]
+__all__ = ["Body", "Due", "Fate", "Round", "SeenSignal", "Shown", "SignalFact", "SignalResources", "Unread", "Waiting"]
 
 _LOWEST: Final = UUID(int=0)
 
@@ -66,6 +66,15 @@ class Waiting:
     uid: UUID
     size_bytes: int
     waits: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Due:
+    """What there is to do: signals that may get further, others to show or delete; or more of both when time passed."""
+
+    may_go: bool
+    is_behind: bool
+    has_more: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -201,10 +210,10 @@ class SignalResources:
         _, messages = self._sealing.sealed("signal_send", (None, [message]))
         return bytes(cast("list[bytes]", messages)[0])
 
-    async def due(self, namespaces: Sequence[str]) -> tuple[bool, bool]:
-        """Say whether any signal may get further now, and whether there is one to be shown or deleted."""
+    async def due(self, namespaces: Sequence[str]) -> Due:
+        """Say whether any signal may get further now, is to be shown or deleted, or will when time has passed."""
         [row] = await self._pool.fetch(self._sql.signal_resource_due, namespaces)
-        return row["may_go"], row["is_behind"]
+        return Due(**row)
 
     async def for_runs(self, instance_ids: Sequence[str]) -> list[Waiting]:
         """Give the signals that wait for these runs."""

@@ -4,9 +4,10 @@ It knows the order of the steps and how to wait; what a tick means is `deciding`
 `hands`. It must not know the machine's clock: the database says how long there is nothing to do (I7).
 
 Theory of operation. One query tells what there is to do for all schedules together, and when the next one is due; a
-quiet time costs that query twice a minute. What is due is decided and written down before anything is done for it,
-then done, then shown, each step from what the store says: a crash anywhere leaves a state from which the next look
-goes on. Any number of keepers may run: whoever is slower finds it done.
+quiet time costs that query twice a minute, and once in five when no schedule will ever be due. What is due is decided
+and written down before anything is done for it, then done, then shown, each step from what the store says: a crash
+anywhere leaves a state from which the next look goes on. Any number of keepers may run: whoever is slower finds it
+done.
 
 A schedule for which the API server refuses something is left alone for a while, and keeps no other from its turn.
 """
@@ -44,6 +45,8 @@ _POLL_SECONDS = 5.0
 """So late is found, at worst, that a run has ended."""
 _QUIET_POLL_SECONDS = 30.0
 """The same while no run is open: then only another controller could have begun something, or left it undone."""
+_IDLE_POLL_SECONDS = 300.0
+"""The same while no schedule will be due either: there is none, or it is suspended. Intake tells of the next one."""
 _LOST_SECONDS = 60.0
 _REFUSED_SECONDS = 30.0
 """After an answer that only somebody else can change."""
@@ -112,7 +115,9 @@ class Keeper:
         """Wait until something is due or taken in, and not for ever."""
         is_quiet = not (look.has_open or look.has_uncreated or look.has_unshown)
         seconds = _QUIET_POLL_SECONDS if is_quiet else _POLL_SECONDS
-        if look.due_in_seconds is not None and look.due_in_seconds > 0:
+        if look.due_in_seconds is None:
+            seconds = _IDLE_POLL_SECONDS if is_quiet else seconds
+        elif look.due_in_seconds > 0:
             seconds = min(seconds, look.due_in_seconds)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -1,5 +1,5 @@
 -- Purpose: say whether any signal resource may get further now (what signal_resource_waiting.sql gives), and whether there
---   is anything to show or to delete: one statement for all that the clock asks.
+--   is anything to show or to delete, now or when time has passed: one statement for all that the clock asks.
 -- Parameters: $1 namespaces, empty for all.
 -- Locks: none.
 select
@@ -44,4 +44,20 @@ select
             and kept.gone_at is null
             and not kept.deleting
             and (cardinality($1::text[]) = 0 or kept.namespace = any($1::text[]))
-    ) as is_behind
+    ) as is_behind,
+    exists (
+        select
+        from signal_resources as kept
+        where
+            kept.phase = 'Pending'
+            and kept.gone_at is null
+            and (cardinality($1::text[]) = 0 or kept.namespace = any($1::text[]))
+    )
+    or exists (
+        select
+        from signal_resources as kept
+        where
+            kept.expires_at is not null
+            and kept.gone_at is null
+            and (cardinality($1::text[]) = 0 or kept.namespace = any($1::text[]))
+    ) as has_more
