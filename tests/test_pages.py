@@ -162,3 +162,20 @@ def test_shown_signals_would_be_taken() -> None:
     for one in shown:
         spec = OrchestrationSignalSpec.model_validate(one["spec"])
         assert spec.model_dump(by_alias=True, exclude_unset=True) == one["spec"]
+
+
+def test_shown_health_checks_are_of_our_kinds() -> None:
+    """What Flux shall wait for is a kind that there is, in the version that is served."""
+    shown = [document for _, content in blocks("yaml") for document in yaml.safe_load_all(content)]
+    kustomizations = [one["spec"] for one in shown if one.get("kind") == "Kustomization"]
+    definitions = [yaml.safe_load(text(path))["spec"] for path in files() if path.parent == Path("crds")]
+    served = {
+        (f"{one['group']}/{version['name']}", one["names"]["kind"])
+        for one in definitions
+        for version in one["versions"]
+    }
+
+    assert any(spec.get("wait") for spec in kustomizations)
+    checks = [check for spec in kustomizations for check in spec.get("healthChecks", [])]
+    assert checks
+    assert {(check["apiVersion"], check["kind"]) for check in checks} <= served

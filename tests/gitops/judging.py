@@ -1,4 +1,4 @@
-"""The verdicts of GitOps tools: resources go through a Go program that has their code (`go/judge`).
+"""The verdicts of GitOps tools: resources go through a Go program with kstatus and Lua in it (`go/judge`).
 
 It knows nothing of clusters; it is asked about any number of resources at once, since a process each would be slow.
 """
