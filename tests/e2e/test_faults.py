@@ -1,4 +1,4 @@
-"""A definition is taken away and comes back: nothing is lost, doubled or stuck."""
+"""An API server that answers badly, and a definition that is taken away: nothing is lost, doubled or stuck."""
 
 from __future__ import annotations
 
@@ -9,10 +9,42 @@ import pytest
 
 from perdure._kube.api.orchestration import PLURAL
 from tests.cluster.handle import Cluster
+from tests.e2e.faulty import Fault, FaultyServer
 from tests.e2e.operators import World
 from tests.tree import ROOT
 
 pytestmark = pytest.mark.slow
+
+
+async def test_bad_answers_of_the_api_server_are_waited_out(
+    cluster: Cluster, namespace: str, dsn: str, tmp_path: Path
+) -> None:
+    """Too many requests, errors and conflicts, on lists, watches and statuses: each run runs once and is shown."""
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    soon = {"Retry-After": "1"}
+    faults = [
+        Fault("list", PLURAL, 429, 1, soon),
+        Fault("list", PLURAL, 500, 1),
+        Fault("watch", PLURAL, 429, 1, soon),
+        Fault("watch", PLURAL, 500, 1),
+        Fault("watch", PLURAL, 410, 1),
+        Fault("PATCH", "/status", 429, 1, soon),
+        Fault("PATCH", "/status", 500, 2),
+        Fault("PATCH", "/status", 409, 2),
+    ]
+    async with (
+        FaultyServer.before(cluster, tmp_path, *faults) as faulty,
+        World.opened(cluster, namespace, dsn=dsn, folder=notes) as world,
+    ):
+        await world.operator(kubeconfig=faulty.kubeconfig)
+        await world.apply("one", "two")
+        for name in ("one", "two"):
+            await world.scene.completed(name)
+
+        assert [fault for fault in faults if fault.given < fault.times] == []
+        assert await world.instances() == {"one:1": "Completed", "two:1": "Completed"}
+        assert len(world.notes()) == 6
 
 
 async def test_a_definition_that_is_taken_away_takes_its_runs_along_and_comes_back(
