@@ -65,6 +65,22 @@ async def test_a_worker_that_takes_a_run_over_is_shown(world: World) -> None:
     assert status["phase"] == "Running"
 
 
+async def test_a_worker_that_joins_while_the_run_sleeps_is_shown(world: World) -> None:
+    """The run waits for an hour and is claimed by nobody before; the status was written while no worker was there."""
+    await world.operator("controller")
+    worker = await world.operator("worker")
+    await world.apply("db", flow="wait", input=3600)
+    await world.scene.shown("db", "Timer")
+    await worker.stop()
+    await world.apply("db", flow="wait", input=3600, ttlSecondsAfterFinished=60)
+    await world.scene.shown("db", "WaitingForWorker")
+
+    await world.operator("worker")
+    status = await world.scene.no_longer_shown("db", "WaitingForWorker")
+
+    assert status["phase"] == "Running"
+
+
 async def test_a_worker_alone_shows_its_runs(world: World) -> None:
     """Without a controller nothing new is seen; what was taken in is run and shown to its end."""
     controller = await world.operator("controller")

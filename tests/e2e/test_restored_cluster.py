@@ -6,9 +6,12 @@ A real backup needs an etcd of its own; a database that is ahead of the API serv
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from perdure._kube.api.base import API_VERSION
 from tests.cluster.handle import Cluster
 from tests.e2e.operator_process import until
 from tests.e2e.operators import World
@@ -19,7 +22,23 @@ AHEAD = """
 update resources
 set generation = 7, spec = '{"orchestration":"of the future"}', status_generation = 7, request = 'other'
 """
+OTHERS_AHEAD = """
+with ahead as (update signal_resources set generation = 7, deleting = true)
+update schedules set generation = 7, spec = '{"cron":"@hourly"}', timing = 'hourly'
+"""
+OTHERS_PUT_RIGHT = """
+select
+    (select generation = 1 and spec like '%@yearly%' from schedules)
+    and (select generation = 1 and not deleting from signal_resources)
+"""
+SCHEDULE = {"cron": "@yearly", "orchestrationTemplate": {"spec": {"orchestration": "wait"}}}
+SIGNAL = {"orchestrationRef": {"name": "nobody"}, "signal": "say"}
 WENT_BACK = "resource went back, the API server was restored from a backup: it counts"
+
+
+def manifest(kind: str, spec: dict[str, Any]) -> str:
+    """Give a resource named db as YAML."""
+    return yaml.safe_dump({"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": "db"}, "spec": spec})
 
 
 async def test_what_a_restored_api_server_says_counts(
@@ -44,3 +63,27 @@ async def test_what_a_restored_api_server_says_counts(
         assert status["observedGeneration"] == 2
         assert await world.instances() == {"db:1": "Suspended"}
         assert operator.count(WENT_BACK) == 1
+
+
+async def test_schedules_and_signals_of_a_restored_api_server_count(
+    cluster: Cluster, namespace: str, dsn: str, tmp_path: Path
+) -> None:
+    """Each is put right once: the comparisons after that find nothing."""
+    async with World.opened(cluster, namespace, dsn=dsn, folder=tmp_path) as world:
+        operator = await world.operator(SWEEP_SECONDS="1")
+        for kind, spec in (("OrchestrationSchedule", SCHEDULE), ("OrchestrationSignal", SIGNAL)):
+            await world.scene.kubectl("apply", "-f-", input=manifest(kind, spec))
+
+        async def are(query: str) -> bool:
+            return bool(await world.database.fetchval(query))
+
+        await until(lambda: are("select exists (select from schedules) and exists (select from signal_resources)"))
+        await world.database.execute(OTHERS_AHEAD)
+        await until(lambda: are(OTHERS_PUT_RIGHT))
+        before = await operator.reading("sweeps_total")
+
+        async def is_swept_again() -> bool:
+            return await operator.reading("sweeps_total") >= before + 6
+
+        await until(is_swept_again)
+        assert operator.count(WENT_BACK) == 2

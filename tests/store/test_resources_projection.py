@@ -36,9 +36,11 @@ async def uid(pool: Pool) -> UUID:
     return uid
 
 
-def wrote(uid: UUID, resource_version: int, *, turn: int = 3, phase: str = "Running", is_final: bool = False) -> Wrote:
+def wrote(
+    uid: UUID, resource_version: int, *, turn: int | None = 3, phase: str = "Running", is_final: bool = False
+) -> Wrote:
     """Give a write that the API server took."""
-    status = f'{{"turn":{turn}}}'.encode()
+    status = f'{{"turn":{turn or 0}}}'.encode()
     return Wrote(uid, status, turn, phase, generation=1, resource_version=resource_version, is_final=is_final)
 
 
@@ -119,6 +121,17 @@ async def test_a_run_that_nobody_claims_is_looked_at_again(pool: Pool, uid: UUID
     await pool.execute("update instances set owner_id = null, wake_at = now()")
 
     assert await stale(pool) == [uid]
+
+
+async def test_a_status_of_no_turn_is_looked_at_until_it_is_of_one(pool: Pool, uid: UUID) -> None:
+    """It says that no worker is there, while the run sleeps: a worker that joins changes nothing of the run."""
+    await pool.execute("update instances set owner_id = null, wake_at = now() + interval '1 hour'")
+    found = []
+    for resource_version, turn in ((10, None), (11, None), (12, 3)):
+        await Resources(pool).remember([wrote(uid, resource_version, turn=turn)])
+        found.append(await stale(pool))
+
+    assert found == [[uid], [uid], []]
 
 
 async def test_a_final_status_settles_the_resource_until_its_spec_changes(pool: Pool, uid: UUID) -> None:

@@ -156,6 +156,40 @@ async def test_the_same_sight_again_changes_nothing(book: Book) -> None:
     assert await book.schedules.known([]) == {}
 
 
+async def test_a_restored_backup_counts_and_what_is_decided_stays_decided(book: Book) -> None:
+    """A lower generation that was read while exactly the higher one was known is the newer one; once is enough."""
+    after = {"generation": 3, "spec": b'{"cron":"@hourly"}', "timing": "hourly"}
+    await book.see(**after)
+    await book.decide_to_run(1)
+    until = (await book.row())["decided_until"]
+    restored = {"generation": 2, "instead_of": 3}
+    found = []
+    for sight in (restored, restored, after, restored, {"generation": 4}, restored):
+        news = await book.see(**sight)
+        row = await book.row()
+        found.append((len(news), row["generation"], row["timing"]))
+    last = await book.row()
+
+    assert found == [
+        *[(1, 2, "daily"), (0, 2, "daily")],
+        *[(1, 3, "hourly"), (1, 2, "daily")],
+        *[(1, 4, "daily"), (0, 4, "daily")],
+    ]
+    assert last["decided_until"] > until
+    assert [tick["tick_at"] for tick in await book.ticks()] == [at(1)]
+
+
+async def test_a_schedule_whose_deletion_is_not_in_the_backup_goes_on(book: Book) -> None:
+    """It was leaving, held by somebody's finalizer; in the backup nobody has deleted it."""
+    await book.see(generation=2, deleting=True)
+    assert (await book.row())["is_due"] is None
+
+    await book.see(generation=1, instead_of=2)
+
+    row = await book.row()
+    assert (row["generation"], row["deleting"], row["is_due"]) == (1, False, True)
+
+
 async def test_another_time_counts_from_now_and_other_changes_leave_it(book: Book) -> None:
     """What the new cron would have had before is none; what the old one had and nobody saw is still to be decided."""
     await book.pool.execute("update schedules set decided_until = $1, next_at = null", DAY)

@@ -54,6 +54,7 @@ class Changes(TypedDict, total=False):
     refusal_detail: str
     created_at: datetime
     signal: str
+    instead_of: int
 
 
 def seen(uid: UUID, name: str = "approval", target: str = "db", **changes: Unpack[Changes]) -> SeenSignal:
@@ -132,6 +133,27 @@ async def test_a_signal_that_is_there_first_waits_for_the_run(pool: Pool, signal
     assert [one.uid for one in await signals.waiting([])] == [uid]
     assert (await fate(signals, uid)).phase == "Delivered"
     assert await signals.waiting([]) == []
+
+
+async def test_a_restored_backup_counts_and_sends_nothing_twice(pool: Pool, signals: SignalResources) -> None:
+    """A lower generation that was read while exactly the higher one was known is the newer one; once is enough."""
+    uid, leaving = uuid4(), uuid4()
+    await start(pool)
+    await signals.ingest([seen(uid), seen(leaving, "late")])
+    assert (await fate(signals, uid)).phase == "Delivered"
+    after = [seen(uid, generation=2, deleting=True), seen(leaving, "late", generation=2, deleting=True)]
+    restored = [seen(uid, instead_of=2), seen(leaving, "late", instead_of=2)]
+    found = []
+    for batch in (after, restored, restored):
+        news = await signals.ingest(batch)
+        known = await signals.known([])
+        found.append((len(news), [(known[one].generation, known[one].deleting) for one in (uid, leaving)]))
+
+    assert found == [(2, [(2, True)] * 2), (2, [(1, False)] * 2), (0, [(1, False)] * 2)]
+    assert [one.uid for one in await signals.waiting([])] == [leaving]
+    assert (await fate(signals, leaving)).phase == "Delivered"
+    assert (await signals.deliver([uid, leaving])).fates == []
+    assert len(await inbox(pool)) == 2
 
 
 async def test_a_signal_is_sent_once_however_often_it_is_tried(pool: Pool, signals: SignalResources) -> None:

@@ -50,6 +50,14 @@ def group() -> typer.core.TyperGroup:
     return found
 
 
+def options_or_none(words: list[str]) -> set[str] | None:
+    """Give the options of the command that these words begin with, also in a group; None when there is none."""
+    command = group().commands.get(words[0])
+    if isinstance(command, typer.core.TyperGroup) and words[1:]:
+        command = command.commands.get(words[1])
+    return None if command is None else {option for parameter in command.params for option in parameter.opts}
+
+
 def typed(content: str) -> list[str]:
     """Give the commands of a block: the lines after `$`, or all where there is none."""
     lines = [line.strip() for line in content.splitlines()]
@@ -158,10 +166,8 @@ def test_commands_in_the_text_exist() -> None:
         for page in test_pages.pages()
         for line in INLINE.findall(text(page))
         if (words := line.split())
-        if (command := group().commands.get(words[1])) is None
-        or {word.partition("=")[0] for word in words if word.startswith("--")}
-        - {option for parameter in command.params for option in parameter.opts}
-        - {"--help"}
+        if (options := options_or_none(words[1:])) is None
+        or {word.partition("=")[0] for word in words if word.startswith("--")} - options - {"--help"}
     )
 
 

@@ -164,6 +164,8 @@ class Sight(Protocol):
     def deleting(self) -> bool: ...
     @property
     def gone(self) -> bool: ...
+    @property
+    def instead_of(self) -> int | None: ...
 
 
 S = TypeVar("S", bound=Sight)
@@ -180,8 +182,8 @@ class Table(Protocol[S_contra, N_co]):
 
 
 def is_older(sight: Sight, than: Sight) -> bool:
-    """Whether a sight must not replace another of its uid, which is newer; only some kinds know of `instead_of`."""
-    goes_back = not than.gone and getattr(sight, "instead_of", None) == than.generation
+    """Whether a sight must not replace another of its uid, which is newer."""
+    goes_back = not than.gone and sight.instead_of == than.generation
     return not goes_back and _age(sight) < _age(than)
 
 

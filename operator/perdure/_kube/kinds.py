@@ -32,8 +32,11 @@ FORGET_SECONDS = 24 * 3600.0
 class Intake(Protocol):
     """Takes in what is seen of the resources of one kind. The same may be told many times, and late."""
 
-    def seen(self, manifest: Manifest) -> None:
-        """Take in a resource as the API server gave it. Called in the event loop; never raises."""
+    def seen(self, manifest: Manifest, *, instead_of: int | None = None) -> None:
+        """Take in a resource as the API server gave it. Called in the event loop; never raises.
+
+        `instead_of` is a higher generation that was known before this was read: it counts unless something newer came.
+        """
 
     def gone(self, uid: UUID, *, namespace: str, name: str) -> None:
         """Take in that there is no resource of this uid any more."""
@@ -53,20 +56,17 @@ class Kind:
     """A kind by its names, as in `OrchestrationSignal` and `orchestrationsignals`, and who takes in its resources.
 
     `loops` are run for as long as the kind is followed: what empties the queue of its intake, and what acts on it.
-    `went_back` takes in a resource that was read with a lower generation than was known before, and the known one.
     """
 
     name: str
     plural: str
     intake: Intake
     loops: Sequence[Loop] = ()
-    went_back: Callable[[Manifest, int], None] | None = None
 
 
 def orchestrations(queue: Preparation, resources: Resources) -> Kind:
     """Give the kind whose resources are runs."""
-    intake = _Orchestrations(queue, resources)
-    return Kind(orchestration.KIND, orchestration.PLURAL, intake, went_back=intake.went_back)
+    return Kind(orchestration.KIND, orchestration.PLURAL, _Orchestrations(queue, resources))
 
 
 class _Orchestrations:
@@ -76,12 +76,8 @@ class _Orchestrations:
         self._queue = queue
         self._resources = resources
 
-    def seen(self, manifest: Manifest) -> None:
-        self._queue.add(ingest.seen(manifest))
-
-    def went_back(self, manifest: Manifest, known: int) -> None:
-        """Take in what counts although a higher generation is known, unless something newer has come meanwhile."""
-        self._queue.add(dataclasses.replace(ingest.seen(manifest), instead_of=known))
+    def seen(self, manifest: Manifest, *, instead_of: int | None = None) -> None:
+        self._queue.add(dataclasses.replace(ingest.seen(manifest), instead_of=instead_of))
 
     def gone(self, uid: UUID, *, namespace: str, name: str) -> None:
         self._queue.add(ingest.gone(uid, namespace=namespace, name=name))

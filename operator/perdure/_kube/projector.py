@@ -37,7 +37,7 @@ from perdure._kube.reach import Reach
 from perdure._store.resources import Fact, News, Resources, TurnRow, Wrote
 from perdure._store.store import Availability, retrying
 
-__all__ = ["Look", "Projector", "Shown", "to_facts"]
+__all__ = ["Look", "Projector", "Shown", "shown_turn", "to_facts"]
 
 _log = structlog.get_logger(__name__)
 
@@ -254,10 +254,11 @@ class Projector:
             if fact.waiting:
                 self.on_turn_of_change()
         self._look_again(fact, known, now=now)
+        turn = shown_turn(fact, known)
         if built == previous and fact.status_resource_version is not None:
-            self._remember_as_is(fact, built)
+            self._remember_as_is(fact, built, turn=turn)
             return False
-        task = asyncio.create_task(self._write(fact, built, previous=previous))
+        task = asyncio.create_task(self._write(fact, built, previous=previous, turn=turn))
         self._writing.add(task)
         task.add_done_callback(self._write_ended)
         return True
@@ -309,7 +310,9 @@ class Projector:
         self._cache.move_to_end(fact.uid)
         return shown
 
-    async def _write(self, fact: Fact, built: status.Status, *, previous: status.Status | None) -> None:
+    async def _write(
+        self, fact: Fact, built: status.Status, *, previous: status.Status | None, turn: int | None
+    ) -> None:
         """Write one status; whatever comes of it, the resource is looked at again when that is needed."""
         try:
             try:
@@ -322,7 +325,7 @@ class Projector:
                 built = status.minimal(built, str(error))
                 _log.warning("status refused, writing the least of it", resource=_name(fact), error=str(error))
                 if built == previous and fact.status_resource_version is not None:
-                    self._remember_as_is(fact, built)
+                    self._remember_as_is(fact, built, turn=turn)
                     return
                 written = await self._send(fact, built)
         except errors.KubernetesPatchTestError:
@@ -338,7 +341,7 @@ class Projector:
             self._schedule.done(fact.uid)
         else:
             self.writes += 1
-            self._written.append(_wrote(fact, built, resource_version=_resource_version(written)))
+            self._written.append(_wrote(fact, built, turn=turn, resource_version=_resource_version(written)))
             if self.on_written is not None:
                 self.on_written(fact, previous, built)
 
@@ -352,10 +355,10 @@ class Projector:
             API_VERSION, KIND, name=fact.name, namespace=fact.namespace, patch=patch, subresource="status"
         )
 
-    def _remember_as_is(self, fact: Fact, built: status.Status) -> None:
+    def _remember_as_is(self, fact: Fact, built: status.Status, *, turn: int | None) -> None:
         """What the resource shows is what there is to say."""
         self.unchanged += 1
-        self._written.append(_wrote(fact, built, resource_version=fact.status_resource_version or 0))
+        self._written.append(_wrote(fact, built, turn=turn, resource_version=fact.status_resource_version or 0))
 
     def _failed(self, fact: Fact, error: errors.KubernetesApiError) -> None:
         """Plan another look: when the server is away, nothing is written for a while."""
@@ -432,6 +435,14 @@ def to_facts(
     )
 
 
+def shown_turn(fact: Fact, known: facts.Facts) -> int | None:
+    """Give the turn that a status shows until the next one; None when it says what the store does not tell the end of.
+
+    That no worker is there ends when one joins, which is no turn: such a status lags, and the next sweep looks again.
+    """
+    return None if known.unrunnable is not None else fact.turn
+
+
 def _instance(fact: Fact) -> facts.Instance | None:
     if fact.instance_id is None or fact.phase is None or fact.created_at is None:
         return None
@@ -465,11 +476,11 @@ def _name(fact: Fact) -> str:
     return f"{fact.namespace}/{fact.name}"
 
 
-def _wrote(fact: Fact, built: status.Status, *, resource_version: int) -> Wrote:
+def _wrote(fact: Fact, built: status.Status, *, turn: int | None, resource_version: int) -> Wrote:
     return Wrote(
         uid=fact.uid,
         status=msgspec.json.encode(built),
-        turn=fact.turn,
+        turn=turn,
         phase=fact.phase,
         generation=fact.generation,
         resource_version=resource_version,

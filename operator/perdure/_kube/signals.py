@@ -6,6 +6,7 @@ It puts the parts together and does none of their work: `signal_sights` reads, `
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
@@ -80,9 +81,9 @@ class Signals:
 
     # --- an Intake ---------------------------------------------------------------------------------------------------
 
-    def seen(self, manifest: Manifest) -> None:
+    def seen(self, manifest: Manifest, *, instead_of: int | None = None) -> None:
         """Take in a resource."""
-        self._queue.add(signal_sights.seen(manifest))
+        self._queue.add(dataclasses.replace(signal_sights.seen(manifest), instead_of=instead_of))
 
     def gone(self, uid: UUID, *, namespace: str, name: str) -> None:
         """Take in the end of a resource."""

@@ -69,17 +69,18 @@ class Sweep:
         """Hand on what was read after `known` was: a lower generation is then the newer one."""
         uid, generation = _uid(manifest), _generation(manifest)
         before = known.get(uid) if uid is not None else None
-        if before is None or self._kind.went_back is None or generation >= before.generation:
+        if before is None or generation >= before.generation:
             self._kind.intake.seen(manifest)
             return
         name = f"{before.namespace}/{before.name}"
         _log.warning(
             "resource went back, the API server was restored from a backup: it counts",
+            kind=self._kind.name,
             resource=name,
             generation=generation,
             known=before.generation,
         )
-        self._kind.went_back(manifest, before.generation)
+        self._kind.intake.seen(manifest, instead_of=before.generation)
 
     async def probe(self) -> None:
         """Return when the API server serves the kind to us; raise what it says otherwise."""

@@ -141,7 +141,8 @@ class TurnRow:
 class Wrote:
     """A status that the API server took, and what it was made of.
 
-    `seen_resource_version` is what the facts said was remembered before.
+    `seen_resource_version` is what the facts said was remembered before. Without a `turn` the status is looked at again
+    by each sweep: it says of a run what may end without a turn.
     """
 
     uid: UUID

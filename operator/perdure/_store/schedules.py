@@ -44,7 +44,8 @@ __all__ = [
 class SeenSchedule:
     """One sight of a schedule, ready for the store; `gone` says that it is no more.
 
-    `spec` is JSON; `timing` is what of it says when: another one counts from now on.
+    `spec` is JSON; `timing` is what of it says when: another one counts from now on. `instead_of` is the generation
+    that was known before this one was read: the API server was restored from a backup when this one is lower.
     """
 
     uid: UUID
@@ -55,6 +56,7 @@ class SeenSchedule:
     timing: str = ""
     deleting: bool = False
     gone: bool = False
+    instead_of: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ class SeenSignal:
     """One sight of a signal resource, ready for the store; `gone` says that it is no more, and the rest counts nothing.
 
     `message` is the JSON of the event, None when its payload stands under `config_key` of `config_map`. A `refusal` is
-    why it can never be sent.
+    why it can never be sent. `instead_of` is the generation that was known before this one was read: the API server was
+    restored from a backup when this one is lower.
     """
 
     uid: UUID
@@ -57,6 +58,7 @@ class SeenSignal:
     refusal_detail: str | None = None
     created_at: datetime | None = None
     signal: str = ""
+    instead_of: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

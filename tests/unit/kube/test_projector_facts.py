@@ -10,7 +10,7 @@ import pytest
 
 from perdure import errors
 from perdure._core.projection import Projection
-from perdure._kube.projector import Look, Shown, to_facts
+from perdure._kube.projector import Look, Shown, shown_turn, to_facts
 from perdure._store.resources import Fact, TurnRow
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,6 +69,18 @@ def test_a_run_with_an_owner_or_an_end_is_never_unrunnable() -> None:
 
     assert to_facts(owned, Projection(), offers=[]).unrunnable is None
     assert to_facts(ended, Projection(), offers=[]).unrunnable is None
+
+
+@pytest.mark.parametrize(
+    ("is_owned", "offers", "turn"), [(False, [], None), (False, ["greet@1.0.0"], 3), (True, [], 3)]
+)
+def test_a_status_stands_for_no_turn_while_no_worker_is_there(
+    *, is_owned: bool, offers: list[str], turn: int | None
+) -> None:
+    """That ends without a turn: whoever sweeps must look again."""
+    fact = dataclasses.replace(FACT, is_owned=is_owned, phase="Running", turn=3)
+
+    assert shown_turn(fact, to_facts(fact, Projection(), offers=offers)) == turn
 
 
 def test_a_run_that_was_cancelled_before_it_began_says_why() -> None:

@@ -5,6 +5,7 @@ It knows how a resource's JSON becomes a row; it must not know what is made of i
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -46,9 +47,9 @@ class Intake:
         self._queue = queue
         self._schedules = schedules
 
-    def seen(self, manifest: Manifest) -> None:
+    def seen(self, manifest: Manifest, *, instead_of: int | None = None) -> None:
         """Take in a schedule as the API server gave it."""
-        self._queue.add(seen(manifest))
+        self._queue.add(dataclasses.replace(seen(manifest), instead_of=instead_of))
 
     def gone(self, uid: UUID, *, namespace: str, name: str) -> None:
         """Take in that there is no schedule of this uid any more."""

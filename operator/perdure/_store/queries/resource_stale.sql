@@ -1,5 +1,5 @@
 -- Purpose: find living resources whose status may not show their run: never written, or made of another generation, turn or
---   phase, or of a run that somebody should have claimed and nobody did.
+--   phase, or of a run that somebody should have claimed and nobody did. One that says that no worker is there is of no turn.
 -- Parameters: $1 namespaces, empty for all, $2 uid after which the page begins, $3 size of the page.
 -- Locks: none. Reads the unsettled only (resources_unsettled): finished runs cost nothing.
 select resources.uid
