@@ -62,7 +62,7 @@ def test_what_waits_for_a_version_is_worth_a_warning(desk: Terminal, dsn: str) -
     assert ended.code == Exit.DONE
     assert isinstance(found, dict)
     assert (found["ok"], found["warning"], found["failed"]) == (7, 1, 0)
-    assert found["findings"][-1]["found"] == "greet@2.0.0: 1 runs wait, and no live worker offers it"
+    assert found["findings"][-1]["found"] == "greet@2.0.0: 1 run(s) wait, and no live worker offers it"
 
 
 def test_without_a_worker_it_ends_as_a_fault(desk: Terminal) -> None:

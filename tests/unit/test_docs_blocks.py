@@ -27,8 +27,8 @@ BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(perdure [a-z][^`]*)`")
 COMMENT = re.compile(r"(?:^|\s)#\s.*$")
 OTHERS = {
-    "cat", "cp", "docker", "exec", "export", "grep", "helm", "kill", "kubectl", "mkdir", "openssl", "python", "sh",
-    "touch", "wait",
+    "cat", "cp", "docker", "exec", "export", "grep", "helm", "kill", "kind", "kubectl", "mkdir", "openssl", "python",
+    "sh", "touch", "wait",
 }  # fmt: skip
 """Commands of the machine of whoever reads."""
 OUR_KINDS = {yaml.safe_load(definition)["spec"]["names"]["kind"] for definition in crds.render_all().values()}

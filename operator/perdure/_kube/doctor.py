@@ -139,7 +139,7 @@ async def _workers(patient: _Patient) -> AsyncIterator[Finding]:
         wanted = f"{row['name']}@{row['version']}".rstrip("@")
         yield warning(
             "versions",
-            f"{wanted}: {row['instances']} runs wait, and no live worker offers it",
+            f"{wanted}: {row['instances']} run(s) wait, and no live worker offers it",
             todo="Start a worker that has this version (PERDURE_MODULES).",
         )
 

@@ -41,9 +41,14 @@ REASONS: Mapping[str, tuple[Type, str]] = {
         "An activity has failed for the first time and is tried again; told once for each activity.",
     ),
     "WaitingForWorker": ("Warning", "No live worker has the orchestration of a run that has begun."),
+    "ServiceAccountMissing": ("Warning", "The run does not begin until the ServiceAccount that it acts as is there."),
+    "InputSourceMissing": ("Warning", "The run does not begin until what its input is read from is there."),
     "Stalled": ("Warning", "The request is not carried out, or nothing that runs could carry it out."),
 }
 """Every reason, its type, and what it means."""
+
+_AS_SHOWN = frozenset({"Retrying", "WaitingForWorker", "ServiceAccountMissing", "InputSourceMissing"})
+"""Reasons of the condition Ready that are news under their own name."""
 
 _NOTE_BYTES = 1024
 _NAME_CHARACTERS = 200
@@ -150,7 +155,7 @@ def _reasons(before: _Shown, now: _Shown) -> Iterator[str]:
             yield "Stalled"
         case _:
             pass
-    if reason_changed and now.reason in {"Retrying", "WaitingForWorker"}:
+    if reason_changed and now.reason in _AS_SHOWN:
         yield now.reason
 
 
