@@ -313,3 +313,18 @@ async def test_a_restored_backup_counts_and_what_comes_late_of_before_is_put_rig
 
     assert generations == [(1, 3), (1, 2), (0, 2), (1, 3), (1, 2), (1, 4), (0, 4)]
     assert set(await instances(pool)) == {"shop/db:1"}
+
+
+async def test_a_deletion_that_a_restored_api_server_has_not_is_taken_back(pool: Pool) -> None:
+    """The resource lives again, what was asked of its run stands, and the next comparison finds nothing."""
+    resources, uid = Resources(pool), uuid4()
+    await resources.ingest([seen(uid)])
+    marked = await resources.ingest([seen(uid, generation=2, deleting=True)])
+    assert (await resources.known([]))[uid].deleting
+
+    restored = seen(uid, generation=1, instead_of=2)
+
+    assert len(await resources.ingest([restored])) == 1
+    assert not (await resources.known([]))[uid].deleting
+    assert await resources.ingest([restored]) == []
+    assert [one.cancels for one in marked] == [True]

@@ -62,8 +62,13 @@ remembered as (
         instance_id = excluded.instance_id,
         run_as = excluded.run_as,
         cancel_reason = excluded.cancel_reason,
-        deleting = excluded.deleting or resources.deleting,
-        deleting_at = coalesce(resources.deleting_at, excluded.deleting_at),
+        -- Only an API server that was restored takes a deletion back: the generation is lower then, as deleting raises it.
+        deleting = excluded.deleting
+        or (resources.deleting and (excluded.gone_at is not null or excluded.generation >= resources.generation)),
+        deleting_at = case
+            when excluded.gone_at is null and excluded.generation < resources.generation then excluded.deleting_at
+            else coalesce(resources.deleting_at, excluded.deleting_at)
+        end,
         gone_at = excluded.gone_at,
         request = excluded.request,
         told = excluded.told,
