@@ -1,4 +1,4 @@
-"""What is generated for the chart: its copy of `crds/`, and the schema and the page of its values.
+"""What is generated for the chart: its copy of `crds/`, the schema and the page of its values, the page of all fields.
 
 The resource definitions stand in templates, because Helm never touches a folder `crds/` of a chart again after the
 first install: so they are upgraded with the chart, and at its end an annotation keeps them.
@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.chart import reference, schema
+from tests.chart import fields, reference, schema
 from tests.tree import ROOT
 
 __all__ = ["CHART", "render", "write"]
@@ -36,8 +36,10 @@ def render() -> Mapping[Path, str]:
         CHART / "values.schema.json": json.dumps(rules, indent=2, ensure_ascii=False) + "\n",
         ROOT / "docs" / "values.md": reference.render(values, rules),
     }
-    for definition in sorted((ROOT / "crds").glob("*.yaml")):
-        files[CHART / "templates" / "crds" / definition.name] = _template(definition.read_text(encoding="utf-8"))
+    definitions = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "crds").glob("*.yaml"))}
+    files[ROOT / "docs" / "fields.md"] = fields.render(list(definitions.values()))
+    for path, text in definitions.items():
+        files[CHART / "templates" / "crds" / path.name] = _template(text)
     return files
 
 
