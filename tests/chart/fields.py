@@ -11,7 +11,7 @@ __all__ = ["render"]
 
 _HEAD = """# Every field of the resources
 
-Made from [`crds/`](../crds) by `make chart`; `kubectl explain orchestration.spec` says the same in a terminal. By theme:
+Made from [`crds/`](../crds) by `make chart`; `kubectl explain orchestration.spec` says the same. By theme:
 [policies of an Orchestration](resources.md), [its status](status.md), [signals](signal-resource.md),
 [schedules](schedules.md). A field in bold has to be given; of a list, `[]` stands for each item. All of `status` is
 written by the operator.
@@ -28,7 +28,8 @@ def _kind(definition: Mapping[str, Any]) -> str:
     group, names = definition["spec"]["group"], definition["spec"]["names"]
     [version] = definition["spec"]["versions"]
     parts = version["schema"]["openAPIV3Schema"]["properties"]
-    text = f"\n## {names['kind']}\n\n`{group}/{version['name']}`, short `{names['shortNames'][0]}`. Beside types and bounds, these rules hold:\n\n"
+    text = f"\n## {names['kind']}\n\n`{group}/{version['name']}`, short `{names['shortNames'][0]}`. "
+    text += "Beside types and bounds, these rules hold:\n\n"
     for part in ("spec", "status"):
         text += "".join(f"- {rule['message']}\n" for rule in _rules(parts[part]))
     for part in ("spec", "status"):
