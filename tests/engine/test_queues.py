@@ -209,6 +209,8 @@ async def test_higher_priority_goes_first_then_who_came_first(world: World, queu
     @activity("test::activity::first")
     async def block(ctx: ActivityContext) -> None:
         await world.until("select 1 from history where turn = 1 and body like '%low%'")
+        while queue is None and hand.worker.running_activities < 5:  # noqa: ASYNC110 - it is told of its own commit
+            await asyncio.sleep(0)
 
     @orchestration("test::orchestration::ranked")
     async def ranked(ctx: OrchestrationContext) -> None:
@@ -218,7 +220,7 @@ async def test_higher_priority_goes_first_then_who_came_first(world: World, queu
         notes = [ctx.schedule_activity(note, name, queue=queue, priority=priority) for name, priority in ranks]
         await ctx.join(first, *notes)
 
-    await world.worker(ranked, block, note, settings=dataclasses.replace(SERVING, max_activities=1))
+    hand = await world.worker(ranked, block, note, settings=dataclasses.replace(SERVING, max_activities=1))
 
     assert (await world.run(ranked)).phase == "Completed"
     assert order == ["high", "usual", "usual too", "low"]
