@@ -6,14 +6,13 @@ Users meet the schema before they meet the operator: every refusal here is one t
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.cluster.errors import ClusterError
 from tests.cluster.handle import Cluster
+from tests.e2e.room import Room
 
 MINIMAL: dict[str, Any] = {"orchestration": "workflows::orchestration::demo"}
 DEFAULTS = {
@@ -25,35 +24,11 @@ DEFAULTS = {
 }
 
 
-class Room:
-    """A name of its own in a namespace that all tests here share: nothing runs in it, so nothing gets in the way."""
+class Runs(Room):
+    """One of the kind."""
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self.cluster = cluster
-        self.namespace = namespace
-        self.name = f"run-{secrets.token_hex(4)}"
-
-    def kubectl(self, *words: str, input: str | None = None) -> str:
-        """Run kubectl in the namespace."""
-        return self.cluster.kubectl(*words, f"--namespace={self.namespace}", input=input)
-
-    def create(self, spec: dict[str, Any], suffix: str = "") -> dict[str, Any]:
-        """Create an Orchestration; give it as the server has it."""
-        manifest = {
-            "apiVersion": "perdure.dev/v1alpha1",
-            "kind": "Orchestration",
-            "metadata": {"name": self.name + suffix, "labels": {"test": self.name}},
-            "spec": spec,
-        }
-        answer = self.kubectl(
-            "create", "--filename=-", "--output=json", "--validate=strict", input=json.dumps(manifest)
-        )
-        created: dict[str, Any] = json.loads(answer)
-        return created
-
-    def patch(self, spec: dict[str, Any]) -> None:
-        """Change the spec by a merge patch; null removes a field."""
-        self.kubectl("patch", "orch", self.name, "--type=merge", f"--patch={json.dumps({'spec': spec})}")
+    kind = "Orchestration"
+    short = "orch"
 
     def show(self, status: dict[str, Any], suffix: str = "", *, uid: str | None = None) -> None:
         """Write a status, as the projector does."""
@@ -73,19 +48,10 @@ class Room:
         return header.split(), row.split()
 
 
-@pytest.fixture(scope="module")
-def shared_namespace(cluster: Cluster) -> Iterator[str]:
-    """Give one namespace on a cluster that has the CRD."""
-    cluster.install_crds()
-    name = cluster.make_namespace()
-    yield name
-    cluster.delete_namespace(name)
-
-
 @pytest.fixture
-def room(cluster: Cluster, shared_namespace: str) -> Room:
+def room(cluster: Cluster, shared_namespace: str) -> Runs:
     """Give a name of one's own."""
-    return Room(cluster, shared_namespace)
+    return Runs(cluster, shared_namespace)
 
 
 def ready(status: str, message: str = "") -> dict[str, Any]:
@@ -100,7 +66,7 @@ def ready(status: str, message: str = "") -> dict[str, Any]:
     }
 
 
-def test_what_is_not_said_is_filled_in_and_a_fresh_resource_is_not_ready(room: Room) -> None:
+def test_what_is_not_said_is_filled_in_and_a_fresh_resource_is_not_ready(room: Runs) -> None:
     """The server puts in the defaults, drops a status that comes with the spec, and shows Ready=Unknown."""
     created = room.create(MINIMAL)
 
@@ -112,7 +78,7 @@ def test_what_is_not_said_is_filled_in_and_a_fresh_resource_is_not_ready(room: R
 
 
 @pytest.mark.parametrize("input", [{"a": {"b": [1, None, "x"]}}, [1, None], "text", 5, 1.5, True, None], ids=str)
-def test_any_json_is_an_input(room: Room, input: Any) -> None:
+def test_any_json_is_an_input(room: Runs, input: Any) -> None:
     """The input is the author's: the schema takes every JSON value as it is, and null is kept apart from nothing."""
     assert room.create(MINIMAL | {"input": input})["spec"]["input"] == input
 
@@ -148,7 +114,7 @@ SPECS_REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("spec", "complaint"), SPECS_REFUSED, ids=[complaint for _, complaint in SPECS_REFUSED])
-def test_a_malformed_spec_is_refused_by_the_server(room: Room, spec: dict[str, Any], complaint: str) -> None:
+def test_a_malformed_spec_is_refused_by_the_server(room: Runs, spec: dict[str, Any], complaint: str) -> None:
     """What the schema can refuse never reaches the operator, and the message names the field."""
     with pytest.raises(ClusterError) as refused:
         room.create(spec)
@@ -157,7 +123,7 @@ def test_a_malformed_spec_is_refused_by_the_server(room: Room, spec: dict[str, A
 
 
 @pytest.mark.parametrize("version", ["0.0.0", "1.0.0", "10.20.30-rc.1+build.5"])
-def test_every_semantic_version_is_taken(room: Room, version: str) -> None:
+def test_every_semantic_version_is_taken(room: Runs, version: str) -> None:
     """What `@orchestration(version=...)` takes can be asked for."""
     assert room.create(MINIMAL | {"version": version})["spec"]["version"] == version
 
@@ -177,7 +143,7 @@ CHANGES: list[dict[str, Any]] = [
 ]
 
 
-def test_what_a_run_was_started_with_cannot_be_changed(room: Room) -> None:
+def test_what_a_run_was_started_with_cannot_be_changed(room: Runs) -> None:
     """No request field changes, comes or goes while rerunPolicy is Never; each refusal names its field."""
     room.create(REQUEST)
 
@@ -189,7 +155,7 @@ def test_what_a_run_was_started_with_cannot_be_changed(room: Room) -> None:
 
 
 @pytest.mark.parametrize("input", [5, "x", [1, {"a": 1}], None])
-def test_an_input_of_any_type_is_guarded(room: Room, input: Any) -> None:
+def test_an_input_of_any_type_is_guarded(room: Runs, input: Any) -> None:
     """The rule compares whatever JSON the input is, deeply, and lets an equal one pass."""
     room.create(MINIMAL | {"input": input})
 
@@ -200,7 +166,7 @@ def test_an_input_of_any_type_is_guarded(room: Room, input: Any) -> None:
         room.patch({"input": {"other": 1}})
 
 
-def test_what_is_no_request_may_change_at_any_time(room: Room) -> None:
+def test_what_is_no_request_may_change_at_any_time(room: Runs) -> None:
     """Suspending, cancelling and policies are about the run, not about what was asked for."""
     room.create(REQUEST)
 
@@ -215,7 +181,7 @@ def test_what_is_no_request_may_change_at_any_time(room: Room) -> None:
         room.patch(change)
 
 
-def test_a_resource_that_may_run_again_may_change(room: Room) -> None:
+def test_a_resource_that_may_run_again_may_change(room: Runs) -> None:
     """With rerunPolicy OnChange the request is free."""
     room.create(REQUEST | {"rerunPolicy": "OnChange"})
 
@@ -224,7 +190,7 @@ def test_a_resource_that_may_run_again_may_change(room: Room) -> None:
         room.patch({"rerunPolicy": "Never"})  # or the status would speak of another request than the spec
 
 
-def test_the_columns_tell_the_story_of_a_run(room: Room) -> None:
+def test_the_columns_tell_the_story_of_a_run(room: Runs) -> None:
     """`kubectl get orch` shows phase, step, progress, readiness and age; `-o wide` the rest."""
     room.create(MINIMAL)
     header, row = room.table()
@@ -250,7 +216,7 @@ def test_the_columns_tell_the_story_of_a_run(room: Room) -> None:
     assert row[6:] == ["1.0.0", "n/run:1", "busy", "3.2s"]
 
 
-def test_runs_are_found_by_phase_and_by_orchestration(room: Room) -> None:
+def test_runs_are_found_by_phase_and_by_orchestration(room: Runs) -> None:
     """The server itself selects by both fields, from the first moment on."""
     room.create(MINIMAL, "-one")
     room.create({"orchestration": "other"}, "-two")
@@ -266,7 +232,7 @@ def test_runs_are_found_by_phase_and_by_orchestration(room: Room) -> None:
     assert found == ["two", "one", "two", "one"]
 
 
-def test_kubectl_knows_the_short_name_the_category_and_the_manual(room: Room) -> None:
+def test_kubectl_knows_the_short_name_the_category_and_the_manual(room: Runs) -> None:
     """`orch` and `perdure` find the resources, and `explain` reads like a manual."""
     room.create(MINIMAL)
 
@@ -276,7 +242,7 @@ def test_kubectl_knows_the_short_name_the_category_and_the_manual(room: Room) ->
     assert "What becomes of an unfinished run when this resource is deleted." in manual
 
 
-def test_a_status_write_touches_nothing_else_and_a_wrong_uid_nothing_at_all(room: Room) -> None:
+def test_a_status_write_touches_nothing_else_and_a_wrong_uid_nothing_at_all(room: Runs) -> None:
     """The projector's patch changes no generation, and fails on a resource of the same name that is another."""
     created = room.create(MINIMAL)
     room.show({"phase": "Running"}, uid=created["metadata"]["uid"])

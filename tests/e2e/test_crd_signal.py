@@ -3,65 +3,31 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.cluster.errors import ClusterError
 from tests.cluster.handle import Cluster
+from tests.e2e.room import Room
 
 MINIMAL: dict[str, Any] = {"orchestrationRef": {"name": "db"}, "signal": "approve"}
 
 
-class Room:
-    """A name of its own in a namespace that all tests here share."""
+class Signals(Room):
+    """One of the kind."""
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self.cluster = cluster
-        self.namespace = namespace
-        self.name = f"signal-{secrets.token_hex(4)}"
-
-    def kubectl(self, *words: str, input: str | None = None) -> str:
-        """Run kubectl in the namespace."""
-        return self.cluster.kubectl(*words, f"--namespace={self.namespace}", input=input)
-
-    def create(self, spec: dict[str, Any]) -> dict[str, Any]:
-        """Create a signal; give it as the server has it."""
-        manifest = {
-            "apiVersion": "perdure.dev/v1alpha1",
-            "kind": "OrchestrationSignal",
-            "metadata": {"name": self.name},
-            "spec": spec,
-        }
-        answer = self.kubectl(
-            "create", "--filename=-", "--output=json", "--validate=strict", input=json.dumps(manifest)
-        )
-        created: dict[str, Any] = json.loads(answer)
-        return created
-
-    def patch(self, spec: dict[str, Any]) -> None:
-        """Change the spec by a merge patch; null removes a field."""
-        self.kubectl("patch", "orchsig", self.name, "--type=merge", f"--patch={json.dumps({'spec': spec})}")
-
-
-@pytest.fixture(scope="module")
-def shared_namespace(cluster: Cluster) -> Iterator[str]:
-    """Give one namespace on a cluster that has the CRD."""
-    cluster.install_crds()
-    name = cluster.make_namespace()
-    yield name
-    cluster.delete_namespace(name)
+    kind = "OrchestrationSignal"
+    short = "orchsig"
 
 
 @pytest.fixture
-def room(cluster: Cluster, shared_namespace: str) -> Room:
+def room(cluster: Cluster, shared_namespace: str) -> Signals:
     """Give a name of one's own."""
-    return Room(cluster, shared_namespace)
+    return Signals(cluster, shared_namespace)
 
 
-def test_a_fresh_signal_is_not_ready(room: Room) -> None:
+def test_a_fresh_signal_is_not_ready(room: Signals) -> None:
     """Nothing is filled into the spec; the status says that nobody has looked yet."""
     created = room.create(MINIMAL)
 
@@ -72,7 +38,7 @@ def test_a_fresh_signal_is_not_ready(room: Room) -> None:
 
 
 @pytest.mark.parametrize("payload", [{"a": {"b": [1, None, "x"]}}, [1, None], "text", 5, 1.5, True, None], ids=str)
-def test_any_json_is_a_payload(room: Room, payload: Any) -> None:
+def test_any_json_is_a_payload(room: Signals, payload: Any) -> None:
     """The schema takes every JSON value as it is, and null is kept apart from nothing."""
     assert room.create(MINIMAL | {"payload": payload})["spec"]["payload"] == payload
 
@@ -99,7 +65,7 @@ SPECS_REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize("number", range(len(SPECS_REFUSED)), ids=lambda number: SPECS_REFUSED[number][1])
-def test_a_malformed_spec_is_refused_by_the_server(room: Room, number: int) -> None:
+def test_a_malformed_spec_is_refused_by_the_server(room: Signals, number: int) -> None:
     """What the schema can refuse never reaches the operator, and the message names the field."""
     spec, complaint = SPECS_REFUSED[number]
 
@@ -119,7 +85,7 @@ CHANGES: list[dict[str, Any]] = [
 ]
 
 
-def test_nothing_of_a_signal_can_be_changed(room: Room) -> None:
+def test_nothing_of_a_signal_can_be_changed(room: Signals) -> None:
     """No field changes, comes or goes; each refusal names its field."""
     room.create(MINIMAL | {"payload": {"by": {"name": "ann"}}, "ttlSecondsAfterDelivered": 60})
 
@@ -131,7 +97,7 @@ def test_nothing_of_a_signal_can_be_changed(room: Room) -> None:
 
 
 @pytest.mark.parametrize("added", [{"payload": 1}, {"payloadFrom": SOURCE}, {"ttlSecondsAfterDelivered": 5}], ids=str)
-def test_nothing_can_be_added_to_a_signal(room: Room, added: dict[str, Any]) -> None:
+def test_nothing_can_be_added_to_a_signal(room: Signals, added: dict[str, Any]) -> None:
     """What was not sent cannot be sent afterwards."""
     room.create(MINIMAL)
 
@@ -139,7 +105,7 @@ def test_nothing_can_be_added_to_a_signal(room: Room, added: dict[str, Any]) -> 
         room.patch(added)
 
 
-def test_an_equal_signal_may_be_applied_again(room: Room) -> None:
+def test_an_equal_signal_may_be_applied_again(room: Signals) -> None:
     """As GitOps tools do; labels are nobody's business."""
     created = room.create(MINIMAL | {"payload": {"a": [1, {"b": None}]}})
 
@@ -149,7 +115,7 @@ def test_an_equal_signal_may_be_applied_again(room: Room) -> None:
     assert json.loads(room.kubectl("get", "orchsig", room.name, "--output=json"))["metadata"]["generation"] == 1
 
 
-def test_kubectl_knows_the_short_name_the_category_the_columns_and_the_manual(room: Room) -> None:
+def test_kubectl_knows_the_short_name_the_category_the_columns_and_the_manual(room: Signals) -> None:
     """And finds signals by whom they are for."""
     room.create(MINIMAL)
 

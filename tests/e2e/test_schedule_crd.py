@@ -5,9 +5,6 @@ Each rule that the schema cannot say but CEL can has a spec here that breaks it,
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,59 +12,27 @@ import pytest
 
 from tests.cluster.errors import ClusterError
 from tests.cluster.handle import Cluster
+from tests.e2e.room import Room
 
 ROOT = Path(__file__).parents[2]
 RUN: dict[str, Any] = {"orchestration": "workflows::orchestration::demo"}
 MINIMAL: dict[str, Any] = {"cron": "*/5 * * * *", "orchestrationTemplate": {"spec": RUN}}
 
 
-class Room:
-    """A name of its own in a namespace that all tests here share."""
+class Schedules(Room):
+    """One of the kind."""
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self.cluster = cluster
-        self.namespace = namespace
-        self.name = f"nightly-{secrets.token_hex(4)}"
-
-    def kubectl(self, *words: str, input: str | None = None) -> str:
-        """Run kubectl in the namespace."""
-        return self.cluster.kubectl(*words, f"--namespace={self.namespace}", input=input)
-
-    def create(self, spec: dict[str, Any], name: str | None = None) -> dict[str, Any]:
-        """Create a schedule; give it as the server has it."""
-        manifest = {
-            "apiVersion": "perdure.dev/v1alpha1",
-            "kind": "OrchestrationSchedule",
-            "metadata": {"name": name or self.name},
-            "spec": spec,
-        }
-        answer = self.kubectl("create", "-f-", "-ojson", "--validate=strict", input=json.dumps(manifest))
-        created: dict[str, Any] = json.loads(answer)
-        return created
-
-    def patch(self, spec: dict[str, Any]) -> dict[str, Any]:
-        """Change the spec by a merge patch."""
-        words = ("patch", "orchsched", self.name, "--type=merge", f"--patch={json.dumps({'spec': spec})}", "-ojson")
-        patched: dict[str, Any] = json.loads(self.kubectl(*words))
-        return patched
-
-
-@pytest.fixture(scope="module")
-def shared_namespace(cluster: Cluster) -> Iterator[str]:
-    """Give one namespace on a cluster that has the CRDs."""
-    cluster.install_crds()
-    name = cluster.make_namespace()
-    yield name
-    cluster.delete_namespace(name)
+    kind = "OrchestrationSchedule"
+    short = "orchsched"
 
 
 @pytest.fixture
-def room(cluster: Cluster, shared_namespace: str) -> Room:
+def room(cluster: Cluster, shared_namespace: str) -> Schedules:
     """Give a name of one's own."""
-    return Room(cluster, shared_namespace)
+    return Schedules(cluster, shared_namespace)
 
 
-def test_what_is_not_said_is_filled_in_as_a_cron_job_has_it(room: Room) -> None:
+def test_what_is_not_said_is_filled_in_as_a_cron_job_has_it(room: Schedules) -> None:
     """The defaults are those people know, the template gets those of an Orchestration, and nothing is Current yet."""
     created = room.create(MINIMAL)
 
@@ -88,7 +53,7 @@ CRONS = ["* * * * *", "0 3 * * MON-FRI", "0 0 L * *", "0 9 * * MON#1", " 0  0 1 
 
 
 @pytest.mark.parametrize("cron", CRONS)
-def test_every_kind_of_cron_is_taken(room: Room, cron: str) -> None:
+def test_every_kind_of_cron_is_taken(room: Schedules, cron: str) -> None:
     """Five fields, or one of the names."""
     assert room.create(MINIMAL | {"cron": cron})["spec"]["cron"] == cron
 
@@ -130,7 +95,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("spec", "complaint"), REFUSED, ids=[f"{at} {words}" for at, (_, words) in enumerate(REFUSED)])
-def test_a_malformed_spec_is_refused_by_the_server(room: Room, spec: dict[str, Any], complaint: str) -> None:
+def test_a_malformed_spec_is_refused_by_the_server(room: Schedules, spec: dict[str, Any], complaint: str) -> None:
     """What schema and rules can refuse never reaches the operator, and the message says what to write instead."""
     with pytest.raises(ClusterError) as refused:
         room.create(spec)
@@ -138,16 +103,16 @@ def test_a_malformed_spec_is_refused_by_the_server(room: Room, spec: dict[str, A
     assert complaint in str(refused.value)
 
 
-def test_a_name_leaves_room_for_what_is_created(room: Room) -> None:
+def test_a_name_leaves_room_for_what_is_created(room: Schedules) -> None:
     """As with a CronJob 52 characters are taken, and 53 are not."""
-    longest = (room.name + "x" * 52)[:52]
+    padding = "x" * (52 - len(room.name))
 
-    room.create(MINIMAL, longest)
+    room.create(MINIMAL, padding)
     with pytest.raises(ClusterError, match="at most 52 characters"):
-        room.create(MINIMAL, longest + "x")
+        room.create(MINIMAL, padding + "x")
 
 
-def test_everything_of_a_schedule_may_change(room: Room) -> None:
+def test_everything_of_a_schedule_may_change(room: Schedules) -> None:
     """The template as well: what was created from it stays, and nothing else was started with it."""
     room.create(MINIMAL)
 
@@ -158,14 +123,14 @@ def test_everything_of_a_schedule_may_change(room: Room) -> None:
     assert changed["spec"]["orchestrationTemplate"]["spec"]["orchestration"] == "other"
 
 
-def test_labels_and_annotations_of_the_template_are_the_authors(room: Room) -> None:
+def test_labels_and_annotations_of_the_template_are_the_authors(room: Schedules) -> None:
     """Anything that is not ours is kept as it stands."""
     metadata = {"labels": {"team": "shop", "empty": ""}, "annotations": {"example.com/note": "any text, at all"}}
 
     assert room.create(template(metadata=metadata))["spec"]["orchestrationTemplate"]["metadata"] == metadata
 
 
-def test_the_columns_say_when(room: Room) -> None:
+def test_the_columns_say_when(room: Schedules) -> None:
     """`kubectl get orchsched`, and all resources of ours by their category."""
     room.create(MINIMAL)
 
@@ -175,14 +140,14 @@ def test_the_columns_say_when(room: Room) -> None:
     assert room.name in room.kubectl("get", "perdure")
 
 
-def test_the_example_is_taken(room: Room) -> None:
+def test_the_example_is_taken(room: Schedules) -> None:
     """The schedule of the page can be applied as it stands there."""
     example = ROOT / "docs" / "examples" / "nightly-manifests.yaml"
 
     room.kubectl("apply", "--dry-run=server", "--validate=strict", f"--filename={example}")
 
 
-def test_explain_reads_like_a_manual(room: Room) -> None:
+def test_explain_reads_like_a_manual(room: Schedules) -> None:
     """Whoever knows a CronJob finds each field explained."""
     assert "IANA" in room.kubectl("explain", "orchestrationschedule.spec.timeZone")
     assert "spec of every Orchestration" in room.kubectl("explain", "orchsched.spec.orchestrationTemplate.spec")

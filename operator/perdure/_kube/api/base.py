@@ -8,7 +8,7 @@ from __future__ import annotations
 import pydantic
 from pydantic.alias_generators import to_camel
 
-__all__ = ["ANY_JSON", "API_VERSION", "GROUP", "VERSION", "Model"]
+__all__ = ["ANY_JSON", "API_VERSION", "GROUP", "VERSION", "Model", "is_unchanged", "unseen_status"]
 
 GROUP = "perdure.dev"
 """The API group of every resource of ours."""
@@ -27,3 +27,27 @@ class Model(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, use_attribute_docstrings=False
     )
+
+
+def unseen_status(**more: pydantic.JsonValue) -> dict[str, pydantic.JsonValue]:
+    """Give the default of `status` as a whole, put in on every read of a resource that nobody has looked at yet.
+
+    Without it Helm, Flux and kubectl wait would take a fresh resource for a finished one (kstatus).
+    """
+    ready: dict[str, pydantic.JsonValue] = {
+        "type": "Ready",
+        "status": "Unknown",
+        "reason": "Pending",
+        "message": "No operator has looked at this resource yet.",
+        "lastTransitionTime": "1970-01-01T00:00:00Z",
+    }
+    return {"observedGeneration": -1, **more, "conditions": [ready]}
+
+
+def is_unchanged(field: str) -> str:
+    """Give the CEL expression that a field of a spec is neither changed, added nor removed.
+
+    CEL sees no field without a type; `dyn` takes it as it is, and compares it deeply.
+    """
+    new, old = f"dyn(self).{field}", f"dyn(oldSelf).{field}"
+    return f"has({new}) == has({old}) && (!has({new}) || {new} == {old})"

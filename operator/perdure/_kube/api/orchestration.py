@@ -122,28 +122,24 @@ class Cancel(base.Model):
 
 
 def _rules() -> list[pydantic.JsonValue]:
-    """Give the CEL rules of a spec: with `rerunPolicy: Never` the request stays what the run was started with.
-
-    CEL sees no field without a type; `dyn` takes it as it is, and compares it deeply.
-    """
-    rules: list[pydantic.JsonValue] = [
-        {
-            "rule": "self.rerunPolicy == oldSelf.rerunPolicy",
-            "message": "rerunPolicy cannot be changed: create another Orchestration instead.",
-            "fieldPath": ".rerunPolicy",
-        }
-    ]
-    for field in IMMUTABLE_FIELDS:
-        new, old = f"dyn(self).{field}", f"dyn(oldSelf).{field}"
-        rules.append(
+    """Give the CEL rules of a spec: with `rerunPolicy: Never` the request stays what the run was started with."""
+    first: pydantic.JsonValue = {
+        "rule": "self.rerunPolicy == oldSelf.rerunPolicy",
+        "message": "rerunPolicy cannot be changed: create another Orchestration instead.",
+        "fieldPath": ".rerunPolicy",
+    }
+    return [
+        first,
+        *(
             {
-                "rule": f"self.rerunPolicy != 'Never' || (has({new}) == has({old}) && (!has({new}) || {new} == {old}))",
+                "rule": f"self.rerunPolicy != 'Never' || ({base.is_unchanged(field)})",
                 "message": f"{field} cannot be changed, added or removed while rerunPolicy is Never: the run was "
                 "started with it. Create another Orchestration instead.",
                 "fieldPath": f".{field}",
             }
-        )
-    return rules
+            for field in IMMUTABLE_FIELDS
+        ),
+    ]
 
 
 class OrchestrationSpec(base.Model):
@@ -309,23 +305,7 @@ class OrchestrationStatus(base.Model):
     """What the run looks like now: a projection of its history, at most a few KB."""
 
     model_config = pydantic.ConfigDict(
-        json_schema_extra={
-            # A default of `status` as a whole, put in on every read of a resource nobody has looked at yet: without it
-            # Helm, Flux and kubectl wait would take a fresh resource for a finished one (kstatus).
-            "default": {
-                "observedGeneration": -1,
-                "phase": "Pending",
-                "conditions": [
-                    {
-                        "type": "Ready",
-                        "status": "Unknown",
-                        "reason": "Pending",
-                        "message": "No operator has looked at this resource yet.",
-                        "lastTransitionTime": "1970-01-01T00:00:00Z",
-                    }
-                ],
-            }
-        }
+        json_schema_extra={"default": base.unseen_status(phase="Pending")},
     )
 
     observed_generation: int | None = Field(

@@ -201,20 +201,7 @@ class OrchestrationScheduleStatus(base.Model):
     """What the schedule has done and will do."""
 
     model_config = pydantic.ConfigDict(
-        json_schema_extra={
-            "default": {
-                "observedGeneration": -1,
-                "conditions": [
-                    {
-                        "type": "Ready",
-                        "status": "Unknown",
-                        "reason": "Pending",
-                        "message": "No operator has looked at this resource yet.",
-                        "lastTransitionTime": "1970-01-01T00:00:00Z",
-                    }
-                ],
-            }
-        }
+        json_schema_extra={"default": base.unseen_status()},
     )
 
     observed_generation: int | None = Field(

@@ -75,24 +75,23 @@ class PayloadSource(base.Model):
 
 def _rules() -> list[pydantic.JsonValue]:
     """Give the CEL rules of a spec. CEL sees no field without a type; `dyn` takes it as it is."""
-    rules: list[pydantic.JsonValue] = [
-        {
-            "rule": "!(has(dyn(self).payload) && has(self.payloadFrom))",
-            "message": "give payload or payloadFrom, not both",
-            "fieldPath": ".payloadFrom",
-        }
-    ]
-    for field in FIELDS:
-        new, old = f"dyn(self).{field}", f"dyn(oldSelf).{field}"
-        rules.append(
+    first: pydantic.JsonValue = {
+        "rule": "!(has(dyn(self).payload) && has(self.payloadFrom))",
+        "message": "give payload or payloadFrom, not both",
+        "fieldPath": ".payloadFrom",
+    }
+    return [
+        first,
+        *(
             {
-                "rule": f"has({new}) == has({old}) && (!has({new}) || {new} == {old})",
+                "rule": base.is_unchanged(field),
                 "message": f"{field} cannot be changed, added or removed: a signal is sent once, as it is. "
                 "Create another OrchestrationSignal instead.",
                 "fieldPath": f".{field}",
             }
-        )
-    return rules
+            for field in FIELDS
+        ),
+    ]
 
 
 class OrchestrationSignalSpec(base.Model):
@@ -128,22 +127,7 @@ class OrchestrationSignalStatus(base.Model):
     """What became of the signal."""
 
     model_config = pydantic.ConfigDict(
-        json_schema_extra={
-            # As that of the Orchestration: a fresh resource must not look finished to tools (kstatus).
-            "default": {
-                "observedGeneration": -1,
-                "phase": "Pending",
-                "conditions": [
-                    {
-                        "type": "Ready",
-                        "status": "Unknown",
-                        "reason": "Pending",
-                        "message": "No operator has looked at this resource yet.",
-                        "lastTransitionTime": "1970-01-01T00:00:00Z",
-                    }
-                ],
-            }
-        }
+        json_schema_extra={"default": base.unseen_status(phase="Pending")},
     )
 
     observed_generation: int | None = Field(
