@@ -128,18 +128,16 @@ def _rules() -> list[pydantic.JsonValue]:
         "message": "rerunPolicy cannot be changed: create another Orchestration instead.",
         "fieldPath": ".rerunPolicy",
     }
-    return [
-        first,
-        *(
-            {
-                "rule": f"self.rerunPolicy != 'Never' || ({base.is_unchanged(field)})",
-                "message": f"{field} cannot be changed, added or removed while rerunPolicy is Never: the run was "
-                "started with it. Create another Orchestration instead.",
-                "fieldPath": f".{field}",
-            }
-            for field in IMMUTABLE_FIELDS
-        ),
+    others: list[pydantic.JsonValue] = [
+        {
+            "rule": f"self.rerunPolicy != 'Never' || ({base.is_unchanged(field)})",
+            "message": f"{field} cannot be changed, added or removed while rerunPolicy is Never: the run was "
+            "started with it. Create another Orchestration instead.",
+            "fieldPath": f".{field}",
+        }
+        for field in IMMUTABLE_FIELDS
     ]
+    return [first, *others]
 
 
 class OrchestrationSpec(base.Model):

@@ -80,18 +80,16 @@ def _rules() -> list[pydantic.JsonValue]:
         "message": "give payload or payloadFrom, not both",
         "fieldPath": ".payloadFrom",
     }
-    return [
-        first,
-        *(
-            {
-                "rule": base.is_unchanged(field),
-                "message": f"{field} cannot be changed, added or removed: a signal is sent once, as it is. "
-                "Create another OrchestrationSignal instead.",
-                "fieldPath": f".{field}",
-            }
-            for field in FIELDS
-        ),
+    others: list[pydantic.JsonValue] = [
+        {
+            "rule": base.is_unchanged(field),
+            "message": f"{field} cannot be changed, added or removed: a signal is sent once, as it is. "
+            "Create another OrchestrationSignal instead.",
+            "fieldPath": f".{field}",
+        }
+        for field in FIELDS
     ]
+    return [first, *others]
 
 
 class OrchestrationSignalSpec(base.Model):
