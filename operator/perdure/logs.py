@@ -74,8 +74,8 @@ def configure(
         logging.getLogger(name).setLevel(max(level, root.level))
 
 
-_PASSWORD = re.compile(r"(\w://[^\s:/@]*:)[^\s@/]+@")
-"""What follows the user in an address, up to its host."""
+_PASSWORD = re.compile(r"(\w://[^\s:/@]*:)[^\s/]+(?=@)|([?&](?:ssl)?password=)[^&\s'\"]+")
+"""What follows the user in an address, up to the last `@` before its host; and an option that is a password."""
 
 
 def _adding(whose: Callable[[], Mapping[str, object]]) -> structlog.typing.Processor:
@@ -94,7 +94,7 @@ def _masking(mask: Callable[[str], str]) -> structlog.typing.Processor:
     """Hide in the finished line what is nobody's business."""
 
     def hide(*called: Any) -> str:
-        return mask(_PASSWORD.sub(r"\1***@", str(called[-1])))
+        return mask(_PASSWORD.sub(r"\1\2***", str(called[-1])))
 
     return hide
 

@@ -174,7 +174,7 @@ FILE = "/etc/perdure/database-password/password"
         (DATABASE, {"URL": "postgresql://perdure@db:5432/perdure", "PASSWORD_FILE": FILE}),
         (
             {"host": "db", "port": 6432, "name": "a b", "user": "o'r@x", "passwordCommand": "token --for 'a b'"},
-            {"URL": "postgresql://o%27r%40x@db:6432/a+b", "PASSWORD_COMMAND": "token --for 'a b'"},
+            {"URL": "postgresql://o%27r%40x@db:6432/a%20b", "PASSWORD_COMMAND": "token --for 'a b'"},
         ),
         (
             {**DATABASE, "tls": {"mode": "verify-full", "caSecret": {"name": "ca"}}},

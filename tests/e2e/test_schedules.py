@@ -250,6 +250,7 @@ async def test_a_run_is_replaced_by_the_next(calendar: Calendar) -> None:
     second = await calendar.pass_day()
 
     await calendar.shown("latest", active=[_active("latest", second)])
+    await calendar.world.scene.shown(runs.name_of("latest", first), "Cancelled")
 
     replaced = (await calendar.orchestrations("latest"))[runs.name_of("latest", first)]
     assert replaced["status"]["phase"] == "Cancelled"
@@ -408,6 +409,50 @@ async def test_a_tick_that_was_decided_before_a_crash_is_run_once_after_it(lonel
     names = [runs.name_of("daily", tick - DAY), runs.name_of("daily", tick)]
     assert list(await lonely.orchestrations("daily")) == names
     assert await lonely.runs("daily") == [f"{name}:1" for name in names]
+
+
+@module_loop
+async def test_what_was_created_in_time_is_not_given_up_when_that_is_found_out_late(lonely: Calendar) -> None:
+    """The deadline is one for the creation: a crash before it is noted makes no missed tick of a run that goes on."""
+    operator = await lonely.world.operator()
+    await lonely.schedule("daily", startingDeadlineSeconds=24 * 3600)
+    tick = await lonely.pass_day()
+    await lonely.shown("daily", lastScheduleTime=runs.timestamp(tick), activeCount=0)
+    await operator.kill()
+    await lonely.world.database.execute(
+        "update schedule_ticks set orchestration_uid = null, created_at = null, outcome = null"
+    )
+    await shifted_clock.advance(lonely.world.database, DAY)
+
+    await lonely.world.operator()
+    await lonely.decided("daily", 2)
+    await lonely.shown("daily", activeCount=0, lastScheduleTime=runs.timestamp(tick + DAY))
+
+    assert list(await lonely.orchestrations("daily")) == [runs.name_of("daily", at) for at in (tick, tick + DAY)]
+    assert await lonely.world.database.fetchval("select missed from schedules where name = 'daily'") == 0
+
+
+@module_loop
+async def test_a_suspended_schedule_creates_nothing_that_was_decided_before(lonely: Calendar) -> None:
+    """What could not be created waits until the schedule is resumed, and is created then."""
+    await lonely.world.operator()
+    await lonely.schedule("daily", suspend=True)
+    tick = await lonely.world.database.fetchval("select date_trunc('day', now(), 'UTC')")
+    await lonely.world.database.execute(
+        "insert into schedule_ticks (schedule_uid, tick_at, name) select uid, $1, $2 from schedules where name = $3",
+        tick,
+        runs.name_of("daily", tick),
+        "daily",
+    )
+    for _ in range(2):
+        await lonely.pass_day()
+        await lonely.shown("nudge", observedGeneration=(await lonely.read("nudge"))["metadata"]["generation"])
+    assert await lonely.orchestrations("daily") == {}
+
+    await lonely.patch("daily", suspend=False)
+    await lonely.decided("daily", 1)
+
+    assert runs.name_of("daily", tick) in await lonely.orchestrations("daily")
 
 
 @module_loop

@@ -99,7 +99,7 @@ Kubernetes puts an earlier variable into a later one: so options can follow an a
 {{- else }}
 {{- with $root.Values.database }}
 - name: PERDURE_DATABASE_URL
-  value: {{ printf "postgresql://%s@%s:%d/%s%s" (urlquery .user) .host (int .port) (urlquery .name) $options | quote }}
+  value: {{ printf "postgresql://%s@%s:%d/%s%s" (urlquery .user | replace "+" "%20") .host (int .port) (urlquery .name | replace "+" "%20") $options | quote }}
 {{- if .passwordSecret.name }}
 - name: PERDURE_DATABASE_PASSWORD_FILE
   value: /etc/perdure/database-password/password

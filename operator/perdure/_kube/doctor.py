@@ -23,7 +23,7 @@ from pydantic import JsonValue
 from perdure import errors
 from perdure._core.activity import Manifest
 from perdure._engine import modules
-from perdure._kube import access, crds, diagnosis, election, identity, projector, verdict, waiting
+from perdure._kube import access, crds, diagnosis, election, identity, projector, tie, verdict, waiting
 from perdure._kube.api import base, orchestration
 from perdure._kube.client import Api
 from perdure._kube.diagnosis import Finding, failed, ok, warning
@@ -189,11 +189,7 @@ def _served(described: Manifest) -> dict[str, Manifest]:
 
 
 async def _owner(patient: _Patient) -> AsyncIterator[Finding]:
-    this: UUID | None = None
-    with contextlib.suppress(errors.KubernetesForbiddenError):  # the check of rights tells
-        found = await patient.api.get("v1", "Namespace", "kube-system")
-        metadata = None if found is None else found["metadata"]
-        this = UUID(str(metadata["uid"])) if isinstance(metadata, dict) else None
+    this = await tie.uid_or_none(patient.api)
     rows = await patient.store.fetch("installation_read")
     tied_to = rows[0]["cluster_uid"] if rows else None
     yield diagnosis.owner(tied_to, this, adopted=patient.settings.adopt_cluster)

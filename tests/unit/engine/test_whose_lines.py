@@ -120,3 +120,14 @@ def test_no_line_shows_the_password_of_an_address(stream: io.StringIO) -> None:
     logging.getLogger("library").warning("cannot reach postgresql://ann:top-secret@db:5432/app?sslmode=require")
 
     assert "postgresql://ann:***@db:5432/app?sslmode=require" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("pg://u:p@ss@h/db", "pg://u:***@h/db"), ("pg://u@h/db?password=geheim&a=b", "pg://u@h/db?password=***&a=b")],
+)
+def test_every_form_of_a_password_is_masked(stream: io.StringIO, address: str, shown: str) -> None:
+    """One with an `@` in it, and one that is an option."""
+    logging.getLogger("library").warning("cannot reach %s", address)
+
+    assert shown in stream.getvalue()

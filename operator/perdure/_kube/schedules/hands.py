@@ -50,28 +50,47 @@ class Hands:
         """Have the Orchestration of a tick created, or give the tick up; False when it is to be tried again later."""
         spec = json.loads(tick.spec)
         plan = deciding.plan(tick.schedule_uid, spec)
-        if isinstance(plan, deciding.Plan) and _is_too_late(plan, tick):
-            await self._give_up(
-                tick.key, "TooLate", f"It could not be created within {plan.deadline_seconds} seconds of its time."
-            )
-            return True
         try:
+            if not isinstance(plan, Refusal) and (plan.is_suspended or _is_too_late(plan, tick)):
+                return await self._find(tick, plan)
             return await self._create(tick, spec, replaces=not isinstance(plan, Refusal) and plan.policy == "Replace")
         except errors.KubernetesUnavailableError:
             raise
         except errors.KubernetesApiError as error:
-            await self._refused(tick, error)
-            return error.status in _REFUSED_FOR_GOOD
+            await self._refused(tick, error, is_for_good=False)
+            return False
+
+    async def _find(self, tick: Uncreated, plan: deciding.Plan) -> bool:
+        """Create nothing any more, but note what was created before somebody could."""
+        uid = tick.seen_uid
+        if uid is None:
+            found = await self._get(tick.namespace, tick.orchestration)
+            uid = None if found is None or not runs.is_ours(found, tick.schedule_uid) else _uid(found)
+        if uid is not None:
+            await self._note(tick, uid, event="schedule_run_found")
+        elif not _is_too_late(plan, tick):
+            return False
+        else:
+            await self._give_up(
+                tick.key, "TooLate", f"It could not be created within {plan.deadline_seconds} seconds of its time."
+            )
+        return True
 
     async def _create(self, tick: Uncreated, spec: dict[str, JsonValue], *, replaces: bool) -> bool:
         made: Manifest | None = None
         if tick.seen_uid is None:
             if replaces:
                 await self._cancel_replaced(tick)
-            made = await self._api.create(
-                runs.manifest(tick.schedule_uid, spec, namespace=tick.namespace, name=tick.name, tick=tick.tick_at),
-                field_manager=runs.FIELD_MANAGER,
+            manifest = runs.manifest(
+                tick.schedule_uid, spec, namespace=tick.namespace, name=tick.name, tick=tick.tick_at
             )
+            try:
+                made = await self._api.create(manifest, field_manager=runs.FIELD_MANAGER)
+            except errors.KubernetesApiError as error:
+                if error.status not in _REFUSED_FOR_GOOD:
+                    raise
+                await self._refused(tick, error, is_for_good=True)
+                return True
             self.created += made is not None
         found = made or await self._get(tick.namespace, tick.orchestration)
         if found is not None and not runs.is_ours(found, tick.schedule_uid):
@@ -82,12 +101,14 @@ class Hands:
             )
             return True
         uid = tick.seen_uid if found is None else _uid(found)
-        if uid is None:
-            return True  # it went between two calls: whether it had begun to run, the next look knows
-        await self._schedules.created([(tick.key, uid)])
-        event = "schedule_ran" if made else "schedule_run_found"
-        _log.info(event, schedule=f"{tick.namespace}/{tick.name}", orchestration=tick.orchestration)
+        await self._note(tick, uid, event="schedule_ran" if made else "schedule_run_found")
         return True
+
+    async def _note(self, tick: Uncreated, uid: UUID | None, *, event: str) -> None:
+        if uid is None:
+            return  # it went between two calls: whether it had begun to run, the next look knows
+        await self._schedules.created([(tick.key, uid)])
+        _log.info(event, schedule=f"{tick.namespace}/{tick.name}", orchestration=tick.orchestration)
 
     async def _cancel_replaced(self, tick: Uncreated) -> None:
         """Ask the runs of earlier ticks to end; their code may take its time for that."""
@@ -104,8 +125,7 @@ class Hands:
             except errors.KubernetesPatchTestError:
                 continue  # somebody else has that name now: there is nothing left to replace
 
-    async def _refused(self, tick: Uncreated, error: errors.KubernetesApiError) -> None:
-        is_for_good = error.status in _REFUSED_FOR_GOOD
+    async def _refused(self, tick: Uncreated, error: errors.KubernetesApiError, *, is_for_good: bool) -> None:
         is_forbidden = isinstance(error, errors.KubernetesForbiddenError)
         problem = Problem("CreationForbidden" if is_forbidden else "CreationRefused", str(error))
         _log.error("schedule cannot create", schedule=f"{tick.namespace}/{tick.name}", error=str(error))

@@ -1,8 +1,9 @@
--- Purpose: show the queues that have limits, tasks or somebody who serves them.
+-- Purpose: show the queues that have limits, tasks or somebody who serves them. What waits for its next attempt counts as
+--   waiting, and is as old as the time since that attempt is due.
 -- Parameters: none.
 -- Locks: none.
 with waiting as (
-    select queue, count(*) as size, min(asked_at) as oldest_at
+    select queue, count(*) as size, min(visible_at) filter (where visible_at <= now()) as oldest_at
     from tasks
     where queue is not null and worker_id is null
     group by queue

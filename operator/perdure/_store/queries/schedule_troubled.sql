@@ -1,7 +1,7 @@
 -- Purpose: remember why the Orchestration of a tick could not be created. Given up, the tick counts as missed.
 -- Parameters: $1 uid of the schedule  $2 tick  $3 whether it is given up  $4 why in a word  $5 why in a sentence
 --   $6 whether that is the schedule's problem until an Orchestration can be created again
--- Locks: the schedule, then its tick.
+-- Locks: the schedule, then its tick. What the schedule says already is read from the locked row, not from the snapshot.
 with locked as materialized (
     select schedules.uid
     from schedules
@@ -21,13 +21,8 @@ given_up as (
 ),
 
 told as (
-    select
-        locked.uid,
-        given_up.tick_at,
-        case when $6 then $4::text else schedules.problem_reason end as reason,
-        case when $6 then $5::text else schedules.problem_message end as message
+    select locked.uid, given_up.tick_at
     from locked
-    inner join schedules on schedules.uid = locked.uid
     left join given_up on true
 )
 
@@ -37,14 +32,14 @@ set
     missed_tick_at = greatest(schedules.missed_tick_at, told.tick_at),
     missed_reason = case when told.tick_at is not null then $4 else schedules.missed_reason end,
     missed_message = case when told.tick_at is not null then $5 else schedules.missed_message end,
-    problem_reason = told.reason,
-    problem_message = told.message,
+    problem_reason = case when $6 then $4::text else schedules.problem_reason end,
+    problem_message = case when $6 then $5::text else schedules.problem_message end,
     changes = schedules.changes + 1
 from told
 where
     schedules.uid = told.uid
     and (
         told.tick_at is not null
-        or (told.reason, told.message) is distinct from (schedules.problem_reason, schedules.problem_message)
+        or ($6 and ($4::text, $5::text) is distinct from (schedules.problem_reason, schedules.problem_message))
     )
 returning schedules.uid
