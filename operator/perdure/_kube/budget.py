@@ -2,7 +2,8 @@
 
 Reservation is arithmetic on a clock that is given; only `take` waits. Whoever asks first is served first, since each
 reservation moves the next one back. Who must not decide before it may write takes what is there (`take_now`), and gives
-back what it did not need.
+back what it did not need. Whoever writes what can wait asks by `take_behind`: a long line of reservations would leave
+the others nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ __all__ = ["TokenBucket"]
 
 _ROUNDING = 1e-6
 """A token that has come but for an error of addition has come."""
+
+
+_LOOK_SECONDS = 0.05
 
 
 class TokenBucket:
@@ -71,8 +75,13 @@ class TokenBucket:
             self._at = until
             self._tokens = min(self._tokens, 0.0)
 
+    async def take_behind(self) -> None:
+        """Wait for one token without reserving it: behind everybody who takes what is there, and never in their way."""
+        while not self.take_now(1):  # noqa: ASYNC110 - tokens come by the clock, which has no event
+            await asyncio.sleep(max(self.next_in(), _LOOK_SECONDS))
+
     async def take(self) -> None:
-        """Wait for one token."""
+        """Wait for one token, which is one's own from now on."""
         delay = self.reserve()
         if delay > 0:
             await asyncio.sleep(delay)

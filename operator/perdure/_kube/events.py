@@ -43,11 +43,14 @@ REASONS: Mapping[str, tuple[Type, str]] = {
     "WaitingForWorker": ("Warning", "No live worker has the orchestration of a run that has begun."),
     "ServiceAccountMissing": ("Warning", "The run does not begin until the ServiceAccount that it acts as is there."),
     "InputSourceMissing": ("Warning", "The run does not begin until what its input is read from is there."),
+    "InputSourceForbidden": ("Warning", "The run does not begin until it may read what its input is read from."),
     "Stalled": ("Warning", "The request is not carried out, or nothing that runs could carry it out."),
 }
 """Every reason, its type, and what it means."""
 
-_AS_SHOWN = frozenset({"Retrying", "WaitingForWorker", "ServiceAccountMissing", "InputSourceMissing"})
+_AS_SHOWN = frozenset(
+    {"Retrying", "WaitingForWorker", "ServiceAccountMissing", "InputSourceMissing", "InputSourceForbidden"}
+)
 """Reasons of the condition Ready that are news under their own name."""
 
 _NOTE_BYTES = 1024
@@ -147,8 +150,10 @@ def _reasons(before: _Shown, now: _Shown) -> Iterator[str]:
     match now.phase:
         case phase if phase in lifecycle.TERMINAL and phase_changed:
             yield phase
-        case "Suspended" if phase_changed or reason_changed:
-            yield "Suspended" if now.reason == "Suspended" else "Held"
+        case "Suspended" if now.is_stalled and (phase_changed or reason_changed):
+            yield "Held"
+        case "Suspended" if phase_changed or (before.is_stalled and not now.is_stalled):
+            yield "Suspended"
         case "Running" if phase_changed:
             yield "Resumed" if before.phase == "Suspended" else "Started"
         case _ if now.is_stalled and reason_changed:

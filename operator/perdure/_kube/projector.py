@@ -270,7 +270,7 @@ class Projector:
         due = waiting.due_or_none(known)
         if due is not None:
             self.mark(fact.uid, delay_seconds=max(schedule.AGAIN_SECONDS, (due - now).total_seconds()))
-        elif waiting.is_told_by_nobody(known):
+        if waiting.is_told_by_nobody(known):
             self.mark(fact.uid, delay_seconds=_QUEUE_SECONDS)
 
     def _write_ended(self, task: asyncio.Task[None]) -> None:

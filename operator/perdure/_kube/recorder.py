@@ -27,7 +27,6 @@ _log = structlog.get_logger(__name__)
 _LINE = 500
 _FIELD_MANAGER = "perdure"
 _FORBIDDEN_SECONDS = 300.0
-_LOOK_SECONDS = 0.05
 
 
 class Recorder:
@@ -61,9 +60,7 @@ class Recorder:
             self._wake.clear()
             if not self._line:
                 await self._wake.wait()
-            # Not `take`: that would put the next statuses behind.
-            while not self._bucket.take_now(1):  # noqa: ASYNC110 - tokens come by the clock, which has no event
-                await asyncio.sleep(max(self._bucket.next_in(), _LOOK_SECONDS))
+            await self._bucket.take_behind()
             await self._send(*self._line.popleft())
 
     async def _send(self, regarding: events.Regarding, event: events.Event) -> None:

@@ -70,6 +70,7 @@ class Delivery:
         self._look_at = 0.0
         self._brisk_until = 0.0
         self._is_idle = False
+        self._has_arrived = False
         self.delivered = 0
 
     @property
@@ -80,6 +81,7 @@ class Delivery:
     def arrived(self, signals: Iterable[Waiting]) -> None:
         """Try these soon."""
         self._queue.update({signal.uid: signal.size_bytes for signal in signals if signal.waits})
+        self._has_arrived = True
         if self._is_idle:
             self._look_at = 0.0  # from now on the clock may have something to do
         self._wake.set()
@@ -96,7 +98,9 @@ class Delivery:
         try:
             while True:
                 if _now() >= self._look_at:
+                    self._has_arrived = False
                     await self._look(namespaces)
+                    self._is_idle = self._is_idle and not self._has_arrived  # what came meanwhile, it has not seen
                     self._look_at = _now() + self._pause()
                 await self._find_begun()
                 while self._queue:

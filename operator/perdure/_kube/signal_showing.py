@@ -127,7 +127,7 @@ class Showing:
         async with free:
             if self._away_until > _now():
                 return None
-            await self._bucket.take()
+            await self._bucket.take_behind()
             return shown if await self._write(fact, built) else None
 
     async def _write(self, fact: SignalFact, built: dict[str, JsonValue]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from perdure._kube import budget
@@ -83,3 +85,19 @@ def test_a_bucket_that_gives_nothing_is_refused(rate: float, burst: int) -> None
     """A rate or burst of nothing is a mistake of whoever configured it, said at once."""
     with pytest.raises(ValueError, match=f"rate is {rate} and burst is {burst}"):
         budget.TokenBucket(rate, burst)
+
+
+async def test_who_waits_behind_reserves_nothing() -> None:
+    """However many wait so, what comes is there for those who take it."""
+    clock = Clock()
+    bucket = budget.TokenBucket(10, 1, clock=clock)
+    assert bucket.take_now(1) == 1
+    waiting = [asyncio.create_task(bucket.take_behind()) for _ in range(100)]
+    await asyncio.sleep(0)
+
+    clock.now += 0.1
+
+    assert bucket.take_now(1) == 1
+    for task in waiting:
+        task.cancel()
+    assert {task.done() for task in waiting} == {False}

@@ -167,7 +167,7 @@ class Hands:
                 {"op": "test", "path": "/metadata/uid", "value": str(facts.uid)},
                 {"op": "add", "path": "/status", "value": built},
             ]
-            await self._bucket.take()
+            await self._bucket.take_behind()
             try:
                 written = await self._api.json_patch(
                     *(orchestration_schedule.API_VERSION, orchestration_schedule.KIND),
