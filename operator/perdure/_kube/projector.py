@@ -356,8 +356,12 @@ class Projector:
         )
 
     def _remember_as_is(self, fact: Fact, built: status.Status, *, turn: int | None) -> None:
-        """What the resource shows is what there is to say."""
+        """What the resource shows is what there is to say; the store is told so when it does not know."""
         self.unchanged += 1
+        is_known = (fact.status_turn, fact.status_phase, fact.status_generation) == (turn, fact.phase, fact.generation)
+        if is_known and fact.phase not in lifecycle.TERMINAL:  # with a final one it learns when to delete the resource
+            self._schedule.done(fact.uid)
+            return
         self._written.append(_wrote(fact, built, turn=turn, resource_version=fact.status_resource_version or 0))
 
     def _failed(self, fact: Fact, error: errors.KubernetesApiError) -> None:
