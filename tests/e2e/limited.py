@@ -19,7 +19,10 @@ from perdure._kube import rights
 from tests.cluster.control_plane import AUDITED_NAMESPACE
 from tests.cluster.handle import Cluster
 
-__all__ = ["Limited"]
+__all__ = ["EVERYWHERE", "Limited"]
+
+EVERYWHERE = rights.rules("watched", "cluster")
+"""What an operator must be allowed in the whole cluster."""
 
 
 class Limited:
@@ -41,7 +44,7 @@ class Limited:
         """
         name = f"operator-{secrets.token_hex(4)}"
         limited = cls(cluster, folder / f"{name}.kubeconfig", name)
-        everywhere = rights.rules("watched", "cluster") if watched is None else watched
+        everywhere = EVERYWHERE if watched is None else watched
         await limited.apply(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": AUDITED_NAMESPACE}},
             {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": AUDITED_NAMESPACE}},
@@ -54,6 +57,10 @@ class Limited:
         token = await limited._kubectl("create", "token", name, f"--namespace={AUDITED_NAMESPACE}", "--duration=2h")
         await asyncio.to_thread(limited._write, token.strip())
         return limited
+
+    async def may(self, everywhere: list[dict[str, JsonValue]]) -> None:
+        """Change what it may do in the whole cluster."""
+        await self.apply(self._role("ClusterRole", everywhere))
 
     async def may_act_in(self, namespace: str) -> None:
         """Let it impersonate the ServiceAccounts of this namespace."""

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.cluster.handle import Cluster
-from tests.e2e.limited import Limited
+from tests.e2e.limited import EVERYWHERE, Limited
 from tests.e2e.operators import World, manifest
 from tests.e2e.scene import Scene
 from tests.postgres_plugin import Server
@@ -243,6 +243,21 @@ async def test_many_at_once_cost_a_handful_of_questions(world: World) -> None:
     spent = await reviews(world) - before
 
     assert 0 < spent <= 10
+
+
+async def test_an_operator_that_cannot_even_look_says_so_and_looks_again(world: World, limited: Limited) -> None:
+    """A right of its own is missing: the resource is known and says it, and runs when the right is there."""
+    scene = world.scenes[0]
+    await account(scene, "unseen")
+    await limited.may([rule for rule in EVERYWHERE if rule["resources"] != ["serviceaccounts"]])
+
+    await apply(scene, "unseen", "test::orchestration::wait", input=0, serviceAccountName="unseen")
+    said = ready(await scene.shown("unseen", "LookFailed"))
+    await limited.may(EVERYWHERE)
+
+    assert (said["waits"], said["stalled"]) == ("True", "False")
+    assert "serviceaccounts" in said["message"]
+    await scene.completed("unseen")
 
 
 async def test_a_run_that_has_begun_is_not_refused_by_a_rule_that_came_later(world: World, limited: Limited) -> None:

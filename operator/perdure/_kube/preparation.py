@@ -44,6 +44,7 @@ _GATHER_SECONDS = 0.005
 _LOOKS_AT_ONCE = 16
 _FIRST_PAUSE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 60.0
+_LOOK_FAILED = "LookFailed"
 _LOOKS_PER_SECOND = 20.0
 """What all that wait together ask of the API server, at most, when there are very many."""
 
@@ -166,27 +167,31 @@ class Preparation:
     async def _look(self, waiting: _Waiting) -> None:
         """Look once; hand on what was found, or wait and have it looked for again."""
         async with self._slots:
-            found = await self._found_or_none(waiting)
+            found = await self._found(waiting)
         if isinstance(found, bytes):
             self._done(waiting, dataclasses.replace(waiting.sight, input=found))
             return
-        if found is not None:
+        if (
+            found.reason != _LOOK_FAILED or waiting.told is None
+        ):  # what was told last is truer than that nobody can look
             self._tell(waiting, found)
         waiting.looks += 1
         await asyncio.sleep(self._pause(waiting.looks, len(self._waiting)))
         self._ask(waiting)
 
-    async def _found_or_none(self, waiting: _Waiting) -> Refusal | bytes | None:
-        """Give the input or what is missing; None when the API server did not say."""
+    async def _found(self, waiting: _Waiting) -> Refusal | bytes:
+        """Give the input or what is missing. That nobody could look is told too: the store then knows of it."""
+        said = "The API server cannot be reached."
         try:
             return await self._preflight.look(waiting.needs)
         except errors.KubernetesUnavailableError:
-            return None  # whoever probes it says so
+            pass  # whoever probes it says so
         except Exception as error:  # noqa: BLE001 - a border: one resource that cannot be looked at must not stop others
             _log.warning(
                 "cannot look at what a run needs, trying again", resource=_named(waiting.sight), error=str(error)
             )
-            return None
+            said = str(error)
+        return Refusal(_LOOK_FAILED, f"What the run needs cannot be looked at, it is tried again. {said}", waits=True)
 
     def _tell(self, waiting: _Waiting, refusal: Refusal) -> None:
         refused = _refused(waiting.sight, refusal)
