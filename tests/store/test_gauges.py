@@ -82,20 +82,20 @@ async def test_one_look_serves_many_scrapes(desk: Desk, gauges: DatabaseGauges, 
 
 
 async def test_queues_are_counted_with_their_oldest(desk: Desk, gauges: DatabaseGauges) -> None:
-    """What waits, what runs, who serves, and for how long the oldest waits."""
+    """What waits, what runs, who serves, and how long the oldest waits; a pause between attempts is no waiting."""
     await desk.fetch(
-        "insert into tasks (instance_id, execution, seq, queue, command, activity, asked_at, worker_id)"
-        " values ('a', 1, 1, 'gpu', '{}', 'train', now() - interval '1 hour', null),"
-        " ('a', 1, 2, 'gpu', '{}', 'train', now(), null),"
-        " ('a', 1, 3, 'gpu', '{}', 'train', now(), gen_random_uuid())"
+        "insert into tasks (instance_id, execution, seq, queue, command, activity, asked_at, visible_at, worker_id)"
+        " select 'a', 1, seq, 'gpu', '{}', 'train', now() + asked * hour, now() + due * hour, worker_id"
+        " from (values (1, -1, -1, null), (2, 0, 0, null), (3, 0, 0, gen_random_uuid()), (4, -3, 1, null))"
+        " as task (seq, asked, due, worker_id), (values (interval '1 hour')) as unit (hour)"
     )
 
     await gauges.refresh()
 
-    assert shown(gauges, "queue_waiting") == {("gpu",): 2}
+    assert shown(gauges, "queue_waiting") == {("gpu",): 3}
     assert shown(gauges, "queue_running") == {("gpu",): 1}
     assert shown(gauges, "queue_workers") == {("gpu",): 0}
-    assert shown(gauges, "queue_oldest_age_seconds")["gpu",] >= 3600
+    assert 3600 <= shown(gauges, "queue_oldest_age_seconds")["gpu",] < 3 * 3600
 
 
 async def test_what_has_ended_is_not_read(desk: Desk, store: Store) -> None:
