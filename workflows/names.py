@@ -7,5 +7,7 @@ nothing, so that anybody may refer to an orchestration without loading it.
 from __future__ import annotations
 
 CREATE_POSTGRES = "workflows::orchestration::create-postgres"
+DELETE_POSTGRES = "workflows::orchestration::delete-postgres"
+POSTGRES_ACTOR = "workflows::orchestration::postgres-actor"
 APPLY_MANIFESTS = "workflows::orchestration::apply-manifests"
 GREET = "workflows::orchestration::greet"

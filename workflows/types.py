@@ -17,9 +17,13 @@ __all__ = [
     "ApplyManifestsOutput",
     "CreatePostgresInput",
     "CreatePostgresOutput",
+    "DeletePostgresInput",
+    "DeletePostgresOutput",
     "GreetInput",
     "GreetOutput",
     "Input",
+    "PostgresActorInput",
+    "PostgresActorOutput",
 ]
 
 PostgresName = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
@@ -32,17 +36,34 @@ StorageQuantity = Annotated[str, pydantic.StringConstraints(pattern=r"^[1-9][0-9
 """A size with its unit, as in 10Gi."""
 
 
+ParameterName = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z_]+(\.[a-z_]+)?$", max_length=63)]
+
+Parameters = Annotated[dict[ParameterName, str], pydantic.Field(max_length=100)]
+"""Settings of the server, as in `postgresql.conf`."""
+
+PeriodSeconds = Annotated[float, pydantic.Field(ge=1, le=24 * 3600)]
+"""How long an actor rests between two looks."""
+
+
 class Input(Model, extra="forbid"):
     """What people write: every field is known."""
 
 
 class CreatePostgresInput(Input):
-    """The server to create, in the run's own namespace."""
+    """The server to create, in the run's own namespace.
+
+    `verify_connection` connects to it from the worker, which must be in the cluster; `actor` leaves somebody behind who
+    looks after it every `period_seconds`; without `clean_up` what was made stays when the creation fails.
+    """
 
     name: PostgresName
     version: PostgresVersion = "18"
     storage: StorageQuantity = "1Gi"
+    parameters: Parameters = {}
     verify_connection: bool = True
+    actor: bool = True
+    period_seconds: PeriodSeconds = 60.0
+    clean_up: bool = True
 
 
 class CreatePostgresOutput(Model):
@@ -53,6 +74,51 @@ class CreatePostgresOutput(Model):
     database: str
     secret_name: str
     version: str
+
+
+class DeletePostgresInput(Input):
+    """The server to remove. With `keep_volumes` its data stays, with `delete_backups` its backups go as well.
+
+    `owner` is whose it must be; without one, whose the inventory says it is. `is_actor_stopped` is for the actor itself.
+    """
+
+    name: PostgresName
+    keep_volumes: bool = False
+    delete_backups: bool = False
+    owner: str = ""
+    is_actor_stopped: bool = False
+
+
+class DeletePostgresOutput(Model):
+    """What was deleted, in its order."""
+
+    deleted: list[str]
+
+
+class PostgresActorInput(Input):
+    """The server to look after, how often, and what is carried from execution to execution.
+
+    `managed` makes the run the server's owner: it makes the server, and removes it when it is cancelled.
+    """
+
+    name: PostgresName
+    version: PostgresVersion = "18"
+    storage: StorageQuantity = "1Gi"
+    parameters: Parameters = {}
+    verify_connection: bool = True
+    period_seconds: PeriodSeconds = 60.0
+    managed: bool = False
+    owner: str = ""
+    rounds: int = 0
+    healed: int = 0
+
+
+class PostgresActorOutput(Model):
+    """Why it ended, how often it looked, and how often it had to mend something."""
+
+    reason: str
+    rounds: int
+    healed: int
 
 
 class ApplyManifestsInput(Input):
