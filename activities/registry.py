@@ -5,6 +5,12 @@ Explicit on purpose: what is not in this list is not offered, wherever it is imp
 
 from __future__ import annotations
 
+from activities.inventory.look import get_entry, list_names
+from activities.inventory.record_event import record_event
+from activities.inventory.record_health import record_health
+from activities.inventory.release import release
+from activities.inventory.reserve import reserve
+from activities.inventory.set_state import set_state
 from activities.kubernetes.apply import apply
 from activities.kubernetes.delete import delete
 from activities.kubernetes.get import get
@@ -24,6 +30,13 @@ def create_activity_registry() -> ActivityRegistry:
         delete,
         get,
         wait_until_ready,
+        reserve,
+        set_state,
+        record_event,
+        record_health,
+        get_entry,
+        list_names,
+        release,
         deploy_postgres,
         verify_connection,
         wait_for_postgres,

@@ -11,7 +11,7 @@ import base64
 
 from perdure import JsonValue, Manifest
 
-__all__ = ["credentials", "host", "labels", "secret_name", "service", "stateful_set"]
+__all__ = ["credentials", "host", "labels", "secret_name", "selector", "service", "stateful_set"]
 
 PORT = 5432
 DATABASE = "app"
@@ -41,6 +41,11 @@ def host(name: str, namespace: str) -> str:
 def labels(name: str) -> Manifest:
     """Give the labels by which the server's Pod is selected; immutable, so no version and no owner among them."""
     return {"app.kubernetes.io/name": "postgres", "app.kubernetes.io/instance": name}
+
+
+def selector(name: str) -> str:
+    """Give the selector of the server's Pod and volumes."""
+    return ",".join(f"{key}={value}" for key, value in labels(name).items())
 
 
 def credentials(name: str, password: str) -> Manifest:

@@ -1,6 +1,6 @@
 """Perdure: durable workflows as plain async Python. This module is the authoring API and nothing else."""
 
-from perdure._core.activity import ActivityContext, ActivityInfo, KubernetesApi, Manifest
+from perdure._core.activity import ActivityContext, ActivityInfo, Database, KubernetesApi, Manifest, Transaction
 from perdure._core.context import OrchestrationContext
 from perdure._core.definition import (
     ActivityDefinition,
@@ -31,6 +31,7 @@ __all__ = [
     "ActivityRegistry",
     "ActivityTimeoutError",
     "ChildOrchestrationError",
+    "Database",
     "DurableFuture",
     "Exponential",
     "Fixed",
@@ -46,6 +47,7 @@ __all__ = [
     "PerdureError",
     "RetryPolicy",
     "SecretRef",
+    "Transaction",
     "activity",
     "orchestration",
 ]

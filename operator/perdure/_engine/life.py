@@ -141,6 +141,7 @@ class Life:
             capacity=Capacity(settings.max_activities, settings.activity_threads),
             kubernetes=worker.kubernetes,
             secrets=settings.secrets,
+            database=settings.database,
         )
         self.attempts.measures, self.attempts.worker_id = worker.measures, str(self.worker_id)
         self.runner = ActivityRunner(
