@@ -9,14 +9,26 @@ A module for each domain; all of them are imported from here.
 
 from __future__ import annotations
 
-from activities.types.base import LONGEST_WAIT_SECONDS, KubernetesManifest, Model
+from activities.types.base import (
+    LONGEST_WAIT_SECONDS,
+    KubernetesManifest,
+    Model,
+)
 from activities.types.kubernetes import (
     AppliedObject,
     ApplyInput,
     ApplyOutput,
+    ConditionInput,
+    DeleteInput,
+    DeleteManyInput,
+    DeleteManyOutput,
     DeleteOutput,
     GetOutput,
+    ListInput,
+    ListOutput,
     ObjectRef,
+    PatchInput,
+    PatchOutput,
     WaitInput,
     WaitOutput,
 )
@@ -27,22 +39,56 @@ from activities.types.postgres import (
     VerifyConnectionOutput,
     WaitForPostgresInput,
 )
+from activities.types.tenancy import (
+    NamespaceInput,
+    NamespaceOutput,
+    SecretInput,
+    SecretOutput,
+    WriteSecretInput,
+)
+from activities.types.workloads import (
+    RestartInput,
+    RollOutInput,
+    RunJobInput,
+    RunJobOutput,
+    ScaleInput,
+    ScaleOutput,
+)
 
 __all__ = [
     "LONGEST_WAIT_SECONDS",
     "AppliedObject",
     "ApplyInput",
     "ApplyOutput",
+    "ConditionInput",
+    "DeleteInput",
+    "DeleteManyInput",
+    "DeleteManyOutput",
     "DeleteOutput",
     "DeployPostgresInput",
     "DeployPostgresOutput",
     "GetOutput",
     "KubernetesManifest",
+    "ListInput",
+    "ListOutput",
     "Model",
+    "NamespaceInput",
+    "NamespaceOutput",
     "ObjectRef",
+    "PatchInput",
+    "PatchOutput",
+    "RestartInput",
+    "RollOutInput",
+    "RunJobInput",
+    "RunJobOutput",
+    "ScaleInput",
+    "ScaleOutput",
+    "SecretInput",
+    "SecretOutput",
     "VerifyConnectionInput",
     "VerifyConnectionOutput",
     "WaitForPostgresInput",
     "WaitInput",
     "WaitOutput",
+    "WriteSecretInput",
 ]

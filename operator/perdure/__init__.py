@@ -1,6 +1,13 @@
 """Perdure: durable workflows as plain async Python. This module is the authoring API and nothing else."""
 
-from perdure._core.activity import ActivityContext, ActivityInfo, KubernetesApi, Manifest
+from perdure._core.activity import (
+    ActivityContext,
+    ActivityInfo,
+    KubernetesApi,
+    Manifest,
+    Preconditions,
+    Propagation,
+)
 from perdure._core.context import OrchestrationContext
 from perdure._core.definition import (
     ActivityDefinition,
@@ -44,6 +51,8 @@ __all__ = [
     "OrchestrationDefinition",
     "OrchestrationRegistry",
     "PerdureError",
+    "Preconditions",
+    "Propagation",
     "RetryPolicy",
     "SecretRef",
     "activity",

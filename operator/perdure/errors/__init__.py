@@ -20,11 +20,14 @@ from perdure.errors.activities import (
     ActivityTimeoutError,
     CredentialsError,
     NonRetryableError,
+    ObjectBusyError,
     ObjectFailedError,
+    ObjectMissingError,
     ObjectNotOwnedError,
     ObjectNotReadyError,
     ObjectTerminatingError,
     PostgresUnreachableError,
+    StaleAttemptError,
     UnknownActivityError,
 )
 from perdure.errors.base import (
@@ -152,7 +155,9 @@ __all__ = [
     "NoIdentityError",
     "NonRetryableError",
     "NondeterminismError",
+    "ObjectBusyError",
     "ObjectFailedError",
+    "ObjectMissingError",
     "ObjectNotOwnedError",
     "ObjectNotReadyError",
     "ObjectTerminatingError",
@@ -178,6 +183,7 @@ __all__ = [
     "SettingsError",
     "SignalsFullError",
     "SimulationError",
+    "StaleAttemptError",
     "TurnTooLongError",
     "UnknownActivityError",
 ]
