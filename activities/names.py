@@ -7,9 +7,21 @@ This module imports nothing, so that anybody may refer to an activity without lo
 from __future__ import annotations
 
 KUBERNETES_APPLY = "activities::activity::kubernetes-apply"
+KUBERNETES_PATCH = "activities::activity::kubernetes-patch"
 KUBERNETES_GET = "activities::activity::kubernetes-get"
+KUBERNETES_LIST = "activities::activity::kubernetes-list"
 KUBERNETES_DELETE = "activities::activity::kubernetes-delete"
+KUBERNETES_DELETE_MANY = "activities::activity::kubernetes-delete-many"
 KUBERNETES_WAIT_UNTIL_READY = "activities::activity::kubernetes-wait-until-ready"
+KUBERNETES_WAIT_FOR_CONDITION = "activities::activity::kubernetes-wait-for-condition"
+KUBERNETES_WAIT_UNTIL_GONE = "activities::activity::kubernetes-wait-until-gone"
+KUBERNETES_RUN_JOB = "activities::activity::kubernetes-run-job"
+KUBERNETES_ROLL_OUT = "activities::activity::kubernetes-roll-out"
+KUBERNETES_SCALE = "activities::activity::kubernetes-scale"
+KUBERNETES_RESTART = "activities::activity::kubernetes-restart"
+KUBERNETES_READ_SECRET = "activities::activity::kubernetes-read-secret"  # noqa: S105 - a name
+KUBERNETES_WRITE_SECRET = "activities::activity::kubernetes-write-secret"  # noqa: S105 - a name
+KUBERNETES_CREATE_NAMESPACE = "activities::activity::kubernetes-create-namespace"
 
 DEPLOY_POSTGRES = "activities::activity::deploy-postgres"
 WAIT_FOR_POSTGRES = "activities::activity::wait-for-postgres"

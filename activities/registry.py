@@ -12,9 +12,20 @@ from activities.inventory.release import release
 from activities.inventory.reserve import reserve
 from activities.inventory.set_state import set_state
 from activities.kubernetes.apply import apply
-from activities.kubernetes.delete import delete
+from activities.kubernetes.create_namespace import create_namespace
+from activities.kubernetes.delete import delete, delete_many
 from activities.kubernetes.get import get
+from activities.kubernetes.list_objects import list_objects
+from activities.kubernetes.patch import patch
+from activities.kubernetes.read_secret import read_secret
+from activities.kubernetes.restart import restart
+from activities.kubernetes.roll_out import roll_out
+from activities.kubernetes.run_job import run_job
+from activities.kubernetes.scale import scale
+from activities.kubernetes.wait_for_condition import wait_for_condition
+from activities.kubernetes.wait_until_gone import wait_until_gone
 from activities.kubernetes.wait_until_ready import wait_until_ready
+from activities.kubernetes.write_secret import write_secret
 from activities.postgres.connection import verify_connection
 from activities.postgres.deploy import deploy_postgres
 from activities.postgres.wait import wait_for_postgres
@@ -27,8 +38,19 @@ def create_activity_registry() -> ActivityRegistry:
     """Give all activities of this package."""
     return ActivityRegistry.of(
         apply,
+        create_namespace,
         delete,
+        delete_many,
         get,
+        list_objects,
+        patch,
+        read_secret,
+        restart,
+        roll_out,
+        run_job,
+        scale,
+        wait_for_condition,
+        wait_until_gone,
         wait_until_ready,
         reserve,
         set_state,
@@ -37,6 +59,7 @@ def create_activity_registry() -> ActivityRegistry:
         get_entry,
         list_names,
         release,
+        write_secret,
         deploy_postgres,
         verify_connection,
         wait_for_postgres,

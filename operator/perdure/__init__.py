@@ -1,6 +1,15 @@
 """Perdure: durable workflows as plain async Python. This module is the authoring API and nothing else."""
 
-from perdure._core.activity import ActivityContext, ActivityInfo, Database, KubernetesApi, Manifest, Transaction
+from perdure._core.activity import (
+    ActivityContext,
+    ActivityInfo,
+    Database,
+    KubernetesApi,
+    Manifest,
+    Preconditions,
+    Propagation,
+    Transaction,
+)
 from perdure._core.context import OrchestrationContext
 from perdure._core.definition import (
     ActivityDefinition,
@@ -45,6 +54,8 @@ __all__ = [
     "OrchestrationDefinition",
     "OrchestrationRegistry",
     "PerdureError",
+    "Preconditions",
+    "Propagation",
     "RetryPolicy",
     "SecretRef",
     "Transaction",

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from perdure import errors
-from perdure._core.activity import Manifest
+from perdure._core.activity import Manifest, Preconditions
 from perdure._kube import client, identity
 from tests.cluster.handle import Cluster
 
@@ -117,8 +117,14 @@ async def test_an_object_lives_its_life(admin: client.Api, namespace: str) -> No
     assert uid(made) in [uid(item) for item in listed.items]
     assert all("data" not in item for item in listed.items)
 
-    assert await admin.delete("v1", "ConfigMap", "colours", namespace=namespace, uid="another") is False
-    assert await admin.delete("v1", "ConfigMap", "colours", namespace=namespace, uid=uid(made)) is True
+    assert (
+        await admin.delete("v1", "ConfigMap", "colours", namespace=namespace, preconditions=Preconditions("another"))
+        is False
+    )
+    assert (
+        await admin.delete("v1", "ConfigMap", "colours", namespace=namespace, preconditions=Preconditions(uid(made)))
+        is True
+    )
     assert await admin.delete("v1", "ConfigMap", "colours", namespace=namespace) is False
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextvars
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, TypeVar, cast
+from typing import Literal, Protocol, TypeVar, cast
 
 from perdure import errors
 from perdure._core import limits, payload, secret
@@ -24,6 +24,8 @@ __all__ = [
     "KubernetesApi",
     "Lifeline",
     "Manifest",
+    "Preconditions",
+    "Propagation",
     "Transaction",
     "current",
     "masked_here",
@@ -34,6 +36,17 @@ T = TypeVar("T")
 
 Manifest = dict[str, JsonValue]
 """A Kubernetes object as JSON."""
+
+Propagation = Literal["Background", "Foreground", "Orphan"]
+"""What becomes of the dependents of a deleted object: they go after it, before it, or stay."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Preconditions:
+    """Which life of an object is meant (`uid`), and as it was at which look (`resource_version`); empty: any."""
+
+    uid: str = ""
+    resource_version: str = ""
 
 
 class ActivityLogger(Protocol):
@@ -66,18 +79,44 @@ class KubernetesApi(Protocol):
     async def create(self, manifest: Manifest, *, field_manager: str) -> Manifest | None:
         """Create one object; None when one of that name exists already."""
 
-    async def get(self, api_version: str, kind: str, name: str, *, namespace: str | None = None) -> Manifest | None:
-        """Give one object, or None when there is none."""
+    async def patch(self, patch: Manifest, *, field_manager: str, subresource: str = "") -> Manifest | None:
+        """Merge into one object what the patch says (RFC 7396) and give it back; None when there is none.
+
+        A patch names its object as a manifest does. With a `metadata.resourceVersion` it is a `KubernetesConflictError`
+        when somebody has changed the object since.
+        """
+
+    async def get(
+        self, api_version: str, kind: str, name: str, *, namespace: str | None = None, subresource: str = ""
+    ) -> Manifest | None:
+        """Give one object, or a subresource of it (`scale`); None when there is none."""
 
     async def list(
-        self, api_version: str, kind: str, *, namespace: str | None = None, label_selector: str = ""
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int | None = None,
     ) -> list[Manifest]:
-        """Give all objects of a kind that match the selector."""
+        """Give the objects of a kind that match the selectors: all, or the first `limit` of them."""
 
     async def delete(
-        self, api_version: str, kind: str, name: str, *, namespace: str | None = None, uid: str | None = None
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        *,
+        namespace: str | None = None,
+        preconditions: Preconditions | None = None,
+        propagation: Propagation = "Background",
     ) -> bool:
-        """Delete one object (background propagation, with the uid as precondition); False when it is gone already."""
+        """Delete one object; False when it is gone already, or no longer the one that the preconditions mean."""
+
+    async def log(self, pod: str, *, container: str = "", namespace: str | None = None, tail_lines: int = 100) -> str:
+        """Give the last lines that a container of a Pod has written; of its only one without a name."""
 
     def watch(
         self, api_version: str, kind: str, name: str, *, namespace: str | None = None
@@ -129,7 +168,9 @@ class Lifeline(Protocol):
 class ActivityInfo:
     """Who this attempt works for. `attempt` counts from 1; `run_as` is the Kubernetes user of the run, or empty.
 
-    `worker_id` is the worker that makes it, as in the table of workers.
+    `worker_id` is the worker that makes it, as in the table of workers. `epoch` is the database's time when the attempt
+    began, in microseconds since 1970: it rises with every attempt, also over the deaths of workers, so that what an
+    attempt has written tells those that began before it and come too late.
     """
 
     instance_id: str
@@ -140,6 +181,7 @@ class ActivityInfo:
     attempt: int
     run_as: str = ""
     worker_id: str = ""
+    epoch: int = 0
 
     @property
     def namespace(self) -> str:

@@ -32,7 +32,7 @@ from perdure._core import failure, history, limits, payload, retry
 from perdure._core.activity import ActivityContext, ActivityInfo, Database, KubernetesApi, current
 from perdure._core.definition import ActivityRegistry, AnyActivity
 from perdure._core.secret import Secrecy, Secrets
-from perdure._engine.clock import Clock
+from perdure._engine.clock import Clock, Epochs
 from perdure._engine.measures import Measures
 from perdure._engine.slots import Slots
 
@@ -185,6 +185,7 @@ class Attempts:
         self.worker_id = ""
         self.slots = Slots(capacity.attempts)
         self.thread_slots = Slots(capacity.threads)
+        self.epochs = Epochs(clock)
         self._clock = clock
         self._kubernetes = kubernetes
         self._database = database
@@ -344,6 +345,7 @@ class Attempts:
             attempt=job.failed_attempts + 1,
             run_as=job.run_as,
             worker_id=self.worker_id,
+            epoch=self.epochs.next(),
         )
         logger = _Logger(info, attempt.secrecy)
         return ActivityContext(info, logger, self._kubernetes, attempt, attempt.secrecy, self._database)

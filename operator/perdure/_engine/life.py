@@ -94,6 +94,7 @@ class Life:
         )
         self.committer = self._make_committer()
         self.claimer.watchdog, self.claimer.trials = self.watchdog, self.turn_trials
+        self.claimer.on_claimed = self.attempts.epochs.note
         self.claimer.on_loaded = self._take_up
         self.claimer.on_news = self.committer.mark
         self.claimer.on_paused = self._paused

@@ -18,11 +18,14 @@ __all__ = [
     "NameNotReservedError",
     "NameTakenError",
     "NonRetryableError",
+    "ObjectBusyError",
     "ObjectFailedError",
+    "ObjectMissingError",
     "ObjectNotOwnedError",
     "ObjectNotReadyError",
     "ObjectTerminatingError",
     "PostgresUnreachableError",
+    "StaleAttemptError",
     "StateTransitionError",
     "UnknownActivityError",
 ]
@@ -121,10 +124,11 @@ class ObjectFailedError(NonRetryableError):
 
     code = "PERDURE-1307"
 
-    def __init__(self, described: str, reason: str) -> None:
-        """Name the object and say why it failed."""
+    def __init__(self, described: str, reason: str, *, details: JsonValue = None) -> None:
+        """Name the object and say why it failed; `details` is for code."""
         super().__init__(
-            f"{described} failed: {reason}. Waiting longer cannot help; look at the object and its events."
+            f"{described} failed: {reason}. Waiting longer cannot help; look at the object and its events.",
+            details=details,
         )
 
 
@@ -133,11 +137,11 @@ class ObjectNotReadyError(NonRetryableError):
 
     code = "PERDURE-1308"
 
-    def __init__(self, described: str, last_seen: str, *, timeout_seconds: float) -> None:
-        """Name the object, what was last seen of it and the time that was given."""
+    def __init__(self, described: str, last_seen: str, *, timeout_seconds: float, wanted: str = "ready") -> None:
+        """Name the object, what was last seen of it, the time that was given, and what it should have been."""
         self.described, self.last_seen, self.timeout_seconds = described, last_seen, timeout_seconds
         super().__init__(
-            f"{described} was not ready after {timeout_seconds:g} s. Last seen: {last_seen}. Look at the object and "
+            f"{described} was not {wanted} after {timeout_seconds:g} s. Last seen: {last_seen}. Look at the object and "
             "its events; give it more time if it only was slow."
         )
 
@@ -229,3 +233,42 @@ class NameContestedError(PerdureError):
             f"The name {name} in namespace {namespace} was taken and released by others at every try. Try again; look "
             "for who creates and deletes it in a loop."
         )
+
+
+class StaleAttemptError(PerdureError):
+    """A later attempt has written to the object already; this one leaves it untouched."""
+
+    code = "PERDURE-1320"
+    retryable = True
+
+    def __init__(self, described: str, epoch: int, *, seen: int) -> None:
+        """Name the object and the two epochs: that of this attempt, and the one that the object has."""
+        super().__init__(
+            f"{described} was written by an attempt of epoch {seen}; this one, of epoch {epoch}, began earlier and "
+            "leaves it untouched. What was taken over meanwhile is somebody else's; an attempt that is still wanted is "
+            "made again, in a later epoch, by its retry policy."
+        )
+
+
+class ObjectMissingError(NonRetryableError):
+    """There is no object to change."""
+
+    code = "PERDURE-1321"
+
+    def __init__(self, described: str) -> None:
+        """Name the object."""
+        super().__init__(
+            f"{described} does not exist, so it cannot be changed. Correct its name, kind or namespace, or apply it "
+            "first."
+        )
+
+
+class ObjectBusyError(PerdureError):
+    """An object cannot be changed now, and can be in a while."""
+
+    code = "PERDURE-1322"
+    retryable = True
+
+    def __init__(self, described: str, why: str) -> None:
+        """Name the object and what is in the way."""
+        super().__init__(f"{described} cannot be changed now: {why}. Try again in a while, by a retry policy.")

@@ -151,7 +151,8 @@ class Attempts:
         deadline = None if total is None else call.began + total
         while True:
             call.attempts += 1
-            result = await self._attempt(command, call, dataclasses.replace(info, attempt=call.attempts))
+            epoch = int(self._loop.time() * 1_000_000) + call.attempts
+            result = await self._attempt(command, call, dataclasses.replace(info, attempt=call.attempts, epoch=epoch))
             if isinstance(result, history.ActivityCompleted):
                 return result
             delay = retry.delay_seconds(policy, call.attempts)
@@ -221,6 +222,7 @@ def activity_context(
         activity="test::activity::test",
         seq=1,
         attempt=attempt,
+        epoch=attempt,
     )
     outside = Outside(kubernetes, secrets, database)
     return outside.context(info, logger or _Lines([]), secrecy=outside.secrecy())
