@@ -26,6 +26,12 @@ KUBERNETES_CREATE_NAMESPACE = "activities::activity::kubernetes-create-namespace
 DEPLOY_POSTGRES = "activities::activity::deploy-postgres"
 WAIT_FOR_POSTGRES = "activities::activity::wait-for-postgres"
 VERIFY_POSTGRES_CONNECTION = "activities::activity::verify-postgres-connection"
+RECONFIGURE_POSTGRES = "activities::activity::reconfigure-postgres"
+POSTGRES_CONNECTION_INFO = "activities::activity::postgres-connection-info"
+CHECK_POSTGRES_HEALTH = "activities::activity::check-postgres-health"
+BACKUP_POSTGRES_DATABASE = "activities::activity::backup-postgres-database"
+RESTORE_POSTGRES_DATABASE = "activities::activity::restore-postgres-database"
+DELETE_POSTGRES_OBJECTS = "activities::activity::delete-postgres-objects"
 
 INVENTORY_RESERVE = "activities::activity::inventory-reserve"
 INVENTORY_SET_STATE = "activities::activity::inventory-set-state"

@@ -26,8 +26,14 @@ from activities.kubernetes.wait_for_condition import wait_for_condition
 from activities.kubernetes.wait_until_gone import wait_until_gone
 from activities.kubernetes.wait_until_ready import wait_until_ready
 from activities.kubernetes.write_secret import write_secret
+from activities.postgres.backup import backup_database
 from activities.postgres.connection import verify_connection
+from activities.postgres.delete import delete_postgres_objects
 from activities.postgres.deploy import deploy_postgres
+from activities.postgres.health import check_postgres_health
+from activities.postgres.info import connection_info
+from activities.postgres.reconfigure import reconfigure_postgres
+from activities.postgres.restore import restore_database
 from activities.postgres.wait import wait_for_postgres
 from perdure import ActivityRegistry
 
@@ -63,4 +69,10 @@ def create_activity_registry() -> ActivityRegistry:
         deploy_postgres,
         verify_connection,
         wait_for_postgres,
+        reconfigure_postgres,
+        connection_info,
+        check_postgres_health,
+        backup_database,
+        restore_database,
+        delete_postgres_objects,
     )

@@ -12,7 +12,7 @@ from activities.postgres import manifests
 from activities.types import ObjectRef
 from perdure import ActivityContext, Manifest
 
-__all__ = ["KINDS_OF_DATA", "STATEFUL_SET", "is_of_server", "living", "of_server", "reference"]
+__all__ = ["KINDS_OF_DATA", "STATEFUL_SET", "is_of_server", "living", "of_server", "reference", "service_of"]
 
 STATEFUL_SET = ("apps/v1", "StatefulSet")
 _SERVICE = ("v1", "Service")
@@ -41,6 +41,12 @@ async def of_server(ctx: ActivityContext, name: str, *, host: str | None = None)
     ]
     found = [named[STATEFUL_SET], named[_SERVICE], *listed, named[_SECRET]]
     return [each for each in found if each is not None and is_of_server(each, name)]
+
+
+async def service_of(ctx: ActivityContext, name: str) -> Manifest | None:
+    """Give the Service of a server, whatever it is called; None when there is none."""
+    found = await ctx.kubernetes.list(*_SERVICE, label_selector=manifests.selector(name))
+    return next((each for each in found if not fields.text(each, "metadata", "deletionTimestamp")), None)
 
 
 def is_of_server(manifest: Manifest, name: str) -> bool:

@@ -25,6 +25,7 @@ __all__ = [
     "ObjectNotReadyError",
     "ObjectTerminatingError",
     "PostgresUnreachableError",
+    "ServerIncompleteError",
     "StaleAttemptError",
     "StateTransitionError",
     "UnknownActivityError",
@@ -272,3 +273,17 @@ class ObjectBusyError(PerdureError):
     def __init__(self, described: str, why: str) -> None:
         """Name the object and what is in the way."""
         super().__init__(f"{described} cannot be changed now: {why}. Try again in a while, by a retry policy.")
+
+
+class ServerIncompleteError(PerdureError):
+    """A Postgres server lacks an object that is needed."""
+
+    code = "PERDURE-1335"
+    retryable = True
+
+    def __init__(self, name: str, missing: Sequence[str]) -> None:
+        """Name the server and the kinds of what is missing."""
+        super().__init__(
+            f"Of Postgres {name} there is no {' and no '.join(missing)}. Deploy it again: that makes what is missing; "
+            "this is tried again until it is there."
+        )

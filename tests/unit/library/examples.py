@@ -5,8 +5,15 @@ from __future__ import annotations
 import datetime
 
 from activities.types import (
+    BackupInput,
+    BackupOutput,
+    ConnectionInfo,
+    DeletePostgresObjectsInput,
+    DeletePostgresObjectsOutput,
     EventInput,
     EventOutput,
+    HealthInput,
+    HealthOutput,
     HealthRecordInput,
     HealthSummary,
     InventoryEntry,
@@ -17,15 +24,19 @@ from activities.types import (
     InventoryName,
     Model,
     NameInput,
+    ReconfigureInput,
+    ReconfigureOutput,
     ReleaseInput,
     ReleaseOutput,
     ReserveInput,
     ReserveOutput,
+    RestoreInput,
+    RestoreOutput,
     SetStateInput,
     StateOutput,
 )
 
-__all__ = ["INVENTORY"]
+__all__ = ["INVENTORY", "POSTGRES"]
 
 AT = datetime.datetime(2026, 3, 29, 1, 30, 0, 125, tzinfo=datetime.UTC)
 EVENT = InventoryEvent(at=AT, kind="state", message="it answers", from_state="creating", to_state="running")
@@ -72,4 +83,27 @@ INVENTORY: list[Model] = [
     InventoryListOutput(servers=[HELD], truncated=True),
     ReleaseInput(name="pg", keep_history=False, owner="shop/pg"),
     ReleaseOutput(released=True),
+]
+
+POSTGRES: list[Model] = [
+    ConnectionInfo(host="pg.shop.svc", port=5432, database="app", secret_name="pg-credentials"),
+    ReconfigureInput(name="pg", version="18.4", storage="2Gi", parameters={"work_mem": "8MB"}, owner="shop/pg"),
+    ReconfigureOutput(changed=True, restart_needed=True),
+    HealthInput(name="pg", version="18", parameters={"work_mem": "8MB"}, volume="data-v18", connect=False),
+    HealthOutput(
+        healthy=False,
+        ready=True,
+        connected=True,
+        latency_ms=1.5,
+        version="18.4",
+        missing=["Service"],
+        drifted=["StatefulSet spec.replicas"],
+        message="missing: Service",
+    ),
+    BackupInput(name="pg", target="nas", backup="monday", keep=3, timeout_seconds=60),
+    BackupOutput(backup="monday", size_bytes=4_096, checksum="sha256:00", tables=2, finished_at=AT),
+    RestoreInput(name="pg", backup="monday", source="old", target="nas"),
+    RestoreOutput(backup="monday", tables=2),
+    DeletePostgresObjectsInput(name="pg", owner="shop/pg", delete_volumes=False, delete_backups=True, wait_seconds=60),
+    DeletePostgresObjectsOutput(deleted=["StatefulSet pg", "Service pg"]),
 ]
