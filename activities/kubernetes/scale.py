@@ -21,8 +21,8 @@ SCALED_FROM = "perdure.dev/scaled-from"
 async def scale(ctx: ActivityContext, input: ScaleInput) -> ScaleOutput:
     """Set the replicas and, unless `timeout_seconds` is 0, return when they are ready.
 
-    Raises `ObjectMissingError`, also for an object that cannot be scaled, `ObjectNotReadyError` after
-    `timeout_seconds`, and what `fencing.changed` raises.
+    Raises `ObjectNotReadyError` after `timeout_seconds`, `KubernetesKindUnknownError` for a kind that cannot be scaled,
+    and what `fencing.changed` raises.
     """
     before = await _scaled(ctx, input)
     if input.timeout_seconds:
@@ -34,9 +34,11 @@ async def _scaled(ctx: ActivityContext, input: ScaleInput) -> int:
     """Set the replicas; give those that were wanted before the first attempt."""
     for _ in range(fencing.TRIES):
         existing = await fencing.look(ctx, input)
-        found = existing and await _scale_or_none(ctx, input)
-        if existing is None or found is None:
-            raise errors.ObjectMissingError(f"{input} (or its scale)")
+        if existing is None:
+            raise errors.ObjectMissingError(str(input))
+        found = await _scale_or_none(ctx, input)
+        if found is None:
+            continue  # it is gone since
         now = fields.number(found, "spec", "replicas") or 0
         before = _noted(ctx, existing)
         if now == input.replicas:

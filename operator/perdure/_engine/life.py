@@ -113,6 +113,7 @@ class Life:
         self.deadlines = Deadlines(store, on_passed=self._deadlines_passed, on_ended=worker.on_commit)
         self.lease.on_deadline = self.deadlines.expect
         self.lease.measures = worker.measures
+        self.attempts.is_certain = lambda: self.lease.is_certain
         self._claiming: list[asyncio.Task[None]] = []
         self._is_stopping = False
 
