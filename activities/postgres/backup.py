@@ -9,10 +9,9 @@ from __future__ import annotations
 import datetime
 
 from activities import names
-from activities.kubernetes import fencing, fields
-from activities.postgres import jobs, manifests, owner, tasks
-from activities.types import BackupInput, BackupOutput, ObjectRef
-from perdure import ActivityContext, Manifest, activity
+from activities.postgres import jobs, manifests, objects, owner, tasks
+from activities.types import BackupInput, BackupOutput
+from perdure import ActivityContext, activity
 
 __all__ = ["backup_database"]
 
@@ -27,7 +26,8 @@ async def backup_database(ctx: ActivityContext, input: BackupInput) -> BackupOut
     stateful_set, address = await tasks.server_of(ctx, input.name, owned_by=input.owner)
     if not input.target:
         size = input.storage or manifests.volume_of(stateful_set)[1]
-        await _ensure_claim(owner.acting_for(ctx, input.owner), jobs.claim(input.name, size))
+        # That of an earlier server of the name has its backups, and is used.
+        await objects.ensure(owner.acting_for(ctx, input.owner), jobs.claim(input.name, size), take_over=True)
     task = jobs.Task(
         job=tasks.job_name(ctx, input.name, what="backup"),
         server=input.name,
@@ -39,13 +39,6 @@ async def backup_database(ctx: ActivityContext, input: BackupInput) -> BackupOut
     )
     job = jobs.backup(task, keep=input.keep)
     return await tasks.run(ctx, job, result=BackupOutput, timeout_seconds=input.timeout_seconds)
-
-
-async def _ensure_claim(ctx: ActivityContext, wanted: Manifest) -> None:
-    """Make the claim unless there is one; that of an earlier server of the name has its backups, and is used."""
-    target = ObjectRef(api_version="v1", kind="PersistentVolumeClaim", name=fields.text(wanted, "metadata", "name"))
-    if await fencing.look(ctx, target, require_own=False) is None:
-        await fencing.created(ctx, wanted)
 
 
 def _default_name(ctx: ActivityContext) -> str:

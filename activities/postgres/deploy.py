@@ -13,8 +13,8 @@ from __future__ import annotations
 import secrets
 
 from activities import names
-from activities.kubernetes import apply, fencing, fields, ownership
-from activities.postgres import manifests, owner, volumes
+from activities.kubernetes import apply, fields, ownership
+from activities.postgres import manifests, objects, owner, volumes
 from activities.types import DeployPostgresInput, DeployPostgresOutput
 from perdure import ActivityContext, Manifest, NonRetryableError, activity
 
@@ -99,5 +99,4 @@ def _major(version: str) -> str:
 async def _ensure_credentials(ctx: ActivityContext, name: str) -> None:
     """Create the Secret unless this owner has done so before."""
     wanted = manifests.credentials(name, secrets.token_urlsafe(PASSWORD_BYTES))
-    if await fencing.created(ctx, wanted) is None:
-        await apply.find_existing(ctx, wanted)
+    await objects.ensure(ctx, wanted)

@@ -7,12 +7,12 @@ object of that name without these labels is somebody else's, and none of the ser
 
 from __future__ import annotations
 
-from activities.kubernetes import fields
+from activities.kubernetes import apply, fencing, fields
 from activities.postgres import manifests
 from activities.types import ObjectRef
 from perdure import ActivityContext, Manifest
 
-__all__ = ["KINDS_OF_DATA", "STATEFUL_SET", "is_of_server", "living", "of_server", "reference", "service_of"]
+__all__ = ["KINDS_OF_DATA", "STATEFUL_SET", "ensure", "is_of_server", "living", "of_server", "reference", "service_of"]
 
 STATEFUL_SET = ("apps/v1", "StatefulSet")
 _SERVICE = ("v1", "Service")
@@ -47,6 +47,18 @@ async def service_of(ctx: ActivityContext, name: str) -> Manifest | None:
     """Give the Service of a server, whatever it is called; None when there is none."""
     found = await ctx.kubernetes.list(*_SERVICE, label_selector=manifests.selector(name))
     return next((each for each in found if not fields.text(each, "metadata", "deletionTimestamp")), None)
+
+
+async def ensure(ctx: ActivityContext, wanted: Manifest, *, take_over: bool = False) -> None:
+    """Create an object unless it is there, and leave one that is there as it is.
+
+    Raises `ObjectNotOwnedError` for one that is not this owner's, unless `take_over` lets anybody's do,
+    `ObjectTerminatingError` for one on its way out, and `ObjectBusyError` when it comes and goes all the time.
+    """
+    for _ in range(fencing.TRIES):
+        if await fencing.created(ctx, wanted) or await apply.find_existing(ctx, wanted, take_over=take_over):
+            return
+    raise fencing.too_busy(reference(wanted))
 
 
 def is_of_server(manifest: Manifest, name: str) -> bool:
