@@ -157,6 +157,15 @@ def test_settings_become_variables(chart: Renderer) -> None:
     assert given["PERDURE_ENCRYPTION_KEYS_FILE"] == "/etc/perdure/encryption/keys"
 
 
+def test_the_inventory_may_have_a_database_of_its_own(chart: Renderer) -> None:
+    """Its address is a reference to a Secret; without one the operator's own database is taken."""
+    given = variables(container(chart.render(ALL), name="perdure-controller"))
+    plain = variables(container(chart.render({"mode": "split"}), name="perdure-controller"))
+
+    assert given["PERDURE_INVENTORY_URL"] == {"secretKeyRef": {"name": "inventory", "key": "uri"}}
+    assert "PERDURE_INVENTORY_URL" not in plain
+
+
 # --- the database ----------------------------------------------------------------------------------------------------
 
 SECRET = {"secretKeyRef": {"name": "db-app", "key": "uri"}}

@@ -94,6 +94,7 @@ class Life:
         )
         self.committer = self._make_committer()
         self.claimer.watchdog, self.claimer.trials = self.watchdog, self.turn_trials
+        self.claimer.on_claimed = self.attempts.epochs.note
         self.claimer.on_loaded = self._take_up
         self.claimer.on_news = self.committer.mark
         self.claimer.on_paused = self._paused
@@ -112,6 +113,7 @@ class Life:
         self.deadlines = Deadlines(store, on_passed=self._deadlines_passed, on_ended=worker.on_commit)
         self.lease.on_deadline = self.deadlines.expect
         self.lease.measures = worker.measures
+        self.attempts.is_certain = lambda: self.lease.is_certain
         self._claiming: list[asyncio.Task[None]] = []
         self._is_stopping = False
 
@@ -141,6 +143,7 @@ class Life:
             capacity=Capacity(settings.max_activities, settings.activity_threads),
             kubernetes=worker.kubernetes,
             secrets=settings.secrets,
+            database=settings.database,
         )
         self.attempts.measures, self.attempts.worker_id = worker.measures, str(self.worker_id)
         self.runner = ActivityRunner(

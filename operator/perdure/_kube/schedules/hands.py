@@ -20,7 +20,7 @@ import structlog
 from pydantic import JsonValue
 
 from perdure import errors
-from perdure._core.activity import Manifest
+from perdure._core.activity import Manifest, Preconditions
 from perdure._kube import budget
 from perdure._kube.api import orchestration, orchestration_schedule
 from perdure._kube.api.refusals import Refusal
@@ -151,7 +151,7 @@ class Hands:
                 orchestration.KIND,
                 tick.name,
                 namespace=facts.namespace,
-                uid=str(tick.orchestration_uid),
+                preconditions=Preconditions(str(tick.orchestration_uid)),
             )
             over.append(TickKey(facts.uid, tick.at))
         if over:
