@@ -15,9 +15,9 @@ from activities.postgres.wait import wait_for_postgres
 from activities.types import (
     DeployPostgresInput,
     DeployPostgresOutput,
+    InventoryEntry,
     NameInput,
     ReserveInput,
-    ReserveOutput,
     SetStateInput,
     VerifyConnectionInput,
     WaitForPostgresInput,
@@ -47,35 +47,40 @@ async def create_postgres(ctx: OrchestrationContext, input: CreatePostgresInput)
     What was made by a creation that fails or is cancelled is removed again, and the first error stays the error. A
     server that was there before, of an earlier run of the same resource, is brought to what is asked for now.
     """
-    owner, reserved = servers.owner_of(ctx.instance_id), None
+    owner, entry = servers.owner_of(ctx.instance_id), None
     steps = 5 if input.verify_connection else 4
     try:
         ctx.set_progress(0, steps, f"reserving the name {input.name}")
-        reserved = await ctx.schedule_activity(
-            reserve,
-            ReserveInput(name=input.name, version=input.version, storage=input.storage, owner=owner),
-            retry=servers.PATIENT,
-        )
-        server = await _bring_up(ctx, input, reserved, steps=steps)
+        wanted = ReserveInput(name=input.name, version=input.version, storage=input.storage, owner=owner)
+        await ctx.schedule_activity(reserve, wanted, retry=servers.PATIENT)
+        entry = await ctx.schedule_activity(get_entry, NameInput(name=input.name), retry=servers.PATIENT)
+        server = await _bring_up(ctx, input, entry, steps=steps)
     except (PerdureError, OrchestrationCancelled) as error:
-        is_new = reserved is not None and reserved.state in {"creating", "failed"}
-        if is_new or isinstance(error, OrchestrationCancelled):
+        if _is_new(entry) or isinstance(error, OrchestrationCancelled):
             await _clean_up(ctx, input, owner=owner, error=error)
         raise
     ctx.set_progress(steps, steps, f"{input.name} is ready")
-    return CreatePostgresOutput(
-        **server.model_dump(include=set(DeployPostgresOutput.model_fields)), version=input.version
-    )
+    return CreatePostgresOutput(**server.model_dump(by_alias=False), version=input.version)
+
+
+def _is_new(entry: InventoryEntry | None) -> bool:
+    """Say whether there has been no server yet: what runs is not removed because a change of it fails."""
+    return entry is not None and entry.state in {"creating", "failed"}
 
 
 async def _bring_up(
-    ctx: OrchestrationContext, input: CreatePostgresInput, reserved: ReserveOutput, *, steps: int
+    ctx: OrchestrationContext, input: CreatePostgresInput, entry: InventoryEntry | None, *, steps: int
 ) -> DeployPostgresOutput:
     """Make or change the server's objects, wait for it, connect to it, and see to it that it is looked after."""
-    owner, is_new = servers.owner_of(ctx.instance_id), reserved.state in {"creating", "failed"}
-    ctx.set_progress(1, steps, f"{'making' if is_new else 'changing'} the objects of {input.name}")
+    owner = servers.owner_of(ctx.instance_id)
+    ctx.set_progress(1, steps, f"{'making' if _is_new(entry) else 'changing'} the objects of {input.name}")
     wanted = DeployPostgresInput(
-        name=input.name, version=input.version, storage=input.storage, parameters=input.parameters, owner=owner
+        name=input.name,
+        version=input.version,
+        storage=input.storage,
+        parameters=input.parameters,
+        volume=servers.volume_of(entry),
+        owner=owner,
     )
     server = await ctx.schedule_activity(deploy_postgres, wanted, retry=servers.PATIENT)
 
@@ -91,7 +96,7 @@ async def _bring_up(
         await _connect(ctx, server)
 
     ctx.set_progress(steps - 1, steps, "writing it down")
-    await _hand_over(ctx, input, owner=owner)
+    await _hand_over(ctx, input, owner=owner, actor=entry.actor if entry else "")
     return server
 
 
@@ -107,9 +112,8 @@ async def _connect(ctx: OrchestrationContext, server: DeployPostgresOutput) -> N
     ctx.trace_info(f"Postgres {answer.server_version} answers at {server.host}")
 
 
-async def _hand_over(ctx: OrchestrationContext, input: CreatePostgresInput, *, owner: str) -> None:
-    """Write down that it runs, and tell its actor, or start one."""
-    entry = await ctx.schedule_activity(get_entry, NameInput(name=input.name), retry=servers.PATIENT)
+async def _hand_over(ctx: OrchestrationContext, input: CreatePostgresInput, *, owner: str, actor: str) -> None:
+    """Write down that it runs, and tell the actor that it has, or start one."""
     looked_after = PostgresActorInput(
         name=input.name,
         version=input.version,
@@ -119,8 +123,7 @@ async def _hand_over(ctx: OrchestrationContext, input: CreatePostgresInput, *, o
         period_seconds=input.period_seconds,
         owner=owner,
     )
-    known = entry.actor if entry else ""
-    actor = known or (f"{ctx.instance_id}::actor" if input.actor else "")
+    new_actor = f"{ctx.instance_id}::actor" if input.actor and not actor else ""
     running = SetStateInput(
         name=input.name,
         state="running",
@@ -128,13 +131,13 @@ async def _hand_over(ctx: OrchestrationContext, input: CreatePostgresInput, *, o
         version=input.version,
         storage=input.storage,
         owner=owner,
-        actor=actor,
+        actor=new_actor,
     )
     await ctx.schedule_activity(set_state, running, retry=servers.PATIENT)
-    if known:
-        ctx.send_signal(known, servers.UPDATE, looked_after)
-    elif actor:
-        ctx.schedule_orchestration(postgres_actor, actor, looked_after)
+    if actor:
+        ctx.send_signal(actor, servers.UPDATE, looked_after)
+    elif new_actor:
+        ctx.schedule_orchestration(postgres_actor, new_actor, looked_after)
 
 
 async def _clean_up(ctx: OrchestrationContext, input: CreatePostgresInput, *, owner: str, error: BaseException) -> None:

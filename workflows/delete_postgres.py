@@ -32,6 +32,7 @@ async def delete_postgres(ctx: OrchestrationContext, input: DeletePostgresInput)
     """Stop who looks after the server, delete what it consists of, and give its name back."""
     ctx.set_progress(0, 3, f"looking {input.name} up")
     entry = await ctx.schedule_activity(get_entry, NameInput(name=input.name), retry=servers.PATIENT)
+    entry = None if entry is None or entry.released_at else entry
     owner = _owner(ctx, input, entry)
     if entry:
         await ctx.schedule_activity(set_state, SetStateInput(name=input.name, state="deleting"), retry=servers.PATIENT)

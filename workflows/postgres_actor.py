@@ -11,7 +11,6 @@ it makes the server, deleting it removes the server.
 from __future__ import annotations
 
 from activities.inventory.look import get_entry
-from activities.inventory.record_event import record_event
 from activities.inventory.record_health import record_health
 from activities.inventory.reserve import reserve
 from activities.inventory.set_state import set_state
@@ -19,7 +18,6 @@ from activities.postgres.deploy import deploy_postgres
 from activities.postgres.health import check_postgres_health
 from activities.types import (
     DeployPostgresInput,
-    EventInput,
     HealthInput,
     HealthOutput,
     HealthRecordInput,
@@ -61,7 +59,7 @@ async def postgres_actor(ctx: OrchestrationContext, state: PostgresActorInput) -
         if state.managed:
             await _remove(ctx, state)
         raise
-    ctx.continue_as_new(state)
+    return ctx.continue_as_new(state)
 
 
 async def _round(
@@ -72,43 +70,52 @@ async def _round(
     if entry and entry.state == "upgrading":
         _show(ctx, state, healthy=False, message=entry.message or "it is being upgraded")
         return state, state.period_seconds
-    try:
-        health = await ctx.schedule_activity(
-            check_postgres_health,
-            HealthInput(name=state.name, owner=_owner(ctx, state), connect=state.verify_connection),
-            retry=servers.QUICK,
-        )
-        mended = [] if health.healthy else await _mend(ctx, state, health)
-    except ActivityError as error:
-        ctx.trace_warn(f"nothing is known of {state.name} now: {error.message}")
-        _show(ctx, state, healthy=False, message=f"unknown: {error.message}")
-        return state, state.period_seconds
-    if mended:
-        state = state.model_copy(update={"healed": state.healed + 1})
-    await _record(ctx, state, health, entry)
-    message = f"mended: {', '.join(mended)}" if mended else health.message
-    _show(ctx, state, healthy=health.healthy, message=message)
-    return state, min(SOON_SECONDS, state.period_seconds) if mended else state.period_seconds
-
-
-async def _mend(ctx: OrchestrationContext, state: PostgresActorInput, health: HealthOutput) -> list[str]:
-    """Make again what is missing and put right what was changed; what is only slow is left to Kubernetes."""
-    broken = [*health.missing, *health.drifted]
-    if not broken:
-        return []
-    await ctx.schedule_activity(
-        deploy_postgres,
-        DeployPostgresInput(
-            name=state.name,
-            version=state.version,
-            storage=state.storage,
-            parameters=state.parameters,
-            owner=_owner(ctx, state),
-        ),
-        retry=servers.QUICK,
+    wanted = _wanted(ctx, state, entry)
+    look = HealthInput(
+        name=wanted.name,
+        version=wanted.version,
+        parameters=wanted.parameters,
+        volume=wanted.volume,
+        owner=wanted.owner,
+        connect=state.verify_connection,
     )
-    ctx.trace_warn(f"{state.name}: {', '.join(broken)} mended")
-    return broken
+    try:
+        health = await ctx.schedule_activity(check_postgres_health, look, retry=servers.QUICK)
+        broken = [*health.missing, *health.drifted]
+        if broken:
+            await ctx.schedule_activity(deploy_postgres, wanted, retry=servers.QUICK)
+    except ActivityError as error:
+        ctx.trace_warn(f"{state.name} cannot be looked after now: {error.message}")
+        _show(ctx, state, healthy=False, message=error.message)
+        return state, state.period_seconds
+    if broken:
+        ctx.trace_warn(f"{state.name}: {', '.join(broken)} mended")
+        mended = {"healed": state.healed + 1, "last_healed": ", ".join(broken)}
+        state = state.model_copy(update=mended)
+    await _record(ctx, state, health, entry)
+    message = f"mended: {state.last_healed}" if broken else _message(state, wanted, health)
+    _show(ctx, state, healthy=health.healthy, message=message)
+    return state, min(SOON_SECONDS, state.period_seconds) if broken else state.period_seconds
+
+
+def _wanted(ctx: OrchestrationContext, state: PostgresActorInput, entry: InventoryEntry | None) -> DeployPostgresInput:
+    """Give the server as it should be; which major version it is, and in which volume, the inventory knows."""
+    is_same_major = entry is None or servers.major(entry.version) == servers.major(state.version)
+    return DeployPostgresInput(
+        name=state.name,
+        version=state.version if is_same_major or entry is None else entry.version,
+        storage=state.storage,
+        parameters=state.parameters,
+        volume=servers.volume_of(entry),
+        owner=_owner(ctx, state),
+    )
+
+
+def _message(state: PostgresActorInput, wanted: DeployPostgresInput, health: HealthOutput) -> str:
+    """Say how it is, and what is asked for in vain."""
+    if servers.major(wanted.version) == servers.major(state.version) or not state.managed:
+        return health.message
+    return f"{health.message}; it is Postgres {wanted.version}: to come to {state.version} start upgrade-postgres"
 
 
 async def _record(
@@ -123,7 +130,7 @@ async def _record(
         name=state.name,
         state="running" if health.healthy else "degraded",
         message=health.message,
-        expected=["creating", "running", "degraded", "failed"] if state.managed else ["running", "degraded"],
+        expected=["creating", "failed", "running", "degraded"],
         owner=owner,
         actor=ctx.instance_id,
     )
@@ -137,7 +144,7 @@ async def _record(
 
 async def _take_name(ctx: OrchestrationContext, state: PostgresActorInput) -> None:
     """Reserve the name, as whoever creates a server does."""
-    ctx.set_ready(False, f"reserving the name {state.name}")
+    ctx.set_ready(ready=False, message=f"reserving the name {state.name}")
     wanted = ReserveInput(name=state.name, version=state.version, storage=state.storage, owner=_owner(ctx, state))
     await ctx.schedule_activity(reserve, wanted, retry=servers.PATIENT)
 
@@ -172,13 +179,13 @@ def _updated(ctx: OrchestrationContext, state: PostgresActorInput, news: object)
     except ValueError as error:
         ctx.trace_error(f"the update of {state.name} is refused: {error}")
         return state
-    carried = {"name": state.name, "owner": state.owner, "rounds": state.rounds, "healed": state.healed}
+    carried = state.model_dump(include={"name", "owner", "rounds", "healed", "last_healed"}, by_alias=False)
     return wanted.model_copy(update=carried)
 
 
 async def _remove(ctx: OrchestrationContext, state: PostgresActorInput) -> None:
     """Take the server away with the run that is its owner."""
-    ctx.set_ready(False, f"removing {state.name}")
+    ctx.set_ready(ready=False, message=f"removing {state.name}")
     gone = DeletePostgresInput(name=state.name, owner=_owner(ctx, state), is_actor_stopped=True)
     await ctx.schedule_sub_orchestration(delete_postgres, gone)
 
@@ -186,7 +193,9 @@ async def _remove(ctx: OrchestrationContext, state: PostgresActorInput) -> None:
 def _show(ctx: OrchestrationContext, state: PostgresActorInput, *, healthy: bool, message: str) -> None:
     """Tell people; the same again costs nothing."""
     ctx.set_ready(healthy, message)
-    ctx.set_custom_status({"healthy": healthy, "message": message, "healed": state.healed})
+    ctx.set_custom_status(
+        {"healthy": healthy, "message": message, "healed": state.healed, "lastHealed": state.last_healed}
+    )
 
 
 def _owner(ctx: OrchestrationContext, state: PostgresActorInput) -> str:

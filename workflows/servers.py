@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import re
 
-from activities.types import Model
+from activities.types import InventoryEntry, Model
 from perdure import Exponential, RetryPolicy
 
-__all__ = ["ACTOR_STOPPED", "INSTANCE_DELETED", "PATIENT", "QUICK", "UNHURRIED", "UPDATE", "Deleted", "owner_of"]
+__all__ = [
+    "ACTOR_STOPPED",
+    "INSTANCE_DELETED",
+    "PATIENT",
+    "QUICK",
+    "UNHURRIED",
+    "UPDATE",
+    "Deleted",
+    "major",
+    "owner_of",
+    "volume_of",
+]
 
 INSTANCE_DELETED = "InstanceDeleted"
 """Tells an actor that its server is going: it stops touching it, and says so."""
@@ -45,3 +56,14 @@ def owner_of(instance_id: str) -> str:
     """Give whose a server is that this instance asks for: its resource (`shop/orders-db`), else the instance itself."""
     match = _RUN_OF_A_RESOURCE.fullmatch(instance_id)
     return match.group(1) if match else instance_id
+
+
+def volume_of(entry: InventoryEntry | None) -> str:
+    """Give the name under which a server claims its volume; an upgrade gives it another one."""
+    volume = entry.details.get("volume") if entry else None
+    return volume if isinstance(volume, str) else "data"
+
+
+def major(version: str) -> str:
+    """Give the major version, whose data no other one reads."""
+    return version.partition(".")[0]

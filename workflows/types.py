@@ -59,7 +59,7 @@ class CreatePostgresInput(Input):
     name: PostgresName
     version: PostgresVersion = "18"
     storage: StorageQuantity = "1Gi"
-    parameters: Parameters = {}
+    parameters: Parameters = pydantic.Field(default_factory=dict)
     verify_connection: bool = True
     actor: bool = True
     period_seconds: PeriodSeconds = 60.0
@@ -79,7 +79,8 @@ class CreatePostgresOutput(Model):
 class DeletePostgresInput(Input):
     """The server to remove. With `keep_volumes` its data stays, with `delete_backups` its backups go as well.
 
-    `owner` is whose it must be; without one, whose the inventory says it is. `is_actor_stopped` is for the actor itself.
+    `owner` is whose it must be; without one, whose the inventory says it is. `is_actor_stopped` is for the actor, or
+    who knows that there is none.
     """
 
     name: PostgresName
@@ -104,13 +105,14 @@ class PostgresActorInput(Input):
     name: PostgresName
     version: PostgresVersion = "18"
     storage: StorageQuantity = "1Gi"
-    parameters: Parameters = {}
+    parameters: Parameters = pydantic.Field(default_factory=dict)
     verify_connection: bool = True
     period_seconds: PeriodSeconds = 60.0
     managed: bool = False
     owner: str = ""
     rounds: int = 0
     healed: int = 0
+    last_healed: str = ""
 
 
 class PostgresActorOutput(Model):
