@@ -23,7 +23,7 @@ from pydantic import JsonValue
 from perdure import errors
 from perdure._core.activity import Manifest
 from perdure._engine import modules
-from perdure._kube import access, crds, diagnosis, election, identity, projector, tie, verdict, waiting
+from perdure._kube import access, conditions, crds, diagnosis, election, identity, projector, tie, verdict, waiting
 from perdure._kube.api import base, orchestration
 from perdure._kube.client import Api
 from perdure._kube.diagnosis import Finding, failed, ok, warning
@@ -303,11 +303,8 @@ def _part(manifest: Manifest, name: str) -> dict[str, JsonValue]:
 
 
 def _ready_message(status: Manifest) -> str:
-    conditions = status.get("conditions")
-    for one in conditions if isinstance(conditions, list) else ():
-        if isinstance(one, dict) and one.get("type") == "Ready":
-            return f": {one.get('reason')}: {one.get('message')}"
-    return ""
+    ready = conditions.by_type(status).get("Ready")
+    return "" if ready is None else f": {ready.get('reason')}: {ready.get('message')}"
 
 
 _Look = Callable[[_Patient], AsyncIterator[Finding]]

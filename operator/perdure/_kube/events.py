@@ -19,6 +19,7 @@ from pydantic import JsonValue
 
 from perdure._core import lifecycle
 from perdure._core.activity import Manifest
+from perdure._kube import conditions
 from perdure._kube.status import Status, cut
 
 __all__ = ["API_VERSION", "KIND", "REASONS", "Event", "Regarding", "Type", "manifest", "news"]
@@ -132,8 +133,7 @@ class _Shown:
 
     @classmethod
     def of(cls, status: Status) -> _Shown:
-        listed = status.get("conditions")
-        found = {one.get("type"): one for one in listed if isinstance(one, dict)} if isinstance(listed, list) else {}
+        found = conditions.by_type(status)
         ready = found.get("Ready", {})
         return cls(
             phase=str(status.get("phase", "Pending")),
@@ -179,8 +179,5 @@ def _moment(reason: str, built: Status, now: _Shown) -> str:
         return f"{built.get('execution')} {trying[0]['seq'] if trying else now.message}"
     if now.phase in lifecycle.TERMINAL or reason == "Started":
         return ""
-    listed = built.get("conditions")
-    turned = (
-        [one.get("lastTransitionTime") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    )
+    turned = [one.get("lastTransitionTime") for one in conditions.listed(built)]
     return f"{now.reason} {turned}"

@@ -5,10 +5,12 @@ Nothing here knows a particular resource.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pydantic
 from pydantic.alias_generators import to_camel
 
-__all__ = ["ANY_JSON", "API_VERSION", "GROUP", "VERSION", "Model", "is_unchanged", "unseen_status"]
+__all__ = ["ANY_JSON", "API_VERSION", "GROUP", "VERSION", "Model", "is_unchanged", "timestamp", "unseen_status"]
 
 GROUP = "perdure.dev"
 """The API group of every resource of ours."""
@@ -27,6 +29,11 @@ class Model(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, use_attribute_docstrings=False
     )
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a moment as resources do: UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def unseen_status(**more: pydantic.JsonValue) -> dict[str, pydantic.JsonValue]:
