@@ -19,7 +19,7 @@ from pydantic import JsonValue
 
 from perdure._core import lifecycle
 from perdure._core.activity import Manifest
-from perdure._kube import conditions
+from perdure._kube import conditions, verdict
 from perdure._kube.status import Status, cut
 
 __all__ = ["API_VERSION", "KIND", "REASONS", "Event", "Regarding", "Type", "manifest", "news"]
@@ -156,7 +156,7 @@ def _reasons(before: _Shown, now: _Shown) -> Iterator[str]:
             yield "Suspended"
         case "Running" if phase_changed:
             yield "Resumed" if before.phase == "Suspended" else "Started"
-        case _ if now.is_stalled and reason_changed:
+        case _ if now.is_stalled and reason_changed and now.reason not in verdict.END_REASONS:
             yield "Stalled"
         case _:
             pass
@@ -170,14 +170,19 @@ def _note(reason: str, now: _Shown) -> str:
 
 
 def _moment(reason: str, built: Status, now: _Shown) -> str:
-    """Tell one such event of a run from the next: a retry by its step, else by when the conditions turned."""
+    """Tell one such event of a run from the next by what is the same for everybody who tells it.
+
+    A retry by its step; what follows a run's end by the request that it is about; else by when the conditions turned.
+    """
     if reason == "Retrying":
         steps = built.get("steps")
         trying = (
             [one for one in steps if isinstance(one, dict) and "lastError" in one] if isinstance(steps, list) else []
         )
         return f"{built.get('execution')} {trying[0]['seq'] if trying else now.message}"
-    if now.phase in lifecycle.TERMINAL or reason == "Started":
-        return ""
+    if reason in lifecycle.TERMINAL or reason == "Started":
+        return ""  # once in a run
+    if now.phase in lifecycle.TERMINAL:
+        return f"{now.reason} {built.get('observedGeneration')}"
     turned = [one.get("lastTransitionTime") for one in conditions.listed(built)]
     return f"{now.reason} {turned}"

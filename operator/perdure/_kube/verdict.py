@@ -25,7 +25,7 @@ from perdure._kube.api.refusals import Refusal
 from perdure._kube.conditions import STATES, States
 from perdure._kube.facts import Facts, Instance, Retry, Unrunnable
 
-__all__ = ["CONDITIONS", "State", "Verdict", "failure_or_none", "judge"]
+__all__ = ["CONDITIONS", "END_REASONS", "State", "Verdict", "failure_or_none", "judge"]
 
 State = Literal["UnderWay", "Serving", "Completed", "Failed", "Cancelled", "Stuck"]
 
@@ -44,6 +44,9 @@ CONDITIONS: Mapping[State, States] = {
     for state, marks in _MARKS.items()
 }
 """Every condition of every state."""
+
+END_REASONS = frozenset({"Completed", "Cancelled", "OrchestrationFailed", "ActivityFailed", "RunTimedOut"})
+"""Reasons that say how a run has ended, and nothing of the request after it. `InputInvalid` may be either."""
 
 _WAITS_SHOWN = 3
 _KNOWN_NAMES_SHOWN = 10

@@ -26,6 +26,9 @@ RETRYING = status("Running", "Retrying", steps=[{"seq": 1}, {"seq": 2, "lastErro
 SUSPENDED = status("Suspended", "Suspended")
 HELD = status("Suspended", "Nondeterministic", stalled="True")
 UNKNOWN = status("Pending", "UnknownOrchestration", stalled="True")
+COMPLETED = status("Completed", "Completed")
+FAILED = status("Failed", "ActivityFailed", stalled="True")
+REFUSED = status("Completed", "OrchestrationNotAllowed", stalled="True", observedGeneration=2)
 CASES: list[tuple[dict[str, Any] | None, dict[str, Any], list[str]]] = [
     (None, PENDING, []),
     (None, RUNNING, ["Started"]),
@@ -55,6 +58,10 @@ CASES: list[tuple[dict[str, Any] | None, dict[str, Any], list[str]]] = [
     (RUNNING, status("Failed", "ActivityFailed", stalled="True"), ["Failed"]),
     (RUNNING, status("Cancelled", "Cancelled", stalled="True"), ["Cancelled"]),
     (PENDING, RETRYING, ["Started", "Retrying"]),
+    (COMPLETED, REFUSED, ["Stalled"]),
+    (REFUSED, COMPLETED, []),
+    (FAILED, status("Failed", "OrchestrationNotAllowed", stalled="True"), ["Stalled"]),
+    (status("Failed", "OrchestrationNotAllowed", stalled="True"), FAILED, []),
 ]
 
 
@@ -88,6 +95,22 @@ def test_the_same_news_have_the_same_name_whoever_tells_them() -> None:
 
     assert name(SUSPENDED) == name(SUSPENDED, before=PENDING, instance="pod-2")
     assert len({name(SUSPENDED), name(later), name(RETRYING), name(other_step), name(HELD)}) == 5
+
+
+def test_each_request_that_is_refused_after_a_run_is_told_of() -> None:
+    """Once, whoever tells it and at whatever second it was seen; the run's own end is another one."""
+
+    def key(before: dict[str, Any], now: dict[str, Any]) -> str:
+        (told,) = events.news(before, now)
+        return told.key
+
+    seen_later = status("Completed", "OrchestrationNotAllowed", stalled="True", at="t2", observedGeneration=2)
+    changed = status("Completed", "OrchestrationNotAllowed", stalled="True", at="t1", observedGeneration=4)
+    other = status("Completed", "InputInvalid", stalled="True", observedGeneration=2)
+
+    assert key(COMPLETED, REFUSED) == key(COMPLETED, seen_later)
+    assert len({key(RUNNING, COMPLETED), key(COMPLETED, REFUSED), key(COMPLETED, changed), key(REFUSED, other)}) == 4
+    assert key(RUNNING, COMPLETED) == key(PENDING, status("Completed", "Completed", at="t2"))
 
 
 def test_an_event_fits_the_bounds_of_the_api_server() -> None:
