@@ -20,9 +20,10 @@ from pydantic import JsonValue
 from perdure._core import lifecycle
 from perdure._core.activity import Manifest
 from perdure._kube import conditions, verdict
+from perdure._kube.api import base
 from perdure._kube.status import Status, cut
 
-__all__ = ["API_VERSION", "KIND", "REASONS", "Event", "Regarding", "Type", "manifest", "news"]
+__all__ = ["API_VERSION", "KIND", "REASONS", "Event", "Type", "manifest", "news"]
 
 API_VERSION = "events.k8s.io/v1"
 KIND = "Event"
@@ -60,17 +61,6 @@ _INSTANCE_CHARACTERS = 128
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Regarding:
-    """The resource that an Event is about."""
-
-    api_version: str
-    kind: str
-    namespace: str
-    name: str
-    uid: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Event:
     """What is told: a reason of `REASONS`, a sentence, and `key`, which is the same for what is the same news."""
 
@@ -93,15 +83,15 @@ def news(previous: Status | None, built: Status) -> list[Event]:
     ]
 
 
-def manifest(event: Event, regarding: Regarding, *, instance: str, now: datetime) -> Manifest:
+def manifest(event: Event, regarding: base.Reference, *, instance: str, now: datetime) -> Manifest:
     """Give the Event as the API server takes it; `instance` names the process that tells."""
     digest = hashlib.sha256(f"{regarding.uid} {event.key}".encode()).hexdigest()[:16]
     about: JsonValue = {
-        "apiVersion": regarding.api_version,
+        "apiVersion": base.API_VERSION,
         "kind": regarding.kind,
         "namespace": regarding.namespace,
         "name": regarding.name,
-        "uid": regarding.uid,
+        "uid": str(regarding.uid),
     }
     return {
         "apiVersion": API_VERSION,

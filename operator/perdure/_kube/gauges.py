@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from perdure._kube.metrics import Labelled, Labels, Reading
-from perdure._store.store import Record, Store, is_transient
+from perdure._store.store import Store, is_transient
 
 __all__ = ["OTHERS", "DatabaseGauges", "bounded", "of_queues"]
 
@@ -38,7 +38,7 @@ class DatabaseGauges:
         self._lock = asyncio.Lock()
         self._not_before = 0.0
         self._open: Mapping[Labels, float] = {}
-        self._queues: list[Record] = []
+        self._queues: list[Mapping[str, Any]] = []
 
     async def refresh(self) -> None:
         """Look, unless the last look is young; wait for no database that is away."""
@@ -49,7 +49,7 @@ class DatabaseGauges:
             try:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     opened = await self._store.fetch("instances_open")
-                    self._queues = await self._store.fetch("queue_list")
+                    self._queues = [dict(row) for row in await self._store.fetch("queue_list")]
             except Exception as error:  # is_transient names them; everything else passes through
                 if not is_transient(error):
                     raise

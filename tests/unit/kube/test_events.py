@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from perdure._kube import events
+from perdure._kube.api import base
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ABOUT = events.Regarding("perdure.dev/v1alpha1", "Orchestration", "shop", "db", "u-1")
+ABOUT = base.Reference("Orchestration", "shop", "db", UUID(int=1))
 
 
 def status(phase: str, reason: str, *, stalled: str = "False", at: str = "t1", **more: Any) -> dict[str, Any]:
@@ -115,7 +117,7 @@ def test_each_request_that_is_refused_after_a_run_is_told_of() -> None:
 
 def test_an_event_fits_the_bounds_of_the_api_server() -> None:
     """The longest names and sentences are cut; a name ends as names may."""
-    long = events.Regarding("perdure.dev/v1alpha1", "Orchestration", "shop", "a" * 199 + "-" + "b" * 53, "u-1")
+    long = base.Reference("Orchestration", "shop", "a" * 199 + "-" + "b" * 53, UUID(int=1))
 
     made: Any = events.manifest(events.Event("Failed", "𝄞" * 4000, "key"), long, instance="p" * 300, now=NOW)
 
