@@ -86,7 +86,12 @@ class Cluster:
         self._signals: Signals | None = None
         if "controller" in settings.roles:
             self._signals = Signals(
-                store, api, identities=self.identities, writer=self._writer, namespaces=self._namespaces
+                store,
+                api,
+                identities=self.identities,
+                writer=self._writer,
+                namespaces=self._namespaces,
+                on_written=self._tell_of_signal,
             )
             self._keeper = Keeper(store, api, reach=reach, writer=self._writer, namespaces=self._namespaces)
             others: list[Kind] = [self._signals.kind(), self._keeper.kind()]
@@ -213,6 +218,11 @@ class Cluster:
     def _tell(self, about: base.Reference, before: Status | None, shown: Status) -> None:
         """A status was written: tell what is news in it."""
         for news in events.news(before, shown):
+            self.recorder.tell(about, news)
+
+    def _tell_of_signal(self, about: base.Reference, before: Status | None, shown: Status) -> None:
+        """The same for a signal."""
+        for news in events.signal_news(before, shown):
             self.recorder.tell(about, news)
 
     def _missing(self, uid: UUID, namespace: str, name: str) -> None:

@@ -28,7 +28,7 @@ from perdure._engine.worker import Committed
 from perdure._kube import facts, looks, schedule, status, waiting
 from perdure._kube.api import base
 from perdure._kube.api.orchestration import KIND
-from perdure._kube.status_writer import REFUSED_SECONDS, Away, Gone, Refused, StatusWriter, Taken
+from perdure._kube.status_writer import REFUSED_SECONDS, Away, Gone, OnWritten, Refused, StatusWriter, Taken
 from perdure._store.resources import Fact, News, Resources, Wrote
 from perdure._store.store import Availability, retrying
 
@@ -72,7 +72,7 @@ class Projector:
         self._written: list[Wrote] = []
         self.cancel_grace_seconds = limits.CANCEL_GRACE_SECONDS
         self.on_turn_of_change: Callable[[], None] = _nothing
-        self.on_written: Callable[[base.Reference, status.Status | None, status.Status], None] | None = None
+        self.on_written: OnWritten | None = None
         self.writes = 0
         self.unchanged = 0
         self.failures = 0

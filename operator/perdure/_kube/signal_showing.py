@@ -24,7 +24,7 @@ from perdure._kube import signal_status
 from perdure._kube.api import base
 from perdure._kube.api.orchestration_signal import KIND
 from perdure._kube.client import Api
-from perdure._kube.status_writer import REFUSED_SECONDS, Away, Gone, Refused, StatusWriter, Taken
+from perdure._kube.status_writer import REFUSED_SECONDS, Away, Gone, OnWritten, Refused, StatusWriter, Taken
 from perdure._store.signal_resources import Shown, SignalFact, SignalResources
 from perdure._store.store import Availability, retrying
 
@@ -39,7 +39,10 @@ _SETTLED_SECONDS = 1.1
 
 
 class Showing:
-    """The loop that writes statuses. `on_missing(uid, namespace, name)` is told when there is no such resource."""
+    """The loop that writes statuses. `on_missing(uid, namespace, name)` is told when there is no such resource.
+
+    `on_written` is told which status stood there before and which does now.
+    """
 
     def __init__(
         self,
@@ -49,12 +52,14 @@ class Showing:
         writer: StatusWriter,
         availability: Availability,
         on_missing: Callable[[UUID, str, str], None],
+        on_written: OnWritten,
     ) -> None:
         self._table = table
         self._api = api
         self._writer = writer
         self._availability = availability
         self._on_missing = on_missing
+        self._on_written = on_written
         self._wake = asyncio.Event()
         self._not_before: dict[UUID, float] = {}
         self.writes = 0
@@ -116,11 +121,13 @@ class Showing:
         shown = Shown(fact.uid, fact.revision, msgspec.json.encode(built))
         if built == previous:
             return shown
+        about = base.Reference(KIND, fact.namespace, fact.name, fact.uid)
         async with free:
-            outcome = await self._writer.write_behind(base.Reference(KIND, fact.namespace, fact.name, fact.uid), built)
+            outcome = await self._writer.write_behind(about, built)
         match outcome:
             case Taken():
                 self.writes += 1
+                self._on_written(about, previous, built)
                 return shown
             case Gone():
                 self._on_missing(fact.uid, fact.namespace, fact.name)

@@ -17,7 +17,7 @@ from perdure._kube.client import Api
 from perdure._kube.identity import Identities
 from perdure._kube.signal_delivery import Delivery
 from perdure._kube.signal_showing import Showing
-from perdure._kube.status_writer import StatusWriter
+from perdure._kube.status_writer import OnWritten, StatusWriter
 from perdure._store.resources import Known, News
 from perdure._store.signal_resources import SeenSignal, SignalResources, Waiting
 from perdure._store.store import Store
@@ -36,6 +36,7 @@ class Signals:
         identities: Identities,
         writer: StatusWriter,
         namespaces: Sequence[str],
+        on_written: OnWritten,
     ) -> None:
         self._table = SignalResources(store.pool, store.sealing)
         self._namespaces = list(namespaces)
@@ -46,6 +47,7 @@ class Signals:
             writer=writer,
             availability=availability,
             on_missing=lambda uid, namespace, name: self.gone(uid, namespace=namespace, name=name),
+            on_written=on_written,
         )
         self._delivery = Delivery(self._table, identities, availability=availability, on_decided=self._showing.news)
         self._queue: ingest.Ingest[SeenSignal, Waiting] = ingest.Ingest(

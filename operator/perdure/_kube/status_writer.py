@@ -31,7 +31,7 @@ from perdure._kube.api import base
 from perdure._kube.client import Api
 from perdure._kube.reach import Reach
 
-__all__ = ["REFUSED_SECONDS", "Away", "Gone", "Outcome", "Refused", "StatusWriter", "Taken"]
+__all__ = ["REFUSED_SECONDS", "Away", "Gone", "OnWritten", "Outcome", "Refused", "StatusWriter", "Taken"]
 
 _log = structlog.get_logger(__name__)
 
@@ -76,6 +76,9 @@ class Refused:
 
 
 Outcome = Taken | Gone | Away | Refused
+
+OnWritten = Callable[[base.Reference, dict[str, JsonValue] | None, dict[str, JsonValue]], None]
+"""Is told which status stood in a resource before, as far as that is known, and which does now."""
 
 
 class StatusWriter:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from perdure._kube import events
+from perdure._kube import events, signal_status
 from perdure._kube.api import base
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -113,6 +113,32 @@ def test_each_request_that_is_refused_after_a_run_is_told_of() -> None:
     assert key(COMPLETED, REFUSED) == key(COMPLETED, seen_later)
     assert len({key(RUNNING, COMPLETED), key(COMPLETED, REFUSED), key(COMPLETED, changed), key(REFUSED, other)}) == 4
     assert key(RUNNING, COMPLETED) == key(PENDING, status("Completed", "Completed", at="t2"))
+
+
+def test_a_signal_tells_what_somebody_has_to_act_on_and_each_once() -> None:
+    """All that it can be stuck with, and a payload that is not there; not that it waits, nor that it was delivered."""
+    told = {
+        reason: [event.reason for event in events.signal_news(None, status("Pending", reason))]
+        for reason in signal_status.REASONS
+    }
+    stuck = {reason for reason, story in signal_status.REASONS.items() if story.state == "Stuck"}
+
+    assert {reason for reason, reasons in told.items() if reasons} == stuck | {"PayloadMissing"}
+    assert {*events.SIGNAL_REASONS} == {reason for reasons in told.values() for reason in reasons}
+
+
+def test_a_signal_that_is_refused_again_is_not_told_again() -> None:
+    """What it says as before is no news, and what comes back is the Event that stands there already."""
+    missing, unreadable = status("Pending", "PayloadMissing"), status("Pending", "PayloadUnreadable", stalled="True")
+    back = status("Pending", "PayloadMissing", at="t3")
+
+    (first,) = events.signal_news(None, missing)
+    (again,) = events.signal_news(unreadable, back)
+    made: Any = events.manifest(first, ABOUT, instance="pod-1", now=NOW)
+
+    assert events.signal_news(missing, missing) == []
+    assert (first, first.key) == (again, again.key)
+    assert (made["type"], made["action"], made["note"]) == ("Warning", "Deliver", "It is PayloadMissing.")
 
 
 def test_an_event_fits_the_bounds_of_the_api_server() -> None:
