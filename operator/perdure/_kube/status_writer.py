@@ -112,6 +112,8 @@ class StatusWriter:
 
     def refusal_or_none(self, uid: UUID, status: Mapping[str, JsonValue]) -> errors.KubernetesApiError | None:
         """Give what the API server said when it refused this status of this resource for what it says."""
+        if not self._refusals:
+            return None
         refused_at, error = self._refusals.get((uid, _digest(status)), (0.0, None))
         return error if refused_at > self._clock() - _REMEMBERED_SECONDS else None
 
