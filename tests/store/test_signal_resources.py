@@ -17,7 +17,7 @@ import pytest
 
 from perdure._core import codec, limits
 from perdure._store import connect
-from perdure._store.resources import Resources, Seen
+from perdure._store.resources import Known, Resources, Seen
 from perdure._store.sealing import Sealing
 from perdure._store.signal_resources import Body, Due, Fate, SeenSignal, Shown, SignalResources
 from perdure.encryption import EncryptionCodec
@@ -154,6 +154,23 @@ async def test_a_restored_backup_counts_and_sends_nothing_twice(pool: Pool, sign
     assert (await fate(signals, leaving)).phase == "Delivered"
     assert (await signals.deliver([uid, leaving])).fates == []
     assert len(await inbox(pool)) == 2
+
+
+@pytest.mark.parametrize("generation", [2, 3])
+async def test_a_signal_that_is_edited_in_a_restored_api_server_is_sent(
+    pool: Pool, signals: SignalResources, generation: int
+) -> None:
+    """It was leaving; an edit has brought its generation up to that of the deletion, or above it."""
+    uid = uuid4()
+    await start(pool)
+    await signals.ingest([seen(uid, generation=2, deleting=True)])
+    edited = seen(uid, generation=generation)
+
+    assert [one.waits for one in await signals.ingest([edited])] == [True]
+
+    assert (await signals.known([]))[uid] == Known("shop", "approval", generation, deleting=False)
+    assert await signals.ingest([edited]) == []
+    assert (await fate(signals, uid)).phase == "Delivered"
 
 
 async def test_a_signal_is_sent_once_however_often_it_is_tried(pool: Pool, signals: SignalResources) -> None:

@@ -21,6 +21,7 @@ for a while.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -34,7 +35,7 @@ from perdure._kube.client import Api
 from perdure._kube.preparation import Preparation
 from perdure._kube.reach import Reach
 from perdure._store import removal
-from perdure._store.resources import Chore, Resources
+from perdure._store.resources import Chore, Resources, Seen
 from perdure._store.store import Store, retrying
 
 __all__ = ["Chores"]
@@ -136,7 +137,7 @@ class Chores:
 
     async def _do(self, chore: Chore, uid: UUID) -> None:
         found = await self._api.get(API_VERSION, KIND, chore.name, namespace=chore.namespace)
-        sight = None if found is None else ingest.seen(found)
+        sight = None if found is None else _sight(found, chore)
         if found is None or sight is None or sight.uid != uid:
             self._queue.add(ingest.gone(uid, namespace=chore.namespace, name=chore.name))
             return
@@ -149,7 +150,7 @@ class Chores:
             case _:
                 pass
         if found is not None:
-            self._queue.add(ingest.seen(found))
+            self._queue.add(_sight(found, chore))
 
     async def _finalize(self, chore: Chore, found: Manifest) -> Manifest | None:
         """Put the finalizer on or take it off; give the resource as it is then."""
@@ -166,7 +167,7 @@ class Chores:
         """
         metadata = finalizers.metadata_of(found)
         if metadata.get("generation") != chore.generation or "deletionTimestamp" in metadata or chore.uid is None:
-            self._queue.add(ingest.seen(found))
+            self._queue.add(_sight(found, chore))
             return
         if await self._resources.bury(chore.uid):
             await self._api.delete(
@@ -177,3 +178,8 @@ class Chores:
                 uid=str(chore.uid),
                 resource_version=str(metadata["resourceVersion"]),
             )
+
+
+def _sight(found: Manifest, chore: Chore) -> Seen:
+    """Give what was read when the generation of the chore was known."""
+    return dataclasses.replace(ingest.seen(found), instead_of=chore.generation)

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, cast
 from uuid import UUID
 
 from perdure import errors
-from perdure._core import limits
+from perdure._core import limits, sights
 from perdure._store import statements
 from perdure._store.connect import Pool
 from perdure._store.resources import Known
@@ -39,8 +39,7 @@ class SeenSignal:
     """One sight of a signal resource, ready for the store; `gone` says that it is no more, and the rest counts nothing.
 
     `message` is the JSON of the event, None when its payload stands under `config_key` of `config_map`. A `refusal` is
-    why it can never be sent. `instead_of` is the generation that was known before this one was read: the API server was
-    restored from a backup when this one is lower.
+    why it can never be sent. `instead_of` is the generation that was known before this one was read (`sights.py`).
     """
 
     uid: UUID
@@ -59,6 +58,19 @@ class SeenSignal:
     created_at: datetime | None = None
     signal: str = ""
     instead_of: int | None = None
+
+
+_COLUMNS = tuple(field.name for field in dataclasses.fields(SeenSignal) if field.name != "instead_of")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a signal; its spec never changes."""
+
+    generation: int
+    deleting: bool
+    gone: bool
+    is_same: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -161,9 +173,16 @@ class SignalResources:
 
     async def ingest(self, batch: Sequence[SeenSignal]) -> list[Waiting]:
         """Take in what was seen, and give those that brought news; repeating a batch changes nothing."""
-        columns = [[getattr(seen, field.name) for seen in batch] for field in dataclasses.fields(SeenSignal)]
-        sealed = self._sealing.sealed("signal_resource_ingest", columns)
-        rows = await self._pool.fetch(self._sql.signal_resource_ingest, *sealed)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(self._sql.sight_lock, "signal_resources")
+            rows = await connection.fetch(self._sql.signal_resource_read, [seen.uid for seen in batch])
+            known = {row["uid"]: _Known(row["generation"], row["deleting"], row["gone"]) for row in rows}
+            news = [seen for seen in batch if sights.is_news(seen, known.get(seen.uid))]
+            if not news:
+                return []
+            columns = [[getattr(seen, column) for seen in news] for column in _COLUMNS]
+            sealed = self._sealing.sealed("signal_resource_ingest", columns)
+            rows = await connection.fetch(self._sql.signal_resource_ingest, *sealed)
         return [Waiting(row["uid"], row["size_bytes"], row["waits"]) for row in rows]
 
     async def deliver(self, uids: Sequence[UUID], bodies: Mapping[UUID, Body] | None = None) -> Round:
