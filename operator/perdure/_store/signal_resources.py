@@ -75,11 +75,19 @@ class _Known:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Waiting:
-    """A signal that waits for delivery, or does so no more; and how much its message weighs."""
+    """A signal that waits for delivery, or does so no more; its place among others, and how much its message weighs."""
 
     uid: UUID
+    created_at: datetime
+    namespace: str
+    name: str
     size_bytes: int
     waits: bool = True
+
+    @property
+    def place(self) -> tuple[datetime, str, str, UUID]:
+        """Order signals: the older first, those of one second by their names; as in `signal_resource_take.sql`."""
+        return self.created_at, self.namespace, self.name, self.uid
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -183,7 +191,7 @@ class SignalResources:
             columns = [[getattr(seen, column) for seen in news] for column in _COLUMNS]
             sealed = self._sealing.sealed("signal_resource_ingest", columns)
             rows = await connection.fetch(self._sql.signal_resource_ingest, *sealed)
-        return [Waiting(row["uid"], row["size_bytes"], row["waits"]) for row in rows]
+        return [Waiting(**row) for row in rows]
 
     async def deliver(self, uids: Sequence[UUID], bodies: Mapping[UUID, Body] | None = None) -> Round:
         """Deliver what can be delivered of these, each once, ever; `bodies` are payloads that were read for them."""
@@ -238,11 +246,13 @@ class SignalResources:
 
     async def for_runs(self, instance_ids: Sequence[str]) -> list[Waiting]:
         """Give the signals that wait for these runs."""
-        return _waiting(await self._pool.fetch(self._sql.signal_resource_pending, instance_ids))
+        rows = await self._pool.fetch(self._sql.signal_resource_pending, instance_ids)
+        return [Waiting(**row) for row in rows]
 
     async def waiting(self, namespaces: Sequence[str], *, after: UUID = _LOWEST, at_most: int = 1_000) -> list[Waiting]:
         """Give a page of the signals that may get further now, by uid; no namespaces means all."""
-        return _waiting(await self._pool.fetch(self._sql.signal_resource_waiting, namespaces, after, at_most))
+        rows = await self._pool.fetch(self._sql.signal_resource_waiting, namespaces, after, at_most)
+        return [Waiting(**row) for row in rows]
 
     async def unshown(
         self, namespaces: Sequence[str], *, after: UUID = _LOWEST, at_most: int = 200
@@ -284,10 +294,6 @@ def _judge(sending: _Sending, sent: Sequence[Record], *, round_: Round) -> None:
                 round_.fates.append(Fate(uid, "Pending", "SignalsFull", instance_id=instance_id))
             case _:  # it was under way a moment ago: perhaps the next run has begun
                 round_.again.append(uid)
-
-
-def _waiting(rows: Sequence[Record]) -> list[Waiting]:
-    return [Waiting(row["uid"], row["size_bytes"]) for row in rows]
 
 
 def _fact(row: Record) -> SignalFact:

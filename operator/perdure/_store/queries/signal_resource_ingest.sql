@@ -1,4 +1,5 @@
--- Purpose: take in the news of signal resources. Gives for each whether it waits for delivery, and the bytes of its message.
+-- Purpose: take in the news of signal resources. Gives for each its place among those that wait, the
+--   bytes of its message, and whether it waits for delivery.
 -- Parameters, one array element per resource; a uid is in a batch once:
 --   $1 uid  $2 namespace  $3 name  $4 generation  $5 deleting  $6 gone (then $4, $5, $7-$15 are ignored)  $7 target
 --   $8 message (JSON of the event) or null  $9 ConfigMap and $10 its key, or null  $11 seconds to live or null
@@ -27,4 +28,6 @@ on conflict (uid) do update set
     deleting = case when excluded.gone_at is null then excluded.deleting else kept.deleting end,
     gone_at = excluded.gone_at,
     message = case when excluded.gone_at is null then kept.message end
-returning uid, phase = 'Pending' and gone_at is null and not deleting as waits, coalesce(octet_length(message), 0) as size_bytes
+returning
+    uid, created_at, namespace, name, coalesce(octet_length(message), 0) as size_bytes,
+    phase = 'Pending' and gone_at is null and not deleting as waits

@@ -2,7 +2,7 @@
 --   there and is now, and those whose pause is over. Who waits for a run that is still not there costs one look.
 -- Parameters: $1 namespaces, empty for all, $2 uid after which the page begins, $3 size of the page.
 -- Locks: none. Reads what is pending only (signal_resources_pending).
-select kept.uid, coalesce(octet_length(kept.message), 0) as size_bytes
+select kept.uid, kept.created_at, kept.namespace, kept.name, coalesce(octet_length(kept.message), 0) as size_bytes
 from signal_resources as kept
 where
     kept.phase = 'Pending'
