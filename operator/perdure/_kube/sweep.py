@@ -30,6 +30,9 @@ from perdure._store.resources import Known
 
 __all__ = ["Sweep", "compare"]
 
+_Found = tuple[UUID, JsonValue, bool]
+"""A resource that was found, with the generation and deletion that it had; None for one that was missing."""
+
 _log = structlog.get_logger(__name__)
 
 _ONE_BY_ONE = 50
@@ -45,9 +48,13 @@ class Sweep:
         self._namespaces = list(namespaces)
         self._scopes: list[str | None] = [*namespaces] or [None]
         self.runs = 0
+        self._found: set[_Found] = set()
 
     async def run_once(self) -> int:
-        """Compare, hand on, and give how much was news. Raises what the API server or the database raise."""
+        """Compare, hand on, and give how much was news. Raises what the API server or the database raise.
+
+        What the comparison before has found as it is now is no news: it was handed on, and the store did not want it.
+        """
         listed: dict[UUID, Mapping[str, JsonValue]] = {}
         for namespace in self._scopes:
             found = await self._api.list_metadata(base.API_VERSION, self._kind.name, namespace=namespace)
@@ -63,9 +70,12 @@ class Sweep:
             self._hand_on(manifest, known)
         await self._kind.intake.forget()
         self.runs += 1
-        if missing or changed:
+        before = self._found
+        self._found = {(uid, None, False) for uid in missing} | {_as_it_is(uid, listed[uid]) for uid in changed}
+        news = self._found - before
+        if news:
             _log.info("sweep found news", kind=self._kind.name, gone=len(missing), seen=len(changed))
-        return len(missing) + len(changed)
+        return len(news)
 
     def _hand_on(self, manifest: Manifest, known: Mapping[UUID, Known]) -> None:
         """Hand on what was read after `known` was, and is newer whatever its generation says."""
@@ -124,6 +134,10 @@ def compare(
         or known[uid].deleting != ("deletionTimestamp" in metadata)
     ]
     return missing, changed
+
+
+def _as_it_is(uid: UUID, metadata: Mapping[str, JsonValue]) -> _Found:
+    return uid, metadata.get("generation"), "deletionTimestamp" in metadata
 
 
 def _sight(manifest: Manifest) -> tuple[UUID, int, bool]:
