@@ -98,8 +98,7 @@ class Projector:
     """The calendar of what is to be shown, and the loop that shows it.
 
     `on_missing(uid, namespace, name)` is told when the API server has no such resource any more. Whoever has made it
-    may set `on_turn_of_change`, which is told that a run has ended while a changed request waited, and `on_written`,
-    which is told which status stood there before and which does now.
+    may set `on_written`, which is told which status stood there before and which does now.
     """
 
     def __init__(
@@ -127,7 +126,6 @@ class Projector:
         self._not_before = 0.0
         self._forbidden: dict[str, tuple[float, str]] = {}
         self.cancel_grace_seconds = limits.CANCEL_GRACE_SECONDS
-        self.on_turn_of_change: Callable[[], None] = _nothing
         self.on_written: Callable[[Fact, status.Status | None, status.Status], None] | None = None
         self.writes = 0
         self.unchanged = 0
@@ -251,8 +249,6 @@ class Projector:
             return False
         if fact.phase in lifecycle.TERMINAL:
             self._cache.pop(fact.uid, None)
-            if fact.waiting:
-                self.on_turn_of_change()
         self._look_again(fact, known, now=now)
         turn = shown_turn(fact, known)
         if built == previous and fact.status_resource_version is not None:
@@ -496,10 +492,6 @@ def _wrote(fact: Fact, built: status.Status, *, turn: int | None, resource_versi
 def _resource_version(manifest: Manifest) -> int:
     metadata = manifest.get("metadata")
     return int(str(metadata["resourceVersion"])) if isinstance(metadata, dict) else 0
-
-
-def _nothing() -> None:
-    """Tell nobody: a worker has no controller beside it."""
 
 
 def _now() -> float:

@@ -44,6 +44,8 @@ _BRISK_LOOK_SECONDS = 2.5
 _BRISK_SECONDS = 30.0
 """So long after something was tried in vain looks come more often: it may be a matter of moments. The pauses between
 two tries of one signal are the store's, and grow."""
+_HEARD_LOOK_SECONDS = 1.0
+"""So long there is between two looks at least, however often runs begin and end."""
 _READS_AT_ONCE = 8
 
 
@@ -70,6 +72,7 @@ class Delivery:
         self._may_read = asyncio.Semaphore(_READS_AT_ONCE)
         self._wake = asyncio.Event()
         self._look_at = 0.0
+        self._looked_at = 0.0
         self._brisk_until = 0.0
         self._is_idle = False
         self._has_arrived = False
@@ -94,13 +97,19 @@ class Delivery:
         self._begun.update(instance_ids)
         self._wake.set()
 
+    def heard(self) -> None:
+        """Some run may have begun, in whichever process: look soon, if any signal waits."""
+        if not self._is_idle:
+            self._look_at = min(self._look_at, max(_now(), self._looked_at + _HEARD_LOOK_SECONDS))
+            self._wake.set()
+
     async def run(self, namespaces: Sequence[str]) -> None:
         """Deliver for ever; the way out is to cancel the task, which leaves what waits to the next look."""
         self._look_at = _now()
         try:
             while True:
                 if _now() >= self._look_at:
-                    self._has_arrived = False
+                    self._has_arrived, self._looked_at = False, _now()
                     await self._look(namespaces)
                     self._is_idle = self._is_idle and not self._has_arrived  # what came meanwhile, it has not seen
                     self._look_at = _now() + self._pause()

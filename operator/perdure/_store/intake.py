@@ -56,13 +56,11 @@ class Taken:
 
     @property
     def has_chores(self) -> bool:
-        """Whether its finalizer is not as it should be or keeps a deletion waiting, or another run begins at once."""
+        """Whether its finalizer is not as it should be or keeps a deletion waiting, or a change waits for its turn."""
         if self.seen.gone:
             return False
-        steering = self.decision.steering
-        is_next_due = self.decision.waiting != "" and steering is not None and steering.ends
         is_kept = self.seen.deleting and self.seen.has_finalizer
-        return is_next_due or is_kept or self.seen.has_finalizer != self.decision.wants_finalizer
+        return self.decision.waiting != "" or is_kept or self.seen.has_finalizer != self.decision.wants_finalizer
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
