@@ -307,6 +307,37 @@ async def test_a_full_run_is_waited_for(pool: Pool, signals: SignalResources) ->
     assert (await fate(signals, uid)).phase == "Delivered"
 
 
+async def test_a_younger_signal_does_not_pass_one_that_waits_for_a_full_run(
+    pool: Pool, signals: SignalResources
+) -> None:
+    """There is room when it comes, but the older was there before; both go on when the pause of the older is over."""
+    first, second = (
+        seen(
+            uuid4(),
+            f"number-{at}",
+            created_at=datetime(2026, 1, 1, second=at, tzinfo=UTC),
+            message=MESSAGE.replace(b"7", b"%d" % at),
+        )
+        for at in (1, 2)
+    )
+    await start(pool)
+    await pool.execute("update instances set buffered_signals = $1", limits.UNCONSUMED_SIGNALS)
+    await signals.ingest([first])
+    await fate(signals, first.uid)
+    await pool.execute("update instances set buffered_signals = 0")
+
+    await signals.ingest([second])
+    assert (await fate(signals, second.uid)).reason == "SignalsFull"
+    await pool.execute("update signal_resources set retry_at = now() where uid = $1", second.uid)
+    assert await signals.waiting([]) == []
+    await pool.execute("update signal_resources set retry_at = now() where uid = $1", first.uid)
+    waiting = [one.uid for one in await signals.waiting([])]
+    await signals.deliver(waiting)
+
+    assert sorted(waiting) == sorted([first.uid, second.uid])
+    assert [data for _, data in await inbox(pool)] == [1, 2]
+
+
 async def test_signals_come_in_the_order_in_which_they_were_made(pool: Pool, signals: SignalResources) -> None:
     """The older first, and those of one second by their names."""
     await start(pool)

@@ -390,11 +390,19 @@ CREATE VIEW signals_to_try AS
     name,
     message
    FROM signal_resources kept
-  WHERE ((phase = 'Pending'::text) AND (gone_at IS NULL) AND (NOT deleting) AND ((reason = ''::text) OR ((reason <> 'RunMissing'::text) AND (retry_at <= now())) OR ((reason = 'RunMissing'::text) AND (EXISTS ( SELECT
+  WHERE ((phase = 'Pending'::text) AND (gone_at IS NULL) AND (NOT deleting) AND ((reason = ''::text) OR ((reason <> ALL (ARRAY['RunMissing'::text, 'SignalsFull'::text])) AND (retry_at <= now())) OR ((reason = 'SignalsFull'::text) AND ((namespace, target) IN ( SELECT first.namespace,
+            first.target
+           FROM ( SELECT DISTINCT ON (signal_resources.namespace, signal_resources.target) signal_resources.namespace,
+                    signal_resources.target,
+                    signal_resources.retry_at
+                   FROM signal_resources
+                  WHERE ((signal_resources.phase = 'Pending'::text) AND (signal_resources.gone_at IS NULL) AND (signal_resources.reason = 'SignalsFull'::text) AND (NOT signal_resources.deleting))
+                  ORDER BY signal_resources.namespace, signal_resources.target, signal_resources.created_at, signal_resources.name, signal_resources.uid) first
+          WHERE (first.retry_at <= now())))) OR ((reason = 'RunMissing'::text) AND (EXISTS ( SELECT
            FROM resources
           WHERE ((resources.namespace = kept.namespace) AND (resources.name = kept.target) AND (resources.gone_at IS NULL) AND (resources.instance_id IS NOT NULL)))))));
 
-COMMENT ON VIEW signals_to_try IS 'The signal resources that may get further now: those that nobody has tried yet, those whose run was not there and is now, and those whose pause is over. Who waits for a run that is still not there costs one look.';
+COMMENT ON VIEW signals_to_try IS 'The signal resources that may get further now: those that nobody has tried yet, those whose run was not there and is now, and those whose pause is over: of those for whom a run is too full all, once that of the first is. Who waits for a run that is still not there costs one look.';
 
 CREATE TABLE tasks (
     instance_id text NOT NULL,
@@ -575,6 +583,8 @@ CREATE INDEX schedules_gone ON schedules USING btree (gone_at) WHERE (gone_at IS
 CREATE INDEX schedules_unshown ON schedules USING btree (uid) WHERE ((changes <> shown_changes) AND (gone_at IS NULL));
 
 CREATE INDEX signal_resources_expiring ON signal_resources USING btree (expires_at) WHERE ((expires_at IS NOT NULL) AND (gone_at IS NULL));
+
+CREATE INDEX signal_resources_full ON signal_resources USING btree (namespace, target, created_at, name, uid) WHERE ((phase = 'Pending'::text) AND (gone_at IS NULL) AND (reason = 'SignalsFull'::text));
 
 CREATE INDEX signal_resources_gone ON signal_resources USING btree (gone_at) WHERE (gone_at IS NOT NULL);
 

@@ -223,6 +223,8 @@ class SignalResources:
         elif not row["is_there"] or row["is_finished"]:
             reason = "RunFinished" if row["is_there"] else "RunRemoved"
             round_.fates.append(Fate(uid, "Failed", reason, instance_id=instance_id))
+        elif row["is_behind"]:
+            round_.fates.append(Fate(uid, "Pending", "SignalsFull", instance_id=instance_id))
         elif row["config_map"] is None:
             sending.append((row, row["payload"]))
         elif body is None or body.instance_id != instance_id:

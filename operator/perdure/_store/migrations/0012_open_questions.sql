@@ -1,5 +1,9 @@
 -- What several statements ask has one answer each: may a signal get further, and is the run of a tick over?
 
+-- In which order they go on when their run has room again.
+create index signal_resources_full on signal_resources (namespace, target, created_at, name, uid)
+where phase = 'Pending' and gone_at is null and reason = 'SignalsFull';
+
 create view signals_to_try as
 select kept.uid, kept.created_at, kept.namespace, kept.name, kept.message
 from signal_resources as kept
@@ -9,7 +13,20 @@ where
     and not kept.deleting
     and (
         kept.reason = ''
-        or (kept.reason <> 'RunMissing' and kept.retry_at <= now())
+        or (kept.reason not in ('RunMissing', 'SignalsFull') and kept.retry_at <= now())
+        or (
+            kept.reason = 'SignalsFull'
+            and (kept.namespace, kept.target) in (
+                select first.namespace, first.target
+                from (
+                    select distinct on (namespace, target) namespace, target, retry_at
+                    from signal_resources
+                    where phase = 'Pending' and gone_at is null and reason = 'SignalsFull' and not deleting
+                    order by namespace, target, created_at, name, uid
+                ) as first
+                where first.retry_at <= now()
+            )
+        )
         or (
             kept.reason = 'RunMissing'
             and exists (
@@ -25,7 +42,8 @@ where
     );
 comment on view signals_to_try is
     'The signal resources that may get further now: those that nobody has tried yet, those whose run was not there and is'
-    ' now, and those whose pause is over. Who waits for a run that is still not there costs one look.';
+    ' now, and those whose pause is over: of those for whom a run is too full all, once that of the first is. Who waits for a'
+    ' run that is still not there costs one look.';
 
 create view schedule_runs as
 select
