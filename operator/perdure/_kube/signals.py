@@ -73,6 +73,10 @@ class Signals:
         if begun:
             self._delivery.begun(begun)
 
+    def heard(self) -> None:
+        """A run has begun or ended somewhere."""
+        self._delivery.heard()
+
     def readings(self) -> Iterator[metrics.Reading]:
         """Give what is counted here."""
         yield "signals_delivered_total", "Signals of resources delivered to a run.", self._delivery.delivered
