@@ -84,7 +84,7 @@ class Cluster:
             store, resources, api=api, queue=self._preparation, reach=reach, namespaces=settings.namespaces
         )
         self.projector.on_turn_of_change = self._chores.nudge
-        orchestrations = kinds.orchestrations(self._preparation, resources)
+        orchestrations = kinds.orchestrations(self._preparation, resources, on_restored=self.projector.mark)
         self._sweep = Sweep(api, orchestrations, namespaces=settings.namespaces)
         self._controller: Controller | None = None
         self._keeper: Keeper | None = None
