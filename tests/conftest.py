@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.cluster.plugin", "tests.postgres_plugin"]
+pytest_plugins = ["tests.cluster.plugin", "tests.lanes", "tests.postgres_plugin"]
