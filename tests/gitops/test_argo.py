@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 import yaml
 
-from perdure._kube.api.base import API_VERSION
 from perdure._kube.client import Api
 from tests.e2e.operators import World
+from tests.gitops.applying import apply
 from tests.gitops.judging import Judge, Manifest
 from tests.gitops.sampling import Life
 from tests.tree import ROOT
@@ -46,14 +45,6 @@ async def act(world: World, judge: Judge, action: str, resource: Manifest) -> No
     patch = json.dumps({"spec": changed["spec"]})
     name = resource["metadata"]["name"]
     await world.scene.kubectl("patch", resource["kind"].lower(), name, "--type=merge", f"--patch={patch}")
-
-
-async def apply(world: World, kind: str, name: str, **spec: Any) -> None:
-    """Apply a resource."""
-    manifest = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
-    await world.scene.kubectl(
-        *("apply", "--server-side", "--field-manager=argocd-controller", "--filename=-"), input=yaml.safe_dump(manifest)
-    )
 
 
 async def test_the_actions_do_what_they_say(world: World, watcher: Api, judge: Judge) -> None:
