@@ -87,3 +87,25 @@ async def test_schedules_and_signals_of_a_restored_api_server_count(
 
         await until(is_swept_again)
         assert operator.count(WENT_BACK) == 2
+
+
+async def test_what_a_restore_brings_back_is_left_alone_and_the_watch_too(
+    cluster: Cluster, namespace: str, dsn: str, tmp_path: Path
+) -> None:
+    """The database knows that it is gone; each comparison finds it, and none of them takes the watch for deaf."""
+    async with World.opened(cluster, namespace, dsn=dsn, folder=tmp_path) as world:
+        operator = await world.operator(SWEEP_SECONDS="1")
+        await world.scene.kubectl("apply", "-f-", input=manifest("OrchestrationSchedule", SCHEDULE))
+
+        async def is_gone() -> bool:
+            return bool(await world.database.fetchval("update schedules set gone_at = now() returning true"))
+
+        await until(is_gone)
+        before = await operator.reading("sweeps_total")
+
+        async def is_swept_again() -> bool:
+            return await operator.reading("sweeps_total") >= before + 18
+
+        await until(is_swept_again)
+        assert await operator.reading("ingest_restarts_total") == 0
+        assert await world.database.fetchval("select gone_at is not null from schedules")

@@ -35,7 +35,7 @@ class Intake(Protocol):
     def seen(self, manifest: Manifest, *, instead_of: int | None = None) -> None:
         """Take in a resource as the API server gave it. Called in the event loop; never raises.
 
-        `instead_of` is a higher generation that was known before this was read: it counts unless something newer came.
+        `instead_of` is the generation that was known before this was read: it counts unless something newer came.
         """
 
     def gone(self, uid: UUID, *, namespace: str, name: str) -> None:

@@ -7,19 +7,21 @@ finds them.
 Theory of operation. A uid that the database believes to live and the list does not have is asked for by name: only a
 404 or another uid under that name is taken for its end, since the two sides were read at different moments. A uid that
 the database does not have, or has in another generation, is read in full and taken in again, which changes nothing when
-the watch was faster. What is read then is newer than what was known before, also when its generation is lower: the API
-server was restored from a backup. Many of them at once (a first start) are read as one list. A kind that is not served
-is an error, never the end of its resources: a CRD may be away for the moment of its upgrade.
+the watch was faster. What is read then is newer than what was known before, also when its generation is lower or it has
+lost a deletion: the API server was restored from a backup. Many of them at once (a first start) are read as one list. A
+kind that is not served is an error, never the end of its resources: a CRD may be away for the moment of its upgrade.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 from uuid import UUID
 
 import structlog
 from pydantic import JsonValue
 
+from perdure._core import sights
 from perdure._core.activity import Manifest
 from perdure._kube.api import base
 from perdure._kube.client import Api
@@ -27,6 +29,9 @@ from perdure._kube.kinds import Kind
 from perdure._store.resources import Known
 
 __all__ = ["Sweep", "compare"]
+
+_Found = tuple[UUID, JsonValue, bool]
+"""A resource that was found, with the generation and deletion that it had; None for one that was missing."""
 
 _log = structlog.get_logger(__name__)
 
@@ -43,9 +48,13 @@ class Sweep:
         self._namespaces = list(namespaces)
         self._scopes: list[str | None] = [*namespaces] or [None]
         self.runs = 0
+        self._found: set[_Found] = set()
 
     async def run_once(self) -> int:
-        """Compare, hand on, and give how much was news. Raises what the API server or the database raise."""
+        """Compare, hand on, and give how much was news. Raises what the API server or the database raise.
+
+        What the comparison before has found as it is now is no news: it was handed on, and the store did not want it.
+        """
         listed: dict[UUID, Mapping[str, JsonValue]] = {}
         for namespace in self._scopes:
             found = await self._api.list_metadata(base.API_VERSION, self._kind.name, namespace=namespace)
@@ -61,25 +70,28 @@ class Sweep:
             self._hand_on(manifest, known)
         await self._kind.intake.forget()
         self.runs += 1
-        if missing or changed:
+        before = self._found
+        self._found = {(uid, None, False) for uid in missing} | {_as_it_is(uid, listed[uid]) for uid in changed}
+        news = self._found - before
+        if news:
             _log.info("sweep found news", kind=self._kind.name, gone=len(missing), seen=len(changed))
-        return len(missing) + len(changed)
+        return len(news)
 
     def _hand_on(self, manifest: Manifest, known: Mapping[UUID, Known]) -> None:
-        """Hand on what was read after `known` was: a lower generation is then the newer one."""
-        uid, generation = _uid(manifest), _generation(manifest)
-        before = known.get(uid) if uid is not None else None
-        if before is None or generation >= before.generation:
+        """Hand on what was read after `known` was, and is newer whatever its generation says."""
+        uid, generation, deleting = _sight(manifest)
+        before = known.get(uid)
+        if before is None:
             self._kind.intake.seen(manifest)
             return
-        name = f"{before.namespace}/{before.name}"
-        _log.warning(
-            "resource went back, the API server was restored from a backup: it counts",
-            kind=self._kind.name,
-            resource=name,
-            generation=generation,
-            known=before.generation,
-        )
+        if sights.went_back(generation, before.generation, deleting=deleting, was_deleting=before.deleting):
+            _log.warning(
+                "resource went back, the API server was restored from a backup: it counts",
+                kind=self._kind.name,
+                resource=f"{before.namespace}/{before.name}",
+                generation=generation,
+                known=before.generation,
+            )
         self._kind.intake.seen(manifest, instead_of=before.generation)
 
     async def probe(self) -> None:
@@ -89,7 +101,7 @@ class Sweep:
     async def confirm_gone(self, uid: UUID, *, namespace: str, name: str) -> None:
         """Ask for a resource that seems to be missing; hand on its end, or what stands there now."""
         found = await self._get(name, namespace)
-        if found is None or _uid(found) != uid:
+        if found is None or _sight(found)[0] != uid:
             self._kind.intake.gone(uid, namespace=namespace, name=name)
         if found is not None:
             self._kind.intake.seen(found)
@@ -124,11 +136,11 @@ def compare(
     return missing, changed
 
 
-def _uid(manifest: Manifest) -> UUID | None:
-    metadata = manifest["metadata"]
-    return UUID(str(metadata["uid"])) if isinstance(metadata, dict) else None
+def _as_it_is(uid: UUID, metadata: Mapping[str, JsonValue]) -> _Found:
+    return uid, metadata.get("generation"), "deletionTimestamp" in metadata
 
 
-def _generation(manifest: Manifest) -> int:
-    metadata = manifest["metadata"]
-    return int(str(metadata["generation"])) if isinstance(metadata, dict) else 0
+def _sight(manifest: Manifest) -> tuple[UUID, int, bool]:
+    """Give uid, generation, and whether it is being deleted."""
+    metadata = cast("Mapping[str, JsonValue]", manifest["metadata"])
+    return UUID(str(metadata["uid"])), int(str(metadata["generation"])), "deletionTimestamp" in metadata
