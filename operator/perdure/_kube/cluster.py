@@ -79,7 +79,7 @@ class Cluster:
         self._chores = chores.Chores(
             store, resources, api=api, queue=self._preparation, reach=reach, namespaces=settings.namespaces
         )
-        orchestrations = kinds.orchestrations(self._preparation, resources)
+        orchestrations = kinds.orchestrations(self._preparation, resources, on_restored=self.projector.mark)
         self._sweep = Sweep(api, orchestrations, namespaces=settings.namespaces)
         self._controller: Controller | None = None
         self._keeper: Keeper | None = None

@@ -10,6 +10,10 @@ the database does not have, or has in another generation, is read in full and ta
 the watch was faster. What is read then is newer than what was known before, also when its generation is lower or it has
 lost a deletion: the API server was restored from a backup. Many of them at once (a first start) are read as one list. A
 kind that is not served is an error, never the end of its resources: a CRD may be away for the moment of its upgrade.
+
+That it was restored shows in the version of a list that is lower than that of the one before, while that is so,
+and in each resource: one is older than it is known when its resource version is below that of the last write of its
+status, or when its end is known. It is read, and what it shows and that it is gone are no longer believed.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from perdure._kube.client import Api
 from perdure._kube.kinds import Kind
 from perdure._store.resources import Known
 
-__all__ = ["Sweep", "compare"]
+__all__ = ["Sweep", "compare", "older_than"]
 
 _Found = tuple[UUID, JsonValue, bool]
 """A resource that was found, with the generation and deletion that it had; None for one that was missing."""
@@ -48,6 +52,9 @@ class Sweep:
         self._namespaces = list(namespaces)
         self._scopes: list[str | None] = [*namespaces] or [None]
         self.runs = 0
+        self.has_gone_back = False
+        """Whether the last comparison found the API server restored from a backup."""
+        self._at: Mapping[str | None, int] = {}
         self._found: set[_Found] = set()
 
     async def run_once(self) -> int:
@@ -56,8 +63,10 @@ class Sweep:
         What the comparison before has found as it is now is no news: it was handed on, and the store did not want it.
         """
         listed: dict[UUID, Mapping[str, JsonValue]] = {}
+        versions: dict[str | None, int] = {}
         for namespace in self._scopes:
             found = await self._api.list_metadata(base.API_VERSION, self._kind.name, namespace=namespace)
+            versions[namespace] = int(found.resource_version)
             for item in found.items:
                 metadata = item["metadata"]
                 if isinstance(metadata, dict):
@@ -66,16 +75,33 @@ class Sweep:
         missing, changed = compare(listed, known)
         for uid in missing:
             await self.confirm_gone(uid, namespace=known[uid].namespace, name=known[uid].name)
-        for manifest in await self._read([listed[uid] for uid in changed]):
-            self._hand_on(manifest, known)
+        older = [uid for uid in older_than(listed, known) if uid not in changed]
+        manifests = await self._read([listed[uid] for uid in (*changed, *older)])
+        restored = await self._restored(manifests)
+        for manifest in manifests:
+            self._hand_on(manifest, {**known, **restored})
         await self._kind.intake.forget()
         self.runs += 1
+        is_lower = any(version < self._at.get(scope, 0) for scope, version in versions.items())
+        self.has_gone_back, self._at = is_lower or bool(restored), versions
         before = self._found
         self._found = {(uid, None, False) for uid in missing} | {_as_it_is(uid, listed[uid]) for uid in changed}
         news = self._found - before
         if news:
             _log.info("sweep found news", kind=self._kind.name, gone=len(missing), seen=len(changed))
         return len(news)
+
+    async def _restored(self, manifests: Sequence[Manifest]) -> Mapping[UUID, Known]:
+        """Give those of which more was known than was read, an end included, as they were known."""
+        versions = {_sight(manifest)[0]: _version(manifest["metadata"]) for manifest in manifests}
+        restored = await self._kind.intake.restored(versions) if versions else {}
+        if restored:
+            _log.warning(
+                "resources are older than known, the API server was restored from a backup: they are shown again",
+                kind=self._kind.name,
+                resources=len(restored),
+            )
+        return restored
 
     def _hand_on(self, manifest: Manifest, known: Mapping[UUID, Known]) -> None:
         """Hand on what was read after `known` was, and is newer whatever its generation says."""
@@ -138,6 +164,18 @@ def compare(
 
 def _as_it_is(uid: UUID, metadata: Mapping[str, JsonValue]) -> _Found:
     return uid, metadata.get("generation"), "deletionTimestamp" in metadata
+
+
+def older_than(listed: Mapping[UUID, Mapping[str, JsonValue]], known: Mapping[UUID, Known]) -> list[UUID]:
+    """Give the uids whose resource version is below the one that is known.
+
+    Without a backup they are those that were written after the list.
+    """
+    return [uid for uid, one in known.items() if uid in listed and _version(dict(listed[uid])) < one.resource_version]
+
+
+def _version(metadata: JsonValue) -> int:
+    return int(str(metadata["resourceVersion"])) if isinstance(metadata, dict) else 0
 
 
 def _sight(manifest: Manifest) -> tuple[UUID, int, bool]:
