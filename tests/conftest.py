@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
+import hypothesis
+
 pytest_plugins = ["tests.cluster.plugin", "tests.lanes", "tests.postgres_plugin"]
+
+# how long an example takes, to draw or to try, says how busy the machine is
+hypothesis.settings.register_profile("perdure", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("perdure")
