@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hypothesis
 
-pytest_plugins = ["tests.cluster.plugin", "tests.lanes", "tests.postgres_plugin"]
+# Machines are noisy: how long an example takes, to draw or to try, proves nothing.
+hypothesis.settings.register_profile("no clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("no clock")
 
-# how long an example takes, to draw or to try, says how busy the machine is
-hypothesis.settings.register_profile("perdure", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("perdure")
+pytest_plugins = ["tests.cluster.plugin", "tests.lanes", "tests.postgres_plugin"]
