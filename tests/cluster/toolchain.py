@@ -50,6 +50,8 @@ class Program:
     package: str
     minutes: float
     """How long a build with empty caches takes on two cores, for the progress line alone."""
+    tags: str = ""
+    """Build tags, with commas, that leave out what is not needed here."""
 
     def version(self, root: Path = GO_FOLDER) -> str:
         """Return the version of the module in go.mod, with its `v`."""
@@ -80,6 +82,7 @@ class Program:
         return flags
 
 
+_HELM_UNITTEST = "github.com/helm-unittest/helm-unittest"
 _KUBERNETES = "k8s.io/kubernetes"
 PROGRAMS = {
     program.name: program
@@ -91,6 +94,7 @@ PROGRAMS = {
         ),
         Program("kubectl", "kubernetes", _KUBERNETES, f"{_KUBERNETES}/cmd/kubectl", 0.4),
         Program("helm", "helm", "helm.sh/helm/v4", "helm.sh/helm/v4/cmd/helm", 1.6),
+        Program("helm-unittest", "helm-unittest", _HELM_UNITTEST, f"{_HELM_UNITTEST}/cmd/helm-unittest", 0.9),
     )
 }
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
@@ -151,7 +155,7 @@ class Toolchain:
         unfinished.unlink(missing_ok=True)  # go refuses to write over what is not a program
         half_the_cores = max(2, (os.cpu_count() or 2) // 2)
         options = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-p", str(half_the_cores)]
-        options += ["-ldflags", program.linker_flags(self._root), "-o", str(unfinished)]
+        options += ["-tags", program.tags, "-ldflags", program.linker_flags(self._root), "-o", str(unfinished)]
         log = self._cache / "log" / f"build-{program.name}.log"
         folder = self._root / program.folder
         _run([go.path, "build", *options, program.package], log=log, folder=folder, environment=go.environment)
