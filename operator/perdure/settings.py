@@ -193,7 +193,9 @@ class Settings(pydantic_settings.BaseSettings):
             message = "expected postgresql://user:password@host:port/database"
             raise ValueError(message)
         if value is not None and "?" in urlsplit(value.get_secret_value()).query:
-            message = "options stand behind options, and would count as one value of theirs; one `?`, and `&` between them"
+            message = (
+                "options stand behind options, and would count as one value of theirs; one `?`, and `&` between them"
+            )
             raise ValueError(message)
         return value
 
