@@ -20,6 +20,7 @@ from perdure._kube.client import Api
 from perdure._kube.controller import Controller
 from perdure._kube.following import Following
 from perdure._kube.health import STUCK_SECONDS, Health, Need, Pulse
+from perdure._kube.hearing import Hearing
 from perdure._kube.kinds import Kind, Loop
 from perdure._kube.policy import Policy
 from perdure._kube.preflight import Preflight
@@ -78,8 +79,7 @@ class Cluster:
         self._chores = chores.Chores(
             store, resources, api=api, queue=self._preparation, reach=reach, namespaces=settings.namespaces
         )
-        self.projector.on_turn_of_change = self._chores.nudge
-        orchestrations = kinds.orchestrations(self._preparation, resources)
+        orchestrations = kinds.orchestrations(self._preparation, resources, on_restored=self.projector.mark)
         self._sweep = Sweep(api, orchestrations, namespaces=settings.namespaces)
         self._controller: Controller | None = None
         self._keeper: Keeper | None = None
@@ -150,6 +150,8 @@ class Cluster:
         if self._controller is not None:
             yield from self._controller.loops(_configure, self._namespaces, sweep_seconds=self._settings.sweep_seconds)
             yield "chores", lambda: self._chores.run(self._settings.cancel_grace_seconds)
+            ears = [self._chores.heard, *([] if self._signals is None else [self._signals.heard])]
+            yield "hearing", Hearing(self._store, heard=ears).run
 
     @property
     def has_shown_all(self) -> bool:

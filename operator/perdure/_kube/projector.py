@@ -48,8 +48,7 @@ class Projector:
     """The calendar of what is to be shown, and the loop that shows it.
 
     `on_missing(uid, namespace, name)` is told when the API server has no such resource any more. Whoever has made it
-    may set `on_turn_of_change`, which is told that a run has ended while a changed request waited, and `on_written`,
-    which is told which status stood there before and which does now.
+    may set `on_written`, which is told which status stood there before and which does now.
     """
 
     def __init__(
@@ -71,7 +70,6 @@ class Projector:
         self._writing: set[asyncio.Task[None]] = set()
         self._written: list[Wrote] = []
         self.cancel_grace_seconds = limits.CANCEL_GRACE_SECONDS
-        self.on_turn_of_change: Callable[[], None] = _nothing
         self.on_written: OnWritten | None = None
         self.writes = 0
         self.unchanged = 0
@@ -190,8 +188,6 @@ class Projector:
             return False
         if fact.phase in lifecycle.TERMINAL:
             self._looks.forget(fact.uid)
-            if fact.waiting:
-                self.on_turn_of_change()
         self._look_again(fact, known, now=now)
         turn = looks.shown_turn(fact, known)
         if built == previous and fact.status_resource_version is not None:
@@ -300,10 +296,6 @@ def _wrote(fact: Fact, built: status.Status, *, turn: int | None, resource_versi
         is_final=(fact.phase in lifecycle.TERMINAL or fact.is_archived) and not fact.waiting,
         seen_resource_version=fact.status_resource_version,
     )
-
-
-def _nothing() -> None:
-    """Tell nobody: a worker has no controller beside it."""
 
 
 def _now() -> float:

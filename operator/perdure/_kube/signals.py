@@ -73,6 +73,10 @@ class Signals:
         if begun:
             self._delivery.begun(begun)
 
+    def heard(self) -> None:
+        """A run has begun or ended somewhere."""
+        self._delivery.heard()
+
     def readings(self) -> Iterator[metrics.Reading]:
         """Give what is counted here."""
         yield "signals_delivered_total", "Signals of resources delivered to a run.", self._delivery.delivered
@@ -92,6 +96,10 @@ class Signals:
     async def known(self, namespaces: Sequence[str]) -> Mapping[UUID, Known]:
         """Give what the database believes to live."""
         return await self._table.known(namespaces)
+
+    async def restored(self, _: Mapping[UUID, int]) -> Mapping[UUID, Known]:
+        """Give none: what is gone stays gone, and no status is compared with its resource."""
+        return {}
 
     async def wait_idle(self) -> None:
         """Return when everything that was told is in the database."""
