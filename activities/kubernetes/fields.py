@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from perdure import JsonValue, Manifest
 
-__all__ = ["conditions", "field", "items", "mapping", "number", "text"]
+__all__ = ["conditions", "field", "items", "mapping", "merged", "number", "text"]
 
 
 def field(manifest: Manifest, *path: str) -> JsonValue:
@@ -52,3 +52,17 @@ def items(manifest: Manifest, *path: str) -> Iterator[Manifest]:
 def conditions(manifest: Manifest) -> dict[str, Manifest]:
     """Give the conditions of the status by their type."""
     return {text(condition, "type"): condition for condition in items(manifest, "status", "conditions")}
+
+
+def merged(manifest: Manifest, patch: Manifest) -> Manifest:
+    """Give what a JSON merge patch makes of an object: https://www.rfc-editor.org/rfc/rfc7396#section-2."""
+    result = dict(manifest)
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            before = result.get(key)
+            result[key] = merged(before if isinstance(before, dict) else {}, value)
+        else:
+            result[key] = value
+    return result

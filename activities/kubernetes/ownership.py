@@ -11,9 +11,10 @@ import hashlib
 import re
 
 from activities.kubernetes import fields
+from activities.types import AppliedObject
 from perdure import Manifest, errors
 
-__all__ = ["describe", "instance_label", "is_own", "labelled", "preconditions", "require_own"]
+__all__ = ["bound", "describe", "instance_label", "is_own", "labelled", "reference", "require_own"]
 
 FIELD_MANAGER = "perdure"
 """The one name under which all runs write; which run it was is said by the label."""
@@ -60,18 +61,27 @@ def require_own(existing: Manifest, instance_id: str) -> None:
     raise errors.ObjectNotOwnedError(describe(existing), owner, instance_id)
 
 
-def preconditions(manifest: Manifest, existing: Manifest | None, *, instance_id: str) -> Manifest:
-    """Give the manifest bound to the object that was looked at, so that no other can be hit.
+def bound(manifest: Manifest, existing: Manifest | None) -> Manifest:
+    """Give the manifest bound to the object as it was looked at, so that no other can be hit.
 
-    The uid binds it to this life of the object: one deleted and made again by somebody meanwhile is a conflict. An
-    object that is taken over is bound to what was seen of it as well: of two runs that take it, one gets it.
+    The uid binds it to this life of the object: one deleted and made again by somebody meanwhile is a conflict. The
+    resource version binds it to what was seen of it: whoever has changed it since is not overruled.
     """
     if existing is None:
         return manifest
-    bound = {"uid": fields.text(existing, "metadata", "uid")}
-    if not is_own(existing, instance_id):
-        bound["resourceVersion"] = fields.text(existing, "metadata", "resourceVersion")
-    return {**manifest, "metadata": {**fields.mapping(manifest, "metadata"), **bound}}
+    seen = {key: fields.text(existing, "metadata", key) for key in ("uid", "resourceVersion")}
+    return {**manifest, "metadata": {**fields.mapping(manifest, "metadata"), **seen}}
+
+
+def reference(manifest: Manifest) -> AppliedObject:
+    """Name an object as the server has it, for others to refer to."""
+    return AppliedObject(
+        api_version=fields.text(manifest, "apiVersion"),
+        kind=fields.text(manifest, "kind"),
+        name=fields.text(manifest, "metadata", "name"),
+        namespace=fields.text(manifest, "metadata", "namespace") or None,
+        uid=fields.text(manifest, "metadata", "uid"),
+    )
 
 
 def describe(manifest: Manifest) -> str:

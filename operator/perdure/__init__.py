@@ -1,6 +1,15 @@
 """Perdure: durable workflows as plain async Python. This module is the authoring API and nothing else."""
 
-from perdure._core.activity import ActivityContext, ActivityInfo, KubernetesApi, Manifest
+from perdure._core.activity import (
+    ActivityContext,
+    ActivityInfo,
+    Database,
+    KubernetesApi,
+    Manifest,
+    Preconditions,
+    Propagation,
+    Transaction,
+)
 from perdure._core.context import OrchestrationContext
 from perdure._core.definition import (
     ActivityDefinition,
@@ -31,6 +40,7 @@ __all__ = [
     "ActivityRegistry",
     "ActivityTimeoutError",
     "ChildOrchestrationError",
+    "Database",
     "DurableFuture",
     "Exponential",
     "Fixed",
@@ -44,8 +54,11 @@ __all__ = [
     "OrchestrationDefinition",
     "OrchestrationRegistry",
     "PerdureError",
+    "Preconditions",
+    "Propagation",
     "RetryPolicy",
     "SecretRef",
+    "Transaction",
     "activity",
     "orchestration",
 ]

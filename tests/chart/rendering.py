@@ -35,6 +35,7 @@ EVERYTHING: Values = {
     "watchNamespaces": ["team-a", "team-b"],
     "settings": {"retentionSeconds": 86400, "maxInstances": 2_000_000, "cancelGraceSeconds": 2.5},
     "encryption": {"existingSecret": {"name": "keys"}},
+    "inventory": {"existingSecret": {"name": "inventory"}},
     "database": {
         "host": "db.example.internal",
         "passwordSecret": {"name": "db"},

@@ -24,7 +24,7 @@ import aiohttp
 NODE = "stand-in"
 NODE_ADDRESS = "10.244.0.1"
 ANNOTATION = "stand-in.perdure.dev/outcome"
-"""On a Pod: `Hold` leaves it Pending on the node, `Fail` lets its containers end with exit code 1."""
+"""On a Pod: `Hold` leaves it Pending on the node, `Fail` lets its containers end with code 1, and `Fail:42` with 42."""
 
 HEARTBEAT_SECONDS = 15
 """The controller manager gives a node up after 50 s without one."""
@@ -50,7 +50,7 @@ def next_step(pod: Pod) -> Step:
         return "nothing" if spec.get("schedulingGates") else "bind"
     if spec["nodeName"] != NODE or pod.get("status", {}).get("phase", "Pending") != "Pending":
         return "nothing"
-    match metadata.get("annotations", {}).get(ANNOTATION):
+    match _outcome(pod)[0]:
         case "Hold":
             return "nothing"
         case "Fail":
@@ -64,7 +64,9 @@ def pod_status(pod: Pod, step: Step, *, address: str, now: str) -> dict[str, Any
     phase = {"run": "Running", "complete": "Succeeded", "fail": "Failed"}[step]
     is_ready = step == "run"
     done: dict[str, Any] = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now, "finishedAt": now}}
-    failed: dict[str, Any] = {"terminated": {"exitCode": 1, "reason": "Error", "startedAt": now, "finishedAt": now}}
+    failed: dict[str, Any] = {
+        "terminated": {"exitCode": _outcome(pod)[1], "reason": "Error", "startedAt": now, "finishedAt": now}
+    }
     running: dict[str, Any] = {"running": {"startedAt": now}}
     state = {"run": running, "complete": done, "fail": failed}[step]
     conditions = {"PodScheduled": True, "Initialized": True, "ContainersReady": is_ready, "Ready": is_ready}
@@ -215,6 +217,12 @@ class Kubelet:
             answer.raise_for_status()
             result: dict[str, Any] = await answer.json()
             return result
+
+
+def _outcome(pod: Pod) -> tuple[str, int]:
+    """Give what the Pod asks for, and the exit code that a failure has."""
+    word, _, code = pod["metadata"].get("annotations", {}).get(ANNOTATION, "").partition(":")
+    return word, int(code or 1)
 
 
 def _container_status(container: Mapping[str, Any], state: Mapping[str, Any], *, is_ready: bool) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def pod(
         (pod(restart="OnFailure"), "complete"),
         (pod(annotations={kubelet.ANNOTATION: "Hold"}), "nothing"),
         (pod(annotations={kubelet.ANNOTATION: "Fail"}), "fail"),
+        (pod(annotations={kubelet.ANNOTATION: "Fail:42"}), "fail"),
         (pod(phase="Running"), "nothing"),
         (pod(phase="Succeeded"), "nothing"),
         (pod(node="another"), "nothing"),
@@ -61,3 +62,12 @@ def test_a_pod_that_ends_says_how(step: kubelet.Step, phase: str, code: int) -> 
 
     (container,) = status["containerStatuses"]
     assert (status["phase"], container["state"]["terminated"]["exitCode"], container["ready"]) == (phase, code, False)
+
+
+def test_a_pod_may_fail_with_a_code_of_its_choice() -> None:
+    """What looks at exit codes can be tried with any of them."""
+    given = pod(restart="Never", annotations={kubelet.ANNOTATION: "Fail:42"})
+
+    status = kubelet.pod_status(given, "fail", address="10.244.1.1", now="2026-01-01T00:00:00Z")
+
+    assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 42

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from perdure._kube.client import Api
 from tests.cluster.handle import Cluster
+from tests.e2e.library import Cast
 
 
 @pytest.fixture(scope="module")
@@ -16,3 +18,14 @@ def shared_namespace(cluster: Cluster) -> Iterator[str]:
     name = cluster.make_namespace()
     yield name
     cluster.delete_namespace(name)
+
+
+@pytest.fixture
+async def cast(cluster: Cluster, namespace: str) -> AsyncIterator[Cast]:
+    """Give a namespace with a ServiceAccount that may do what the activities do."""
+    api = await Api.connect(str(cluster.kubeconfig))
+    cast = Cast(cluster, namespace, api)
+    await cast.kubectl("create", "serviceaccount", "runner")
+    await cast.kubectl("create", "rolebinding", "runner", "--clusterrole=admin", f"--serviceaccount={namespace}:runner")
+    yield cast
+    await api.close()

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
+from activities.kubernetes import fields
 from perdure import errors
-from perdure._core.activity import Manifest
+from perdure._core.activity import Manifest, Preconditions
 from perdure._kube import client, identity
 from tests.cluster.handle import Cluster
 
@@ -117,9 +118,45 @@ async def test_an_object_lives_its_life(admin: client.Api, namespace: str) -> No
     assert uid(made) in [uid(item) for item in listed.items]
     assert all("data" not in item for item in listed.items)
 
-    assert await admin.delete("v1", "ConfigMap", "colours", namespace=namespace, uid="another") is False
-    assert await admin.delete("v1", "ConfigMap", "colours", namespace=namespace, uid=uid(made)) is True
+    for only, is_meant in (
+        (Preconditions("another"), False),
+        (Preconditions(uid(made), "1"), False),
+        (Preconditions(uid(made)), True),
+    ):
+        deleted = await admin.delete("v1", "ConfigMap", "colours", namespace=namespace, preconditions=only)
+        assert deleted is is_meant
     assert await admin.delete("v1", "ConfigMap", "colours", namespace=namespace) is False
+
+
+async def test_a_patch_is_merged_into_the_version_that_it_names(admin: client.Api, namespace: str) -> None:
+    """Other fields stay; a version that is not the present one is a conflict; what is not there is None."""
+    made = await admin.apply(config(sky="blue", sun="round"), field_manager="one", namespace=namespace)
+    named: Manifest = {"name": "colours", "namespace": namespace}
+    patch: Manifest = {**config(sky="red"), "metadata": named}
+
+    patched = await admin.patch(patch, field_manager="two")
+    version = fields.text(made, "metadata", "resourceVersion")
+    late: Manifest = {**patch, "metadata": {**named, "resourceVersion": version}}
+    with pytest.raises(errors.KubernetesConflictError) as caught:
+        await admin.patch(late, field_manager="two")
+    nothing = await admin.patch({**patch, "metadata": {**named, "name": "shapes"}}, field_manager="two")
+
+    assert patched is not None
+    assert patched["data"] == {"sky": "red", "sun": "round"}
+    assert caught.value.retryable
+    assert nothing is None
+
+
+async def test_a_list_may_be_cut_and_selected_by_fields(admin: client.Api, namespace: str) -> None:
+    """As many as were asked for, and by what the server can select."""
+    for name in ("one", "two", "three"):
+        await admin.create({**config(), "metadata": {"name": name}}, field_manager="one", namespace=namespace)
+
+    some = await admin.list("v1", "ConfigMap", namespace=namespace, limit=2)
+    (one,) = await admin.list("v1", "ConfigMap", namespace=namespace, field_selector="metadata.name=two")
+
+    assert len(some) == 2
+    assert (one["kind"], fields.text(one, "metadata", "name")) == ("ConfigMap", "two")
 
 
 async def test_a_field_of_somebody_else_is_taken_over_or_left(admin: client.Api, namespace: str) -> None:

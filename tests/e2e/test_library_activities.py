@@ -1,7 +1,7 @@
 """The offered activities against a real API server and a real Postgres, as the ServiceAccount of a run.
 
 Called as a worker calls them, without the engine: what they do to the cluster, what they leave alone, and that doing it
-again changes nothing. `Cast` is the small cast of a scenario: a namespace, and runs in it that each have a context.
+again changes nothing. `Cast` is the cast of a scenario.
 """
 
 from __future__ import annotations
@@ -9,13 +9,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass
-from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
-import structlog
 
 from activities.kubernetes import ownership
 from activities.kubernetes.apply import apply
@@ -27,100 +23,33 @@ from activities.postgres.deploy import deploy_postgres
 from activities.postgres.wait import wait_for_postgres
 from activities.types import (
     ApplyInput,
+    DeleteInput,
     DeployPostgresInput,
     ObjectRef,
     VerifyConnectionInput,
     WaitForPostgresInput,
     WaitInput,
 )
-from perdure import ActivityContext, ActivityDefinition, ActivityInfo, Manifest, errors
-from perdure._kube.client import Api
+from perdure import Manifest, errors
 from perdure._store.embedded import EmbeddedPostgres
-from tests.cluster.handle import Cluster
+from tests.e2e.library import HOLD, Cast, config, managers
 
 pytestmark = pytest.mark.slow
 
-I = TypeVar("I")  # noqa: E741 - I and O are read as input and output
-O = TypeVar("O")  # noqa: E741 - see above
-
 SERVER = DeployPostgresInput(name="orders", version="18", storage="1Gi")
-HOLD: Manifest = {"stand-in.perdure.dev/outcome": "Hold"}
-"""Keeps the stand-in for the kubelet from making a Pod ready; a real kubelet has no such image."""
-
-
-@dataclass
-class Cast:
-    """A namespace of a cluster, and the runs in it."""
-
-    cluster: Cluster
-    namespace: str
-    api: Api
-
-    def run(self, name: str = "first") -> ActivityContext:
-        """Give the context of an activity of a run."""
-        info = ActivityInfo(
-            instance_id=f"{self.namespace}/{name}:1",
-            orchestration="test",
-            execution=1,
-            activity="test",
-            seq=1,
-            attempt=1,
-            run_as=f"system:serviceaccount:{self.namespace}:runner",
-        )
-        return ActivityContext(info, structlog.get_logger(), self.api.acting_as)
-
-    async def do(self, activity: ActivityDefinition[I, O], input: I, *, run: str = "first") -> O:
-        """Do an activity for a run, once."""
-        result = activity(self.run(run), input)
-        return await result if isinstance(result, Awaitable) else result
-
-    async def kubectl(self, *arguments: str, input: str | None = None) -> str:
-        """Run kubectl in the namespace, as the administrator."""
-        return await asyncio.to_thread(self.cluster.kubectl, f"--namespace={self.namespace}", *arguments, input=input)
-
-    async def read(self, *words: str) -> dict[str, Any]:
-        """Give an object as JSON."""
-        found: dict[str, Any] = json.loads(await self.kubectl("get", *words, "--output=json", "--show-managed-fields"))
-        return found
-
-
-@pytest.fixture
-async def cast(cluster: Cluster, namespace: str) -> AsyncIterator[Cast]:
-    """Give a namespace with a ServiceAccount that may do what the activities do."""
-    api = await Api.connect(str(cluster.kubeconfig))
-    cast = Cast(cluster, namespace, api)
-    await cast.kubectl("create", "serviceaccount", "runner")
-    await cast.kubectl("create", "rolebinding", "runner", "--clusterrole=admin", f"--serviceaccount={namespace}:runner")
-    yield cast
-    await api.close()
-
-
-def config(name: str = "colours", **data: str) -> Manifest:
-    """Give a ConfigMap."""
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}
-
-
-def reference(manifest: Manifest) -> ObjectRef:
-    """Give the reference of a ConfigMap or Secret."""
-    metadata = manifest["metadata"]
-    assert isinstance(metadata, dict)
-    return ObjectRef(api_version="v1", kind=str(manifest["kind"]), name=str(metadata["name"]))
-
-
-def managers(manifest: dict[str, Any]) -> set[str]:
-    """Give the field managers of an object."""
-    return {entry["manager"] for entry in manifest["metadata"]["managedFields"]}
+CONFIG = {"api_version": "v1", "kind": "ConfigMap", "name": "colours"}
 
 
 async def test_applying_again_changes_nothing(cast: Cast) -> None:
-    """A repeated activity leaves the object in the version that it had."""
+    """A repeated activity leaves the object as it was; one that was applied before, in the very version that it had."""
     wanted = ApplyInput(manifests=[config(sky="blue"), config("shapes", sun="round")])
 
     first = await cast.do(apply, wanted)
-    before = await cast.read("configmap", "colours")
     second = await cast.do(apply, wanted)
+    before = await cast.read("configmap", "colours")
+    third = await cast.do(apply, wanted)
 
-    assert second == first
+    assert third == second == first
     assert [each.name for each in first.objects] == ["colours", "shapes"]
     assert (await cast.read("configmap", "colours"))["metadata"] == before["metadata"]
 
@@ -163,7 +92,7 @@ async def test_of_two_runs_that_take_the_same_object_over_one_gets_it(cast: Cast
     seen = await cast.run("first").kubernetes.get("v1", "ConfigMap", "colours")
     await cast.do(apply, ApplyInput(manifests=[config(sky="blue")], take_over=True), run="second")
 
-    late = ownership.preconditions(config(sky="green"), seen, instance_id=cast.run("first").instance_id)
+    late = ownership.bound(config(sky="green"), seen)
     with pytest.raises(errors.KubernetesConflictError) as caught:
         await cast.run("first").kubernetes.apply(late, field_manager=ownership.FIELD_MANAGER)
 
@@ -172,14 +101,14 @@ async def test_of_two_runs_that_take_the_same_object_over_one_gets_it(cast: Cast
 
 
 async def test_an_object_that_was_made_anew_meanwhile_is_not_hit(cast: Cast) -> None:
-    """An own object that was deleted and made again by somebody has another uid, and is refused by the server."""
+    """An own object that was deleted and made again by somebody is in no version that was seen: the server refuses."""
     await cast.do(apply, ApplyInput(manifests=[config(sky="blue")]))
     seen = await cast.run().kubernetes.get("v1", "ConfigMap", "colours")
     await cast.kubectl("delete", "configmap", "colours")
     await cast.kubectl("create", "configmap", "colours", "--from-literal=sky=grey")
 
-    late = ownership.preconditions(config(sky="green"), seen, instance_id=cast.run().instance_id)
-    with pytest.raises(errors.KubernetesApiError, match=r"metadata\.uid"):
+    late = ownership.bound(config(sky="green"), seen)
+    with pytest.raises(errors.KubernetesConflictError, match="has been modified"):
         await cast.run().kubernetes.apply(late, field_manager=ownership.FIELD_MANAGER)
 
     assert (await cast.read("configmap", "colours"))["data"] == {"sky": "grey"}
@@ -203,10 +132,10 @@ async def test_deleting_again_is_fine_and_another_runs_object_is_not_deleted(cas
     """Only the run that made an object deletes it, and its second attempt finds it gone."""
     await cast.do(apply, ApplyInput(manifests=[config()]), run="first")
     with pytest.raises(errors.ObjectNotOwnedError):
-        await cast.do(delete, reference(config()), run="second")
+        await cast.do(delete, DeleteInput(**CONFIG), run="second")
 
-    first = await cast.do(delete, reference(config()), run="first")
-    second = await cast.do(delete, reference(config()), run="first")
+    first = await cast.do(delete, DeleteInput(**CONFIG), run="first")
+    second = await cast.do(delete, DeleteInput(**CONFIG), run="first")
 
     assert (first.deleted, second.deleted) == (True, False)
 

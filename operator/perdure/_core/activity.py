@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextvars
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Protocol, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Literal, Protocol, TypeVar, cast
 
 from perdure import errors
 from perdure._core import limits, payload, secret
@@ -20,16 +20,33 @@ __all__ = [
     "ActivityContext",
     "ActivityInfo",
     "ActivityLogger",
+    "Database",
     "KubernetesApi",
     "Lifeline",
     "Manifest",
+    "Preconditions",
+    "Propagation",
+    "Transaction",
     "current",
     "masked_here",
     "whose_line",
 ]
 
+T = TypeVar("T")
+
 Manifest = dict[str, JsonValue]
 """A Kubernetes object as JSON."""
+
+Propagation = Literal["Background", "Foreground", "Orphan"]
+"""What becomes of the dependents of a deleted object: they go after it, before it, or stay."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Preconditions:
+    """Which life of an object is meant (`uid`), and as it was at which look (`resource_version`); empty: any."""
+
+    uid: str = ""
+    resource_version: str = ""
 
 
 class ActivityLogger(Protocol):
@@ -62,18 +79,44 @@ class KubernetesApi(Protocol):
     async def create(self, manifest: Manifest, *, field_manager: str) -> Manifest | None:
         """Create one object; None when one of that name exists already."""
 
-    async def get(self, api_version: str, kind: str, name: str, *, namespace: str | None = None) -> Manifest | None:
-        """Give one object, or None when there is none."""
+    async def patch(self, patch: Manifest, *, field_manager: str, subresource: str = "") -> Manifest | None:
+        """Merge into one object what the patch says (RFC 7396) and give it back; None when there is none.
+
+        A patch names its object as a manifest does. With a `metadata.resourceVersion` it is a `KubernetesConflictError`
+        when somebody has changed the object since.
+        """
+
+    async def get(
+        self, api_version: str, kind: str, name: str, *, namespace: str | None = None, subresource: str = ""
+    ) -> Manifest | None:
+        """Give one object, or a subresource of it (`scale`); None when there is none."""
 
     async def list(
-        self, api_version: str, kind: str, *, namespace: str | None = None, label_selector: str = ""
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int | None = None,
     ) -> list[Manifest]:
-        """Give all objects of a kind that match the selector."""
+        """Give the objects of a kind that match the selectors: all, or the first `limit` of them."""
 
     async def delete(
-        self, api_version: str, kind: str, name: str, *, namespace: str | None = None, uid: str | None = None
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        *,
+        namespace: str | None = None,
+        preconditions: Preconditions | None = None,
+        propagation: Propagation = "Background",
     ) -> bool:
-        """Delete one object (background propagation, with the uid as precondition); False when it is gone already."""
+        """Delete one object; False when it is gone already, or no longer the one that the preconditions mean."""
+
+    async def log(self, pod: str, *, container: str = "", namespace: str | None = None, tail_lines: int = 100) -> str:
+        """Give the last lines that a container of a Pod has written; of its only one without a name."""
 
     def watch(
         self, api_version: str, kind: str, name: str, *, namespace: str | None = None
@@ -81,10 +124,32 @@ class KubernetesApi(Protocol):
         """Give the object now, and again after every change; None while it does not exist. Never ends by itself."""
 
 
+class Transaction(Protocol):
+    """A transaction of a database that was lent: all that is done in it counts, or nothing."""
+
+    async def fetch(self, statement: str, *arguments: object) -> Sequence[Mapping[str, object]]:
+        """Run one statement with its arguments, `$1` and so on, and give its rows."""
+
+    async def execute(self, script: str) -> None:
+        """Run statements that take no arguments."""
+
+
+class Database(Protocol):
+    """A Postgres that the process lends to activities; tables of theirs are in a schema of their own."""
+
+    async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Do the work in one transaction, and give what it gives.
+
+        While the database is away this waits, however long, and begins the work anew: it may have counted although its
+        answer was lost, so it must be safe to repeat. The way out is to cancel the activity. Raises
+        `DatabaseRefusedError` for what waiting cannot cure; an error of the work itself undoes it.
+        """
+
+
 class Lifeline(Protocol):
     """What ties a running attempt to the engine: signs of life go one way, the end of interest comes the other.
 
-    Both may be used from any thread.
+    All but `confirm` may be used from any thread.
     """
 
     @property
@@ -98,12 +163,17 @@ class Lifeline(Protocol):
     def beat(self, detail: bytes | None) -> None:
         """Note that the attempt lives, and how far it is (JSON; None: nothing new)."""
 
+    async def confirm(self) -> None:
+        """Return when nobody can have taken the attempt over."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ActivityInfo:
     """Who this attempt works for. `attempt` counts from 1; `run_as` is the Kubernetes user of the run, or empty.
 
-    `worker_id` is the worker that makes it, as in the table of workers.
+    `worker_id` is the worker that makes it, as in the table of workers. `epoch` is the database's time when the attempt
+    began, in microseconds since 1970: it rises with every attempt, also over the deaths of workers, so that what an
+    attempt has written tells those that began before it and come too late.
     """
 
     instance_id: str
@@ -114,6 +184,12 @@ class ActivityInfo:
     attempt: int
     run_as: str = ""
     worker_id: str = ""
+    epoch: int = 0
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that the run is of; empty for a run that acts as nobody."""
+        return self.run_as.rpartition(":")[0].rpartition(":")[2]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,6 +205,7 @@ class ActivityContext:
     _kubernetes: Callable[[str], KubernetesApi] | None = None
     _lifeline: Lifeline | None = None
     _secrecy: secret.Secrecy = dataclasses.field(default_factory=secret.Secrecy)
+    _database: Database | None = None
 
     @property
     def instance_id(self) -> str:
@@ -169,12 +246,32 @@ class ActivityContext:
         if self._lifeline is not None:
             self._lifeline.beat(data)
 
+    async def confirm(self) -> None:
+        """Return when nobody can have taken this attempt over: at once, as long as its worker's lease stands.
+
+        Ask right before an effect that nothing else protects from an attempt that comes too late. A worker that was
+        asleep, or whose database is away, waits here until it has heard from it; where others have taken over by then,
+        the attempt is cancelled.
+        """
+        if self._lifeline is not None:
+            await self._lifeline.confirm()
+
     @property
     def kubernetes(self) -> KubernetesApi:
         """The API server, as the run's ServiceAccount. Raises `NoIdentityError` for a run that has none."""
         if self._kubernetes is None or not self.info.run_as:
             raise errors.NoIdentityError(self.info.instance_id)
         return self._kubernetes(self.info.run_as)
+
+    @property
+    def database(self) -> Database:
+        """The Postgres for what activities keep: PERDURE_INVENTORY_URL, else the operator's own.
+
+        Raises `NoDatabaseError` where none is lent.
+        """
+        if self._database is None:
+            raise errors.NoDatabaseError(self.info.instance_id)
+        return self._database
 
     async def resolve_secret(self, reference: secret.SecretRef, *, guard: bool = True) -> str:
         """Give the value of a secret as it is now, read as the run's ServiceAccount.

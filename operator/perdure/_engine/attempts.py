@@ -29,10 +29,10 @@ import structlog
 
 from perdure import errors
 from perdure._core import failure, history, limits, payload, retry
-from perdure._core.activity import ActivityContext, ActivityInfo, KubernetesApi, current
+from perdure._core.activity import ActivityContext, ActivityInfo, Database, KubernetesApi, current
 from perdure._core.definition import ActivityRegistry, AnyActivity
 from perdure._core.secret import Secrecy, Secrets
-from perdure._engine.clock import Clock
+from perdure._engine.clock import Clock, Epochs
 from perdure._engine.measures import Measures
 from perdure._engine.slots import Slots
 
@@ -40,6 +40,9 @@ __all__ = ["THREAD_NAME_PREFIX", "Attempt", "Attempts", "Capacity", "Job", "out_
 
 _log = structlog.get_logger(__name__)
 THREAD_NAME_PREFIX = "perdure-activity"
+_UNCERTAIN_SECONDS = 0.1
+"""How often an attempt looks whether the lease stands again; only while it does not."""
+
 Result = history.ActivityCompleted | failure.Failure
 
 
@@ -131,6 +134,11 @@ class Attempt:
             self._is_told = True
             self._of.in_loop(self._tell)
 
+    async def confirm(self) -> None:
+        """Wait while others may have taken it over; who has lost it is cancelled meanwhile."""
+        while not self._of.is_certain():  # noqa: ASYNC110 - a lease ends and begins without a word
+            await asyncio.sleep(_UNCERTAIN_SECONDS)
+
     def _tell(self) -> None:
         self._is_told = False
         if not self.is_over and self.job.on_detail is not None:
@@ -173,19 +181,23 @@ class Attempts:
         capacity: Capacity,
         kubernetes: Callable[[str], KubernetesApi] | None,
         secrets: Secrets | None = None,
+        database: Database | None = None,
     ) -> None:
         """Know the activities of `registry`; `kubernetes` gives the API client of a run's identity.
 
-        `secrets` is where secrets come from, None for the API server.
+        `secrets` is where secrets come from, None for the API server; `database` is lent to the activities.
         """
         self.registry = registry
         self.secrets = secrets
         self.measures = Measures()
         self.worker_id = ""
+        self.is_certain: Callable[[], bool] = lambda: True
         self.slots = Slots(capacity.attempts)
         self.thread_slots = Slots(capacity.threads)
+        self.epochs = Epochs(clock)
         self._clock = clock
         self._kubernetes = kubernetes
+        self._database = database
         self._threads = concurrent.futures.ThreadPoolExecutor(capacity.threads, thread_name_prefix=THREAD_NAME_PREFIX)
         self._loop = asyncio.get_running_loop()
         self._own_thread = threading.get_ident()
@@ -342,8 +354,10 @@ class Attempts:
             attempt=job.failed_attempts + 1,
             run_as=job.run_as,
             worker_id=self.worker_id,
+            epoch=self.epochs.next(),
         )
-        return ActivityContext(info, _Logger(info, attempt.secrecy), self._kubernetes, attempt, attempt.secrecy)
+        logger = _Logger(info, attempt.secrecy)
+        return ActivityContext(info, logger, self._kubernetes, attempt, attempt.secrecy, self._database)
 
     def _timeout(self, job: Job) -> float | None:
         """Give what bounds this attempt: its own timeout or what is left of the total one."""

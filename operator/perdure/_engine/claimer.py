@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import functools
 import itertools
 import uuid
@@ -79,6 +80,7 @@ class Claimer:
         self._strays_until = 0.0
         self.watchdog: Watchdog
         self.trials: TurnTrials
+        self.on_claimed: Callable[[datetime.datetime], None]
         self.on_loaded: Callable[[list[Loaded]], Awaitable[None]]
         self.on_news: Callable[[Resident], None]
         self.on_paused: Callable[[Resident], None]
@@ -116,6 +118,8 @@ class Claimer:
                 await self._read_back()
                 continue
             claimed = [row for row in rows if row["is_claimed"]]
+            if claimed:
+                self.on_claimed(max(row["claimed_at"] for row in claimed))
             await self._load(claimed)
             await self._take_news([row for row in rows if not row["is_claimed"]])
             if len(claimed) < _CLAIM_SIZE or room <= len(claimed):

@@ -10,7 +10,7 @@ import collections
 import datetime
 from collections.abc import Callable
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "Epochs"]
 
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -47,3 +47,30 @@ class Clock:
     def seconds_until(self, moment: datetime.datetime) -> float:
         """Give how far away a moment of database time is; negative when it has passed."""
         return (moment - self.now()).total_seconds()
+
+
+class Epochs:
+    """Numbers that rise with every attempt: the database's time in microseconds, as far as this worker knows it.
+
+    Within a worker they rise by construction. Over workers they do because a clock is never early, and because whoever
+    takes a job over has asked the database for it: that answer's time, later than all that an earlier owner could have
+    had, is the least that is given from then on.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin with what `clock` says."""
+        self._clock = clock
+        self._last = 0
+
+    def note(self, database_now: datetime.datetime) -> None:
+        """Give nothing below this moment any more: what is attempted now was taken over then."""
+        self._last = max(self._last, _microseconds(database_now))
+
+    def next(self) -> int:
+        """Give a number above all others."""
+        self._last = max(self._last + 1, _microseconds(self._clock.now()))
+        return self._last
+
+
+def _microseconds(moment: datetime.datetime) -> int:
+    return (moment - _EPOCH) // datetime.timedelta(microseconds=1)

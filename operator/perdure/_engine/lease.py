@@ -60,6 +60,7 @@ class Lease:
         self._wake = wake
         self._is_registered = False
         self._renewed_at: float | None = None
+        self._asked_at: float | None = None
         self._unbroken_since = 0.0
         self.registered = asyncio.Event()
         self.on_deadline: Callable[[float], None]
@@ -70,6 +71,12 @@ class Lease:
         """Whether the last heartbeat is younger than the lease."""
         now = asyncio.get_running_loop().time()
         return self._renewed_at is not None and now - self._renewed_at < self._seconds
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether nobody can have taken this worker for dead: its last heartbeat was sent less than a lease ago."""
+        now = asyncio.get_running_loop().time()
+        return self._asked_at is not None and now - self._asked_at < self._seconds
 
     async def run(self) -> None:
         """Keep the lease for ever; raises `LeaseLost`."""
@@ -132,7 +139,7 @@ class Lease:
         self._clock.sync(now, took=moment - asked_at)
         if self._renewed_at is None or moment - self._renewed_at >= self._seconds:
             self._unbroken_since = moment
-        self._renewed_at = moment
+        self._renewed_at, self._asked_at = moment, asked_at
         self._store.availability.regained()
 
 

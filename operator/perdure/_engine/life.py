@@ -66,9 +66,7 @@ class Life:
             store, self.worker_id, on_failed=lambda resident: self.announcer.show(resident, phase_changed=False)
         )
         self.turn_trials = TurnTrials(self.ledger.try_turns)
-        self.activities = Workshop(
-            worker, self.clock, ledger=self.ledger, deliver=self._deliver, quiet=self.turn_trials.quiet
-        )
+        self.activities = self._make_workshop()
         self.departures = Departures(
             store,
             self.clock,
@@ -87,6 +85,7 @@ class Life:
         )
         self.committer = self._make_committer()
         self.claimer.watchdog, self.claimer.trials = self.watchdog, self.turn_trials
+        self.claimer.on_claimed = self.activities.took_over
         self.claimer.on_loaded = self._take_up
         self.claimer.on_news = self.committer.mark
         self.claimer.on_paused = self._paused
@@ -107,6 +106,16 @@ class Life:
         self.lease.measures = worker.measures
         self._claiming: list[asyncio.Task[None]] = []
         self._is_stopping = False
+
+    def _make_workshop(self) -> Workshop:
+        return Workshop(
+            self.worker,
+            self.clock,
+            ledger=self.ledger,
+            deliver=self._deliver,
+            quiet=self.turn_trials.quiet,
+            is_certain=lambda: self.lease.is_certain,
+        )
 
     def _make_committer(self) -> Committer:
         worker = self.worker

@@ -208,6 +208,7 @@ class QueueRunner:
         rows = await self._rows_for({is_async: count for is_async, count in held.items() if count})
         taken = [row for row in rows if row["instance_id"] is not None]
         for row in taken:
+            self._attempts.epochs.note(row["claimed_at"])
             if job := self._job_or_none(row):
                 held[self._attempts.slots_of(job) is self._attempts.slots] -= 1
                 self._trials.begin(job, self._put)

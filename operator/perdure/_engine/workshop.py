@@ -7,6 +7,7 @@ interrupted and go back together. It must not know why an activity is wanted, no
 from __future__ import annotations
 
 import asyncio
+import datetime
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,12 @@ class Workshop:
         ledger: Ledger,
         deliver: Callable[[Resident, history.Event], None],
         quiet: Callable[[], Awaitable[object]],
+        is_certain: Callable[[], bool],
     ) -> None:
-        """`deliver` gets results; `quiet` waits until no instance is about to be tried."""
+        """`deliver` gets results; `quiet` waits until no instance is about to be tried.
+
+        `is_certain` says whether nobody can have taken this worker for dead.
+        """
         settings = worker.settings
         self._attempts = Attempts(
             worker.activities,
@@ -45,7 +50,9 @@ class Workshop:
             capacity=Capacity(settings.max_activities, settings.activity_threads),
             kubernetes=worker.kubernetes,
             secrets=settings.secrets,
+            database=settings.database,
         )
+        self._attempts.is_certain = is_certain
         self._attempts.measures, self._attempts.worker_id = worker.measures, str(ledger.worker_id)
         self.trials = ActivityTrials(ledger.try_activities, quiet)
         self.own = ActivityRunner(
@@ -59,6 +66,10 @@ class Workshop:
     def running_count(self) -> int:
         """How many activities are on their way here."""
         return self.own.running_count + self.queued.running_count
+
+    def took_over(self, database_now: datetime.datetime) -> None:
+        """Note when the database gave instances to this worker: what is attempted for them from then on is later."""
+        self._attempts.epochs.note(database_now)
 
     def interrupt(self) -> None:
         """Cancel every activity that runs here."""

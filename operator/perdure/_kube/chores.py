@@ -29,7 +29,7 @@ from uuid import UUID
 import structlog
 
 from perdure import errors
-from perdure._core.activity import Manifest
+from perdure._core.activity import Manifest, Preconditions
 from perdure._kube import finalizers, ingest
 from perdure._kube.api.orchestration import API_VERSION, KIND
 from perdure._kube.client import Api
@@ -188,8 +188,7 @@ class Chores:
                 KIND,
                 chore.name,
                 namespace=chore.namespace,
-                uid=str(chore.uid),
-                resource_version=str(metadata["resourceVersion"]),
+                preconditions=Preconditions(str(chore.uid), str(metadata["resourceVersion"])),
             )
 
 

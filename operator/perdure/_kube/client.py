@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator
 from pydantic import JsonValue
 
 from perdure import errors
-from perdure._core.activity import Manifest
+from perdure._core.activity import Manifest, Preconditions, Propagation
 from perdure._kube import access, budget, connection, discovery, watching
 
 __all__ = ["Api", "MetadataList"]
@@ -29,6 +29,11 @@ _ATTEMPTS_AT_A_LIST = 3
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _APPLY_PATCH = "application/apply-patch+yaml"
 """The API server takes JSON for it: every JSON is YAML."""
+_MERGE_PATCH = "application/merge-patch+json"
+_IDENTITY = frozenset({"apiVersion", "kind"})
+"""What a patch says of its object is not merged into it: a subresource is of another kind."""
+_LOG_BYTES = 1024 * 1024
+"""The server cuts the end of a log off, not its beginning: a bound on memory, not on what is shown."""
 
 
 _Objects = list[Manifest]
@@ -128,9 +133,12 @@ class Api:
         """The namespace meant when a call about one object names none."""
         return self._who.namespace
 
-    async def get(self, api_version: str, kind: str, name: str, *, namespace: str | None = None) -> Manifest | None:
-        """Give one object, or None when there is none."""
+    async def get(
+        self, api_version: str, kind: str, name: str, *, namespace: str | None = None, subresource: str = ""
+    ) -> Manifest | None:
+        """Give one object, or a subresource of it; None when there is none."""
         target = await self._object(api_version, kind, name=name, namespace=namespace)
+        target = dataclasses.replace(target, subresource=subresource)
         return await self._send_or_none(target, target.request("get", "GET"))
 
     async def list(
@@ -141,12 +149,19 @@ class Api:
         namespace: str | None = None,
         label_selector: str = "",
         field_selector: str = "",
+        limit: int | None = None,
     ) -> _Objects:
-        """Give all objects that match the selectors, page by page."""
+        """Give the objects that match the selectors: all of them, page by page, or the first `limit`."""
         target = await self._collection(api_version, kind, namespace=namespace)
         selectors = (("labelSelector", label_selector), ("fieldSelector", field_selector))
         query = tuple(selector for selector in selectors if selector[1])
-        items, _ = await self._pages(target, dataclasses.replace(target.request("list", "GET"), query=query))
+        request = dataclasses.replace(target.request("list", "GET"), query=query)
+        if limit is None:
+            items, _ = await self._pages(target, request)
+        else:
+            items = _items(
+                await self._send(target, dataclasses.replace(request, query=(*query, ("limit", str(limit)))))
+            )
         # The server leaves these two out of the items of a list; an object without them cannot be applied again.
         return [{"apiVersion": api_version, "kind": kind, **item} for item in items]
 
@@ -200,6 +215,34 @@ class Api:
             target, dataclasses.replace(request, query=query, body=manifest, content_type=_APPLY_PATCH)
         )
 
+    async def patch(self, patch: Manifest, *, field_manager: str, subresource: str = "") -> Manifest | None:
+        """Merge into one object what the patch says, which names it as a manifest does; None when there is none.
+
+        Raises `KubernetesConflictError` when the patch has a resource version and the object another one.
+        """
+        target = dataclasses.replace(await self._object_of(patch, None), subresource=subresource)
+        request = dataclasses.replace(
+            target.request("patch", "PATCH"),
+            query=(("fieldManager", field_manager),),
+            body={key: value for key, value in patch.items() if key not in _IDENTITY},
+            content_type=_MERGE_PATCH,
+        )
+        return await self._send_or_none(target, request)
+
+    async def log(self, pod: str, *, container: str = "", namespace: str | None = None, tail_lines: int = 100) -> str:
+        """Give the last lines that a container of a Pod has written.
+
+        Asked for once only: the server waits for the Pod's node, which may be away for long.
+        """
+        target = await self._object("v1", "Pod", name=pod, namespace=namespace)
+        target = dataclasses.replace(target, subresource="log")
+        named = (("container", container),) if container else ()
+        query = (*named, ("tailLines", str(tail_lines)), ("limitBytes", str(_LOG_BYTES)))
+        request = dataclasses.replace(
+            target.request("get", "GET"), query=query, accept="*/*", is_text=True, is_idempotent=False
+        )
+        return str(await self._connection.send(request))
+
     async def replace(self, manifest: Manifest, *, field_manager: str) -> Manifest:
         """Put one object in the place of the one with its resource version.
 
@@ -239,23 +282,20 @@ class Api:
         name: str,
         *,
         namespace: str | None = None,
-        uid: str | None = None,
-        resource_version: str | None = None,
+        preconditions: Preconditions | None = None,
+        propagation: Propagation = "Background",
     ) -> bool:
-        """Delete one object in the background; False when it is gone already, or another one has taken its name.
-
-        With a resource version, which goes with a uid, also when somebody has changed it since.
-        """
+        """Delete one object; False when it is gone already, or no longer the one that the preconditions mean."""
         target = await self._object(api_version, kind, name=name, namespace=namespace)
-        options: dict[str, JsonValue] = {"propagationPolicy": "Background"}
-        if uid is not None:
-            version: dict[str, JsonValue] = {} if resource_version is None else {"resourceVersion": resource_version}
-            options["preconditions"] = {"uid": uid, **version}
+        meant = preconditions or Preconditions()
+        both = {"uid": meant.uid, "resourceVersion": meant.resource_version}
+        required: dict[str, JsonValue] = {key: value for key, value in both.items() if value}
+        options: dict[str, JsonValue] = {"propagationPolicy": propagation, "preconditions": required}
         request = dataclasses.replace(target.request("delete", "DELETE"), body=options)
         try:
             return await self._send_or_none(target, request) is not None
         except errors.KubernetesConflictError:
-            if uid is None:
+            if not required:
                 raise
             return False
 
@@ -332,10 +372,15 @@ class Api:
         while True:
             query = (*request.query, ("limit", str(_PAGE)), *((("continue", token),) if token else ()))
             page = await self._send(target, dataclasses.replace(request, query=query))
-            found, metadata = page.get("items"), page.get("metadata")
-            items += [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+            items += _items(page)
+            metadata = page.get("metadata")
             about = metadata if isinstance(metadata, dict) else {}
             version = version or str(about.get("resourceVersion", ""))
             token = str(about.get("continue") or "")
             if not token:
                 return items, version
+
+
+def _items(page: Manifest) -> _Objects:
+    found = page.get("items")
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []

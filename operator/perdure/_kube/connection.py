@@ -51,7 +51,10 @@ _UNANSWERED = (aiohttp.ClientError, TimeoutError, OSError, kube_config.ConfigExc
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request. `call` says in words what it is; `is_idempotent` whether it may arrive twice."""
+    """One HTTP request. `call` says in words what it is; `is_idempotent` whether it may arrive twice.
+
+    `is_text`: an answer is no JSON but text (a log).
+    """
 
     call: errors.KubernetesCall
     method: str
@@ -61,6 +64,7 @@ class Request:
     content_type: str = "application/json"
     accept: str = "application/json"
     is_idempotent: bool = True
+    is_text: bool = False
 
     def headers(self) -> dict[str, str]:
         """Give the headers; a user to act as goes alone, its groups are the server's to add."""
@@ -151,6 +155,8 @@ class Connection:
             raise self._unreachable(request, error) from error
         if answer.status >= 300:  # noqa: PLR2004 - the first status that is no success
             raise self._error_of(request, answer, body)
+        if request.is_text:
+            return str(body.decode(errors="replace"))
         try:
             decoded: JsonValue = _decode(request, body, type_=object)
         except msgspec.DecodeError as error:

@@ -19,7 +19,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from perdure import errors
-from perdure._core.activity import KubernetesApi, Manifest
+from perdure._core.activity import KubernetesApi, Manifest, Preconditions, Propagation
 from perdure._kube import answers, client
 
 __all__ = ["Identities", "may", "may_impersonate", "run_as"]
@@ -162,21 +162,54 @@ class _CheckedApi:
         await self._identities.check(self._run_as)
         return await self._api.create(manifest, field_manager=field_manager)
 
-    async def get(self, api_version: str, kind: str, name: str, *, namespace: str | None = None) -> Manifest | None:
+    async def patch(self, patch: Manifest, *, field_manager: str, subresource: str = "") -> Manifest | None:
         await self._identities.check(self._run_as)
-        return await self._api.get(api_version, kind, name, namespace=namespace)
+        return await self._api.patch(patch, field_manager=field_manager, subresource=subresource)
+
+    async def get(
+        self, api_version: str, kind: str, name: str, *, namespace: str | None = None, subresource: str = ""
+    ) -> Manifest | None:
+        await self._identities.check(self._run_as)
+        return await self._api.get(api_version, kind, name, namespace=namespace, subresource=subresource)
 
     async def list(
-        self, api_version: str, kind: str, *, namespace: str | None = None, label_selector: str = ""
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int | None = None,
     ) -> list[Manifest]:
         await self._identities.check(self._run_as)
-        return await self._api.list(api_version, kind, namespace=namespace, label_selector=label_selector)
+        return await self._api.list(
+            api_version,
+            kind,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            limit=limit,
+        )
 
     async def delete(
-        self, api_version: str, kind: str, name: str, *, namespace: str | None = None, uid: str | None = None
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        *,
+        namespace: str | None = None,
+        preconditions: Preconditions | None = None,
+        propagation: Propagation = "Background",
     ) -> bool:
         await self._identities.check(self._run_as)
-        return await self._api.delete(api_version, kind, name, namespace=namespace, uid=uid)
+        return await self._api.delete(
+            api_version, kind, name, namespace=namespace, preconditions=preconditions, propagation=propagation
+        )
+
+    async def log(self, pod: str, *, container: str = "", namespace: str | None = None, tail_lines: int = 100) -> str:
+        await self._identities.check(self._run_as)
+        return await self._api.log(pod, container=container, namespace=namespace, tail_lines=tail_lines)
 
     async def watch(
         self, api_version: str, kind: str, name: str, *, namespace: str | None = None

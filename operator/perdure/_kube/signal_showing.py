@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 from perdure import errors
+from perdure._core.activity import Preconditions
 from perdure._kube import signal_status
 from perdure._kube.api import base
 from perdure._kube.api.orchestration_signal import KIND
@@ -146,7 +147,8 @@ class Showing:
             if uid in self._not_before:
                 continue
             try:
-                if not await self._api.delete(base.API_VERSION, KIND, name, namespace=namespace, uid=str(uid)):
+                only = Preconditions(str(uid))
+                if not await self._api.delete(base.API_VERSION, KIND, name, namespace=namespace, preconditions=only):
                     self._on_missing(uid, namespace, name)
             except errors.KubernetesUnavailableError as error:
                 self._writer.lost(error, "deleting a signal")

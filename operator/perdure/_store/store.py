@@ -135,6 +135,11 @@ class Store:
         """The pool, for the other modules of the store."""
         return self._pool
 
+    @property
+    def dsn(self) -> str:
+        """The address it was opened with, which may hold a password."""
+        return self._dsn
+
     async def close(self) -> None:
         """Close all connections; statements under way are broken off."""
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from perdure._engine.clock import Clock
+from perdure._engine.clock import Clock, Epochs
 
 NOON = datetime.datetime(2030, 1, 1, 12, tzinfo=datetime.UTC)
 
@@ -63,3 +63,31 @@ def test_a_clock_that_was_set_back_is_followed() -> None:
     clock.sync(after(-57), took=0.1)
 
     assert clock.now() == after(-57)
+
+
+def test_epochs_rise_whatever_the_clock_does() -> None:
+    """Of two attempts of a worker the later one has the higher number, also when its clock stands or goes back."""
+    watch = Watch()
+    clock = Clock(watch)
+    clock.sync(NOON, took=0)
+    epochs = Epochs(clock)
+
+    standing = [epochs.next() for _ in range(3)]
+    clock.sync(after(-60), took=0)
+    set_back = epochs.next()
+    watch.seconds += 3_600
+    later = epochs.next()
+
+    assert [*standing, set_back] == [NOON.timestamp() * 1_000_000 + number for number in range(4)]
+    assert later == after(3_540).timestamp() * 1_000_000
+
+
+def test_who_takes_over_is_above_all_that_came_before() -> None:
+    """A worker whose clock is late counts from the moment at which the database gave it the job."""
+    clock = Clock(Watch())
+    clock.sync(NOON, took=0)
+    epochs = Epochs(clock)
+
+    epochs.note(after(2))
+
+    assert epochs.next() > after(2).timestamp() * 1_000_000

@@ -18,7 +18,12 @@ from aiohttp import web
 from perdure import errors
 from perdure._kube import budget, client, connection, watching
 
-KINDS = {"resources": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": True, "verbs": []}]}
+KINDS = {
+    "resources": [
+        {"name": "configmaps", "kind": "ConfigMap", "namespaced": True, "verbs": []},
+        {"name": "pods", "kind": "Pod", "namespaced": True, "verbs": []},
+    ]
+}
 BUSY = {"kind": "Status", "message": "busy", "reason": "TooManyRequests"}
 BROKEN = {"kind": "Status", "message": "etcd is away", "reason": "InternalError"}
 CONFIG: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "n"}}
@@ -127,6 +132,18 @@ async def test_a_busy_server_has_not_created_anything(script: Script, api: clien
     script.answers = [says(429, BUSY), says(201, CONFIG)]
 
     assert await api.create(dict(CONFIG), field_manager="test") == CONFIG
+
+
+async def test_a_log_is_text_and_asked_for_once(script: Script, api: client.Api) -> None:
+    """What a container writes is given as it is, also what is no UTF-8; the node behind it may be away for long."""
+    script.answers = [says(200, '{"a": 1}\nline 2'), says(500, BROKEN)]
+
+    assert await api.log("p", container="main", namespace="n", tail_lines=2) == '{"a": 1}\nline 2'
+    with pytest.raises(errors.KubernetesUnavailableError, match="get pods/log n/p"):
+        await api.log("p", namespace="n")
+
+    assert script.asked == ["GET /api/v1/namespaces/n/pods/p/log"] * 2
+    assert dict(script.requests[0].query) == {"container": "main", "tailLines": "2", "limitBytes": "1048576"}
 
 
 async def test_a_server_that_wants_a_long_rest_gets_it(script: Script, api: client.Api) -> None:

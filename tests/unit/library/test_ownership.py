@@ -80,21 +80,14 @@ def test_an_object_nobody_labelled_is_refused_as_well() -> None:
         ownership.require_own(existing(None), "shop/pg:1")
 
 
-def test_a_new_object_has_no_preconditions() -> None:
+def test_a_new_object_is_bound_to_nothing() -> None:
     """There is nothing to be bound to."""
-    assert ownership.preconditions(CONFIG, None, instance_id="shop/pg:1") == CONFIG
+    assert ownership.bound(CONFIG, None) == CONFIG
 
 
-def test_an_own_object_is_bound_by_its_uid_alone() -> None:
-    """Its status may change meanwhile; that it is the same object is what counts."""
-    bound = ownership.preconditions(CONFIG, existing("shop/pg:1"), instance_id="shop/pg:1")
-
-    assert bound["metadata"] == {"name": "colours", "labels": {"app": "web"}, "uid": "6b1f"}
-
-
-def test_taking_over_is_bound_to_what_was_seen() -> None:
-    """Of two runs that take the same object, the second one finds it changed."""
-    bound = ownership.preconditions(CONFIG, existing("shop/pg:1"), instance_id="shop/pg:2")
+def test_what_is_there_is_bound_to_what_was_seen() -> None:
+    """Neither another object of that name is hit, nor what somebody has changed since."""
+    bound = ownership.bound(CONFIG, existing("shop/pg:1"))
 
     assert bound["metadata"] == {
         "name": "colours", "labels": {"app": "web"}, "uid": "6b1f", "resourceVersion": "42",

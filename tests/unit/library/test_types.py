@@ -16,20 +16,40 @@ from activities.types import (
     AppliedObject,
     ApplyInput,
     ApplyOutput,
+    ConditionInput,
+    DeleteInput,
+    DeleteManyInput,
+    DeleteManyOutput,
     DeleteOutput,
     DeployPostgresInput,
     DeployPostgresOutput,
     GetOutput,
+    ListInput,
+    ListOutput,
     Model,
+    NamespaceInput,
+    NamespaceOutput,
     ObjectRef,
+    PatchInput,
+    PatchOutput,
+    RestartInput,
+    RollOutInput,
+    RunJobInput,
+    RunJobOutput,
+    ScaleInput,
+    ScaleOutput,
+    SecretInput,
+    SecretOutput,
     VerifyConnectionInput,
     VerifyConnectionOutput,
     WaitForPostgresInput,
     WaitInput,
     WaitOutput,
+    WriteSecretInput,
 )
-from perdure import Manifest, errors
+from perdure import Manifest, SecretRef, errors
 from perdure._core import payload
+from tests.unit.library.examples import INVENTORY, POSTGRES
 from workflows import types as workflow_types
 from workflows.types import (
     ApplyManifestsInput,
@@ -41,6 +61,9 @@ from workflows.types import (
 )
 
 CONFIG: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "colours"}, "data": {"sky": "blue"}}
+JOB: Manifest = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "load"}, "spec": {}}
+SOURCE = {"secretRef": {"name": "house", "key": "key"}}
+WEB = {"api_version": "apps/v1", "kind": "Deployment", "name": "web"}
 APPLIED = AppliedObject(api_version="v1", kind="ConfigMap", name="colours", namespace="shop", uid="6b1f")
 SERVER = {"host": "pg.shop.svc", "port": 5432, "database": "app", "secret_name": "pg-credentials"}
 
@@ -51,7 +74,28 @@ EXAMPLES: list[Model] = [
     ApplyOutput(objects=[APPLIED]),
     GetOutput(manifest=CONFIG),
     GetOutput(manifest=None),
+    PatchInput(**WEB, patch={"spec": {"paused": True}}, require_own=False),
+    PatchOutput(manifest=CONFIG),
+    ListInput(api_version="v1", kind="ConfigMap", label_selector="app=web", limit=7),
+    ListOutput(manifests=[CONFIG], truncated=True),
+    DeleteInput(**WEB, propagation="Foreground", wait_seconds=60, uid="6b1f", require_own=False),
     DeleteOutput(deleted=True),
+    DeleteManyInput(targets=[ObjectRef(**WEB)], wait_seconds=0),
+    DeleteManyInput(api_version="v1", kind="ConfigMap", namespace="shop", label_selector="app=web"),
+    DeleteManyOutput(deleted=[ObjectRef(**WEB)]),
+    ConditionInput(**WEB, condition="Available", status="False", timeout_seconds=5),
+    RunJobInput(manifest=JOB, timeout_seconds=60, log_lines=0, delete_after=True),
+    RunJobOutput(exit_code=0, log_tail="done", pod="load-x7"),
+    RunJobOutput(exit_code=None, log_tail="", pod=None),
+    RollOutInput(name="web", images={"web": "web:2"}),
+    RestartInput(name="db", kind="StatefulSet", timeout_seconds=0),
+    ScaleInput(**WEB, replicas=3, timeout_seconds=60),
+    ScaleOutput(before=1, after=3),
+    SecretInput(name="door", namespace="shop"),
+    SecretOutput(keys=["key"], uid="6b1f", resource_version="42"),
+    WriteSecretInput(name="door", from_={"key": SecretRef("house", "key")}, generate={"code": 16}),
+    NamespaceInput(name="shop", labels={"team": "a"}, quota={"pods": "5"}, admins=["Group:a", "ServiceAccount:b/c"]),
+    NamespaceOutput(name="shop", uid="6b1f", objects=[APPLIED]),
     WaitInput(api_version="batch/v1", kind="Job", name="load", namespace="shop", timeout_seconds=2.5),
     WaitOutput(message="1 of 1 replicas ready"),
     DeployPostgresInput(name="pg", version="18", storage="1Gi"),
@@ -59,6 +103,8 @@ EXAMPLES: list[Model] = [
     WaitForPostgresInput(name="pg"),
     VerifyConnectionInput.model_validate(SERVER),
     VerifyConnectionOutput(server_version="18.4"),
+    *INVENTORY,
+    *POSTGRES,
     CreatePostgresInput(name="pg", version="16.2", storage="10Gi", verify_connection=False),
     CreatePostgresOutput.model_validate({**SERVER, "version": "18"}),
     ApplyManifestsInput(manifests=[CONFIG], timeout_seconds=0),
@@ -96,10 +142,38 @@ def test_every_type_has_an_example() -> None:
         name
         for module in (activity_types, workflow_types)
         for name, value in inspect.getmembers(module, inspect.isclass)
-        if issubclass(value, Model) and value.__module__ == module.__name__
+        if issubclass(value, Model) and value.__module__.startswith(module.__name__)
     }
 
     assert offered - {"Model", "Input"} == {type(example).__name__ for example in EXAMPLES}
+
+
+@pytest.mark.parametrize(
+    ("model", "value", "complaint"),
+    [
+        (PatchInput, {"kind": "Secret", "patch": {"data": {"a": "aHVudGVyMg=="}}}, "a Secret's data"),
+        (DeleteManyInput, {}, "either targets, or apiVersion and kind"),
+        (DeleteManyInput, {"kind": "Pod", "apiVersion": ""}, "either targets, or apiVersion and kind"),
+        (DeleteManyInput, {"apiVersion": "v1", "kind": "Pod", "targets": [WEB]}, "either targets, or apiVersion"),
+        (RunJobInput, {"manifest": CONFIG}, "expected a Job of batch/v1"),
+        (RollOutInput, {"kind": "Pod"}, "Deployment"),
+        (ScaleInput, {"replicas": -1}, "greater than or equal to 0"),
+        (WriteSecretInput, {}, "at least one key in from or generate"),
+        (WriteSecretInput, {"generate": {"a": 9}, "from": {"a": SOURCE}}, "not both: a"),
+        (WriteSecretInput, {"generate": {"a": 7}}, "greater than or equal to 8"),
+        (NamespaceInput, {"name": "Shop"}, "should match pattern"),
+        (NamespaceInput, {"admins": ["alice"]}, "expected User:NAME"),
+    ],
+    ids=str,
+)
+def test_what_would_do_harm_is_refused_at_the_door(
+    model: type[Model], value: dict[str, object], complaint: str
+) -> None:
+    """An input that cannot mean what it says is refused before anything is done, and no value of a Secret is quoted."""
+    with pytest.raises(errors.InputInvalidError, match=complaint) as caught:
+        payload.decoder(model)(json.dumps({"apiVersion": "v1", "name": "a", **value}).encode())
+
+    assert "aHVudGVyMg" not in str(caught.value)
 
 
 def test_create_postgres_needs_only_a_name() -> None:

@@ -115,6 +115,7 @@ def test_a_worker_can_do_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> N
             "postgresql://db/x?application_name=a?sslmode=verify-full",
             "options stand behind options",
         ),
+        ("PERDURE_INVENTORY_URL", "mysql://localhost/x", "postgresql://"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(

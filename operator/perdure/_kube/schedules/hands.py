@@ -20,7 +20,7 @@ import structlog
 from pydantic import JsonValue
 
 from perdure import errors
-from perdure._core.activity import Manifest
+from perdure._core.activity import Manifest, Preconditions
 from perdure._kube.api import base, orchestration, orchestration_schedule
 from perdure._kube.api.refusals import Refusal
 from perdure._kube.client import Api
@@ -154,7 +154,7 @@ class Hands:
                 orchestration.KIND,
                 tick.name,
                 namespace=facts.namespace,
-                uid=str(tick.orchestration_uid),
+                preconditions=Preconditions(str(tick.orchestration_uid)),
             )
             over.append(TickKey(facts.uid, tick.at))
         if over:

@@ -1,8 +1,9 @@
 -- Purpose: in one round trip, take ownerless instances that are due and that this worker can run, and collect which of
 --     its own instances have news (their wake_at is cleared; the inbox is read by a later statement, whose newer
 --     snapshot sees every message that set it). What nobody here can run costs nothing: the index leads with the name.
---     Whether the loss of its activities is to be counted is said once. A worker without a cluster leaves the runs of
---     resources alone.
+--     Whether the loss of its activities is to be counted is said once. When a row was claimed is said as it is: later
+--     than all that its last owner did before it gave it up. A worker without a cluster leaves the runs of resources
+--     alone.
 -- Parameters: $1 worker_id uuid, $2 names text[], $3 versions text[] ('' stands for the latest), $4 how many.
 -- Locks: own worker row (key share), then instances, skipping locked ones.
 with me as materialized (
@@ -56,10 +57,10 @@ news as (
     where i.instance_id = n.instance_id
     returning i.instance_id, i.is_suspended
 )
-select true as is_claimed, c.* from claimed c
+select true as is_claimed, c.*, clock_timestamp() as claimed_at from claimed c
 union all
 select
     false, n.instance_id, '', '', '', 0, 0, 0, '', null::uuid, ''::bytea,
     null::bytea, n.is_suspended, '', null::text, null::integer, null::integer, false,
-    null::timestamptz
+    null::timestamptz, null::timestamptz
 from news n

@@ -4,7 +4,7 @@
 --     differs) takes nothing of that queue and looks again at once. What is peeked at is shared out first (quota),
 --     so that no more rows are locked than are taken, and nobody else misses the others. A queue without a row has no
 --     limits. Tokens gather at per_second, up to those of one second and at least one. A worker without a cluster leaves
---     the tasks of runs of resources alone.
+--     the tasks of runs of resources alone. When they were claimed is said as it is.
 -- Parameters: $1 worker_id uuid, $2 queues text[], $3 activities text[], $4 is_async boolean[] (one an activity),
 --     $5 is_async boolean[], $6 slots integer[] (one a kind of slot).
 -- Locks: own worker row (key share), then limited queues that have something to do, in their order, then tasks, skipping
@@ -131,4 +131,4 @@ again as (
         select (1 - (t.tokens - t.size)) / t.per_second from taken t where t.tokens - t.size < 1
     ) whys
 )
-select a.seconds as again_seconds, c.* from again a left join claimed c on true
+select a.seconds as again_seconds, clock_timestamp() as claimed_at, c.* from again a left join claimed c on true
