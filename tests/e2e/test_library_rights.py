@@ -73,7 +73,7 @@ async def test_the_rights_on_the_page_are_enough(cast: Cast, name: str) -> None:
     resource, input = CASES[name]
     before = [config(sky="blue")]
     if resource == "deployments":
-        before.append(deployment("web", image="example.invalid/old" if name == "roll-out" else IMAGE))
+        before.append(deployment("web", image="example.invalid/old:1" if name == "roll-out" else IMAGE))
     await cast.do(apply, ApplyInput(manifests=before))
     await cast.kubectl("create", "secret", "generic", "house", "--from-literal=key=hunter2hunter2")
     await cast.kubectl("create", "serviceaccount", "narrow")
