@@ -195,6 +195,11 @@ class Settings(pydantic_settings.BaseSettings):
         if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgres", "postgresql"}:
             message = "expected postgresql://user:password@host:port/database"
             raise ValueError(message)
+        if value is not None and "?" in urlsplit(value.get_secret_value()).query:
+            message = (
+                "options stand behind options, and would count as one value of theirs; one `?`, and `&` between them"
+            )
+            raise ValueError(message)
         return value
 
     @pydantic.field_validator("database_password_file", "database_password_command")

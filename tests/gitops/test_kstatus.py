@@ -9,13 +9,12 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 import pytest
-import yaml
 
-from perdure._kube.api.base import API_VERSION
 from perdure._kube.client import Api
 from tests.e2e.operators import World
+from tests.gitops.applying import apply
 from tests.gitops.judging import Judge, Manifest
-from tests.gitops.sampling import Life, phase_of
+from tests.gitops.sampling import Life, is_shown, phase_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -36,11 +35,6 @@ def concluded(version: Manifest) -> str:
     return "Current" if status["phase"] == "Completed" else "InProgress"
 
 
-def is_shown(version: Manifest, reason: str) -> bool:
-    """Tell whether a condition of a version has this reason."""
-    return any(condition["reason"] == reason for condition in version.get("status", {}).get("conditions", []))
-
-
 def verdicts(judge: Judge, life: Life) -> list[str]:
     """Give what kstatus concludes from every version."""
     return [verdict.status for verdict in judge.kstatus(life.versions)]
@@ -54,15 +48,6 @@ def changes(told: list[str]) -> list[str]:
 def watch(watcher: Api, world: World, name: str, kind: str = ORCHESTRATION) -> AbstractAsyncContextManager[Life]:
     """Watch a resource of the world's namespace."""
     return Life.watched(watcher, kind, name, namespace=world.scene.namespace)
-
-
-async def apply(world: World, kind: str, name: str, **spec: object) -> None:
-    """Apply a resource as Flux does."""
-    manifest = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
-    await world.scene.kubectl(
-        *("apply", "--server-side", "--field-manager=kustomize-controller", "--force-conflicts", "--filename=-"),
-        input=yaml.safe_dump(manifest),
-    )
 
 
 async def test_a_run_is_current_when_it_has_completed_and_not_before(world: World, watcher: Api, judge: Judge) -> None:
@@ -121,6 +106,17 @@ async def test_a_cancelled_run_has_failed(world: World, watcher: Api, judge: Jud
         await life.in_phase("Cancelled")
 
     assert changes(verdicts(judge, life)) == ["InProgress", "Failed"]
+
+
+async def test_a_run_that_takes_too_long_has_failed(world: World, watcher: Api, judge: Judge) -> None:
+    """Until its time is up, it is in progress."""
+    async with watch(watcher, world, "overdue") as life:
+        await world.apply("overdue", flow="wait", input=HOUR, timeoutSeconds=1)
+        await life.in_phase("Failed")
+
+    assert verdicts(judge, life) == [concluded(version) for version in life.versions]
+    assert changes(verdicts(judge, life)) == ["InProgress", "Failed"]
+    assert "PERDURE-1223" in judge.kstatus(life.versions)[-1].message
 
 
 async def test_a_run_that_nobody_can_run_has_failed_until_somebody_can(
