@@ -33,8 +33,8 @@ from workflows.types import DeletePostgresInput, PostgresActorInput, PostgresAct
 
 __all__ = ["postgres_actor"]
 
-ROUNDS = 50
-"""Rounds of one execution: some six hundred events, replayed in milliseconds."""
+ROUNDS = 20
+"""Rounds of one execution: some three hundred events, replayed in milliseconds."""
 
 SOON_SECONDS = 5.0
 """How long until the next look after something was mended."""

@@ -44,7 +44,7 @@ class Estate:
     @property
     def activities(self) -> dict[Any, Any]:
         """What stands for the activities of a server."""
-        offered = {
+        offered: dict[Any, Any] = {
             reserve: self.reserve,
             get_entry: lambda _: self.entry,
             set_state: self.set_state,
