@@ -26,3 +26,6 @@ KUBERNETES_CREATE_NAMESPACE = "activities::activity::kubernetes-create-namespace
 DEPLOY_POSTGRES = "activities::activity::deploy-postgres"
 WAIT_FOR_POSTGRES = "activities::activity::wait-for-postgres"
 VERIFY_POSTGRES_CONNECTION = "activities::activity::verify-postgres-connection"
+PLAN_POSTGRES_MIGRATION = "activities::activity::plan-postgres-migration"
+COPY_POSTGRES_CHUNK = "activities::activity::copy-postgres-chunk"
+VERIFY_POSTGRES_MIGRATION = "activities::activity::verify-postgres-migration"

@@ -21,7 +21,10 @@ from activities.kubernetes.wait_until_gone import wait_until_gone
 from activities.kubernetes.wait_until_ready import wait_until_ready
 from activities.kubernetes.write_secret import write_secret
 from activities.postgres.connection import verify_connection
+from activities.postgres.copy_chunk import copy_chunk
 from activities.postgres.deploy import deploy_postgres
+from activities.postgres.plan_migration import plan_migration
+from activities.postgres.verify_migration import verify_migration
 from activities.postgres.wait import wait_for_postgres
 from perdure import ActivityRegistry
 
@@ -50,4 +53,7 @@ def create_activity_registry() -> ActivityRegistry:
         deploy_postgres,
         verify_connection,
         wait_for_postgres,
+        plan_migration,
+        copy_chunk,
+        verify_migration,
     )

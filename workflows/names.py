@@ -8,4 +8,6 @@ from __future__ import annotations
 
 CREATE_POSTGRES = "workflows::orchestration::create-postgres"
 APPLY_MANIFESTS = "workflows::orchestration::apply-manifests"
+ONBOARD_TENANT = "workflows::orchestration::onboard-tenant"
+MIGRATE_DATA = "workflows::orchestration::migrate-data"
 GREET = "workflows::orchestration::greet"
