@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format types unit store engine simulate simulation mutants e2e floors test bench crds chart schema demo run cluster-up cluster-down
+.PHONY: help setup lint format types unit store engine simulate simulation mutants e2e argo floors test bench crds chart schema demo run cluster-up cluster-down
 
 help: ## Print this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,8 @@ types: setup ## mypy, strict, for the operator, the workflows, the activities an
 # Cheap ones first; what is not named here (cluster, demo, e2e, ...) comes after in `make test`.
 FLOORS := tests/test_tidy.py tests/test_pages.py tests/unit docs/examples/sample-project tests/store tests/engine
 ABOVE := $(filter-out $(FLOORS) tests/__pycache__ tests/kind,$(patsubst %/,%,$(wildcard tests/*/)))
+# Argo CD's own code, which takes minutes to build, has a word of its own.
+ABOVE += --ignore=tests/gitops/argo
 # What needs Pods that run, and the image: only where kind and a docker engine are.
 IN_PODS = $(shell command -v $${KIND_BIN:-kind} >/dev/null && docker info >/dev/null 2>&1 && echo tests/kind)
 
@@ -70,6 +72,9 @@ mutants: setup ## Break a rule of the engine at a time: the simulation must find
 
 e2e: setup ## The test cluster, the demo, the operator against a real API server; where docker and kind are, also in Pods.
 	$(PYTEST) $(IN_PODS) $(ABOVE)
+
+argo: setup ## What Argo CD's own code does with our resources; builds that code first, some five minutes.
+	$(PYTEST) tests/gitops/argo
 
 floors: setup ## Unit, store and engine tests in one run: all that needs no cluster.
 	$(PYTEST) $(FLOORS)

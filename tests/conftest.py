@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
+import hypothesis
+
+# Machines are noisy: how long an example takes proves nothing.
+hypothesis.settings.register_profile("no clock", deadline=None)
+hypothesis.settings.load_profile("no clock")
+
 pytest_plugins = ["tests.cluster.plugin", "tests.postgres_plugin"]

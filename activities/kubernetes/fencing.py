@@ -61,7 +61,12 @@ async def look(ctx: ActivityContext, target: ObjectRef, *, require_own: bool = T
 
 
 async def created(ctx: ActivityContext, manifest: Manifest) -> Manifest | None:
-    """Create an object as this run's own; None when there is one of that name, or when nobody knows: look again."""
+    """Create an object as this run's own; None when there is one of that name, or when nobody knows: look again.
+
+    What is not there has no epoch on it. So the worker makes sure that nobody has taken the attempt over, made the
+    object and deleted it again.
+    """
+    await ctx.confirm()
     try:
         return await ctx.kubernetes.create(stamped(ctx, manifest), field_manager=ownership.FIELD_MANAGER)
     except errors.KubernetesUnavailableError:

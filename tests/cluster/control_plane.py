@@ -100,6 +100,7 @@ class ControlPlane:
     def __init__(self, folder: Path, programs: Mapping[str, Path]) -> None:
         """Write certificates and kubeconfigs into `folder`, which must be empty or absent."""
         self._folder = folder
+        self._data, self._backup = folder / "etcd", folder / "etcd-backup"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
         self._ports = dict(zip(("etcd", "etcd-peer", "server", "controllers"), free_ports(4), strict=True))
@@ -121,7 +122,8 @@ class ControlPlane:
         """Stop all in order and drop the data; the logs stay."""
         for child in (self._controllers, self._server, self._etcd):
             await child.end(signal.SIGTERM)
-        shutil.rmtree(self._folder / "etcd", ignore_errors=True)
+        for folder in (self._data, self._backup):
+            shutil.rmtree(folder, ignore_errors=True)
 
     async def start_server(self) -> None:
         """Start the API server on its port and its store, and then its controllers; return when the server is ready."""
@@ -136,6 +138,23 @@ class ControlPlane:
         """
         for child in (self._controllers, self._server):
             await child.end(signal.SIGKILL)
+
+    async def back_up(self) -> None:
+        """Copy the store as it is now; etcd stops for that moment, and the API server waits for it."""
+        await self._etcd.end(signal.SIGTERM)
+        shutil.rmtree(self._backup, ignore_errors=True)
+        shutil.copytree(self._data, self._backup)
+        await self._etcd.start()
+        await self._wait_for("/readyz")
+
+    async def restore(self) -> None:
+        """Put the copy in the place of the store, which is used up by that; all else is killed and started again."""
+        await self.kill_server()
+        await self._etcd.end(signal.SIGTERM)
+        shutil.rmtree(self._data)
+        self._backup.rename(self._data)
+        await self._etcd.start()
+        await self.start_server()
 
     def check(self) -> None:
         """Raise `ProgramFailedError` when one of the programs has ended by itself."""
@@ -166,7 +185,7 @@ class ControlPlane:
     def _etcd_flags(self) -> dict[str, str | int | Path]:
         clients, peers = (f"http://{HOST}:{self._ports[name]}" for name in ("etcd", "etcd-peer"))
         return {
-            "data-dir": self._folder / "etcd",
+            "data-dir": self._data,
             "unsafe-no-fsync": "true",
             "listen-client-urls": clients,
             "advertise-client-urls": clients,

@@ -132,6 +132,14 @@ class Cluster:
         """Start the API server again, on the same port and data, and wait until it is ready."""
         self._own_control_plane().start_server()
 
+    def back_up(self) -> None:
+        """Keep a copy of everything that is in the cluster; on the local control plane alone."""
+        self._own_control_plane().back_up()
+
+    def restore(self) -> None:
+        """Go back to the copy, as after a disaster: what came later has never been; wait until it is ready."""
+        self._own_control_plane().restore()
+
     def _own_control_plane(self) -> LocalControlPlane:
         if self.control_plane is None:
             raise ClusterError(f"only the local control plane can be broken on purpose, this is {self.kind}")

@@ -69,6 +69,14 @@ class LocalControlPlane:
         """Start the API server on the same port and data, and wait until it is ready."""
         self._command("start-server")
 
+    def back_up(self) -> None:
+        """Copy the data of etcd as it is now."""
+        self._command("back-up")
+
+    def restore(self) -> None:
+        """Go back to that copy: all programs start again on it, on the same ports."""
+        self._command("restore")
+
     def close(self) -> None:
         """Stop all programs in order; calling it again does nothing."""
         for stream in self._streams():

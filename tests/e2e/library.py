@@ -46,6 +46,9 @@ class Beats:
         self._count += 1
         self._came.set()
 
+    async def confirm(self) -> None:
+        """Nobody takes it over."""
+
     async def reach(self, count: int) -> None:
         """Return when there were so many."""
         while self._count < count:

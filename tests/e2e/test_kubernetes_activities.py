@@ -326,7 +326,7 @@ async def test_a_job_that_takes_too_long_ends_by_itself_and_one_that_is_deleted_
 async def test_new_images_are_rolled_out_and_waited_for(cast: Cast) -> None:
     """Only the image changes; an attempt that finds it in place writes nothing."""
     await cast.load_images()
-    await cast.do(apply, ApplyInput(manifests=[deployment("web", image="example.invalid/old")]))
+    await cast.do(apply, ApplyInput(manifests=[deployment("web", image="example.invalid/old:1")]))
     wanted = RollOutInput(name="web", images={"main": IMAGE}, timeout_seconds=PATIENCE)
 
     ready = await cast.do(roll_out, wanted, seq=2)

@@ -70,6 +70,25 @@ async def test_a_run_tells_its_story_to_who_describes_it(world: World) -> None:
     assert "asks for too much" in failed["message"]
 
 
+async def test_a_signal_that_nobody_will_take_says_so_to_who_describes_it(world: World) -> None:
+    """Once, as a warning, with the sentence of its status."""
+    await world.apply("deaf", flow="wait", input=0)
+    await world.scene.completed("deaf")
+    signal = {
+        "apiVersion": "perdure.dev/v1alpha1",
+        "kind": "OrchestrationSignal",
+        "metadata": {"name": "too-late"},
+        "spec": {"orchestrationRef": {"name": "deaf"}, "signal": "go"},
+    }
+    await world.scene.kubectl("create", "--filename=-", input=json.dumps(signal))
+
+    await told(world, "too-late", "RunFinished")
+
+    (event,) = await events(world, "too-late")
+    assert (event["type"], event["involvedObject"]["kind"]) == ("Warning", "OrchestrationSignal")
+    assert "deaf:1 had finished before the signal came" in event["message"]
+
+
 async def test_a_run_that_waits_says_for_whom(world: World) -> None:
     """The status has the signal and the timer that would end the wait, and since when."""
     await world.apply("asked", flow="approve")

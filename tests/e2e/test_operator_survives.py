@@ -145,24 +145,26 @@ async def test_a_database_that_is_away_at_the_start_is_waited_for(
 async def test_an_api_server_that_goes_away_ends_nothing(
     local_cluster: Cluster, namespace: str, dsn: str, tmp_path: Path
 ) -> None:
-    """Runs go on without it, the process says so; when it is back, statuses are right and new resources run."""
+    """Twenty runs go on without it, the process says so; what is applied once it is back runs, and all is shown."""
+    before, after = ([f"{name}{number}" for number in range(20)] for name in ("before", "after"))
     async with World.opened(local_cluster, namespace, dsn=dsn, folder=tmp_path) as world:
         operator = await world.operator()
-        await world.apply("before", flow="wait", input=1)
-        await world.scene.shown("before", "Running")
+        await world.apply(*before, flow="wait", input=3)
+        await world.scene.shown(before[-1], "Running")
 
         await asyncio.to_thread(local_cluster.stop_api_server)
         try:
-            await world.in_phase("before:1", "Completed")
+            for name in before:
+                await world.in_phase(f"{name}:1", "Completed")
             why = await operator.needs("kubernetes", ok=False)
         finally:
             await asyncio.to_thread(local_cluster.start_api_server)
-        await operator.needs("kubernetes", ok=True)
-        await world.apply("after")
+        await world.apply(*after, flow="wait", input=0)
+        for name in (*before, *after):
+            await world.scene.completed(name)
 
         assert why
-        await world.scene.completed("before")
-        await world.scene.completed("after")
+        assert await world.instances() == {f"{name}:1": "Completed" for name in (*before, *after)}
         assert operator.count("API server away, waiting for it") == 1
 
 

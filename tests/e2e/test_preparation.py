@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from perdure.client import Client
 from tests.cluster.handle import Cluster
 from tests.e2e.limited import EVERYWHERE, Limited
 from tests.e2e.operators import World, manifest
@@ -91,13 +92,68 @@ async def test_parts_of_an_input_come_from_config_maps_and_secrets(world: World)
         "password": {"secretRef": {"key": "password", "name": "mail"}},
         "text": "Dear Ada",
     }
-    resource = json.dumps(await scene.read("orchestration", "letter"))
-    rows = await world.database.fetch("select instances::text as told from instances")
-    rows += await world.database.fetch("select history::text as told from history")
-    rows += await world.database.fetch("select resources::text as told from resources")
-    for told in (resource, world.log, *(row["told"] for row in rows)):
-        assert PASSWORD not in told
-        assert PASSWORD.encode().hex() not in told
+    assert await places_with(world, "letter", PASSWORD) == []
+
+
+async def test_a_secret_that_is_changed_under_a_run_is_used_as_it_is_then(world: World) -> None:
+    """Between two activities it gets another value: the second uses that, and neither stands anywhere."""
+    scene = world.scene
+    await corresponds(world, "changed", "first-of-the-values")
+    await set_secret(scene, "changed", "another-value")
+    await again(world, "changed")
+    status = await scene.completed("changed")
+
+    assert status["output"] == [len("first-of-the-values"), len("another-value")]
+    assert await places_with(world, "changed", "first-of-the-values", "another-value") == []
+
+
+async def test_a_secret_that_is_deleted_under_a_run_is_waited_for(world: World) -> None:
+    """The run says which one is missing, and goes on by itself with the one that comes."""
+    scene = world.scene
+    await corresponds(world, "deleted", "value-of-the-first")
+    await scene.kubectl("delete", "secret", "deleted")
+    await again(world, "deleted")
+    said = ready(await scene.shown("deleted", "there is no such Secret"))
+    await set_secret(scene, "deleted", "of-the-second")
+    status = await scene.completed("deleted")
+
+    assert (said["reason"], said["waits"], said["stalled"]) == ("Retrying", "True", "False")
+    assert "key password of Secret deleted cannot be resolved" in said["message"]
+    assert status["output"] == [len("value-of-the-first"), len("of-the-second")]
+    assert await places_with(world, "deleted", "value-of-the-first", "of-the-second") == []
+
+
+async def corresponds(world: World, name: str, password: str) -> None:
+    """Have a run of this name that has used its Secret, of this value, once, and waits to be asked again."""
+    scene = world.scene
+    await account(scene, name, "get:secrets")
+    await set_secret(scene, name, password)
+    wanted = [{"path": "password", "secretKeyRef": {"name": name, "key": "password"}}]
+    flow = "test::orchestration::correspond"
+    await apply(scene, name, flow, input={"text": "x"}, inputFrom=wanted, serviceAccountName=name)
+    await scene.shown(name, "signal again")
+
+
+async def set_secret(scene: Scene, name: str, password: str) -> None:
+    """Make a Secret, or change it."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"password": password}}
+    await scene.kubectl("apply", "--filename=-", input=json.dumps(secret))
+
+
+async def again(world: World, name: str) -> None:
+    """Ask a run to use its Secret once more."""
+    async with await Client.connect(world.dsn) as client:
+        await client.send_signal(f"{world.scene.namespace}/{name}:1", "again")
+
+
+async def places_with(world: World, name: str, *values: str) -> list[str]:
+    """Name the tables that hold one of these values, the log and the resource if they do."""
+    told = {"resource": json.dumps(await world.scene.read("orchestration", name)), "log": world.log}
+    for table in ("instances", "history", "tasks", "inbox", "resources"):
+        rows = await world.database.fetch(f"select each::text as told from {table} each")  # noqa: S608 - the names above
+        told[table] = "".join(row["told"] for row in rows)
+    forms = [form for value in values for form in (value, value.encode().hex())]
+    return [place for place, text in told.items() if any(form in text for form in forms)]
 
 
 async def test_what_is_missing_is_named_and_waited_for(world: World) -> None:

@@ -1,67 +1,30 @@
 """The projector alone: a real database with runs in it, and an API server whose answers are scripted.
 
-The API server is faked at the HTTP border, since no real one refuses on demand: it knows discovery, and takes patches
-of statuses. Marks are made by hand.
+Marks are made by hand. What is written, and what each answer means, is the matter of `test_status_writer`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
-import aiohttp.test_utils
 import msgspec
 import pytest
-from aiohttp import web
 
 from perdure._core import history
-from perdure._kube import budget, client
-from perdure._kube.api.orchestration import PLURAL
+from perdure._kube import budget
 from perdure._kube.projector import Projector
 from perdure._kube.reach import Reach
+from perdure._kube.status_writer import StatusWriter
 from perdure._store import connect
 from perdure._store.resources import Resources, Seen
 from perdure._store.store import Availability
 from tests.e2e.operator_process import until
+from tests.e2e.scripted import PATIENCE_SECONDS, ScriptedServer
 
 pytestmark = pytest.mark.slow
-
-PATIENCE_SECONDS = 30.0
-KINDS = {"resources": [{"name": PLURAL, "kind": "Orchestration", "namespaced": True, "verbs": []}]}
-
-
-class FakeServer:
-    """Takes statuses: `answer` is the HTTP status to give, `written` what it was given, by name."""
-
-    def __init__(self) -> None:
-        self.answer = 200
-        self.largest = 1_000_000
-        self.resource_version = 100
-        self.written: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer discovery and patches."""
-        if request.method == "GET":
-            return web.json_response(KINDS)
-        name = request.path.split("/")[-2]
-        if len(await request.read()) > self.largest:
-            causes = {"causes": [{"reason": "FieldValueInvalid", "message": "too long", "field": "status"}]}
-            body = {"kind": "Status", "reason": "Invalid", "message": "status: too long", "details": causes}
-            return web.json_response(body, status=422)
-        self.written.put_nowait((name, json.loads(await request.text())[1]["value"]))
-        self.resource_version += 1
-        metadata = {"name": name, "resourceVersion": str(self.resource_version)}
-        refusal = {"kind": "Status", "message": "no such right", "reason": "Forbidden"}
-        return web.json_response({"metadata": metadata} if self.answer == 200 else refusal, status=self.answer)
-
-    async def next(self) -> tuple[str, dict[str, Any]]:
-        """Wait for the next status."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return await self.written.get()
 
 
 @pytest.fixture
@@ -73,9 +36,9 @@ async def pool(dsn: str) -> AsyncIterator[connect.Pool]:
 
 
 @pytest.fixture
-def server() -> FakeServer:
+def server() -> ScriptedServer:
     """Give the API server."""
-    return FakeServer()
+    return ScriptedServer()
 
 
 @pytest.fixture
@@ -86,26 +49,14 @@ def bucket() -> budget.TokenBucket:
 
 @pytest.fixture
 async def projector(
-    pool: connect.Pool, server: FakeServer, bucket: budget.TokenBucket, tmp_path: Path
+    pool: connect.Pool, server: ScriptedServer, bucket: budget.TokenBucket, tmp_path: Path
 ) -> AsyncIterator[Projector]:
     """Give a projector that runs until the end of the test."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.handle)
-    async with aiohttp.test_utils.TestServer(app) as listening:
-        config = {
-            "current-context": "c",
-            "clusters": [{"name": "k", "cluster": {"server": str(listening.make_url("")).rstrip("/")}}],
-            "users": [{"name": "u", "user": {"token": "secret"}}],
-            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-        }
-        (tmp_path / "kubeconfig").write_text(json.dumps(config))
-        api = await client.Api.connect(str(tmp_path / "kubeconfig"))
+    async with server.listening(tmp_path) as api:
         made = Projector(
             Resources(pool),
-            api,
+            StatusWriter(api, bucket=bucket, reach=Reach()),
             availability=Availability(),
-            reach=Reach(),
-            bucket=bucket,
             on_missing=lambda _uid, _namespace, _name: None,
         )
         running = asyncio.create_task(made.run())
@@ -113,7 +64,6 @@ async def projector(
         assert not running.done(), "the projector has ended"
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await api.close()
 
 
 async def make_run(pool: connect.Pool, name: str, *, turn: int = 0) -> UUID:
@@ -130,8 +80,15 @@ async def make_run(pool: connect.Pool, name: str, *, turn: int = 0) -> UUID:
     return uid
 
 
+async def say(pool: connect.Pool, words: str, *, turn: int) -> None:
+    """Write a turn of the run in which its code sets its custom status."""
+    command = history.SetCustomStatus(msgspec.Raw(msgspec.json.encode(words)))
+    body = history.encode_turn([], [command])
+    await pool.execute("insert into history values ('shop/db:1', 1, $1, now(), $2)", turn, body)
+
+
 async def test_a_history_that_cannot_be_read_leaves_the_others_shown(
-    pool: connect.Pool, server: FakeServer, projector: Projector
+    pool: connect.Pool, server: ScriptedServer, projector: Projector
 ) -> None:
     """Looked at together, the others are shown; the projector goes on."""
     broken, sound = await make_run(pool, "broken", turn=1), await make_run(pool, "sound")
@@ -145,40 +102,12 @@ async def test_a_history_that_cannot_be_read_leaves_the_others_shown(
     assert projector.failures == 1
 
 
-async def test_a_missing_right_is_said_until_it_is_given(
-    pool: connect.Pool, server: FakeServer, projector: Projector
-) -> None:
-    """Who may not write statuses is not ready, and says which right it lacks; the next write that is taken ends it."""
-    uid = await make_run(pool, "db")
-    before = projector.why_not_writing
-
-    async def is_refused() -> bool:
-        return bool(projector.why_not_writing)
-
-    async def is_taken() -> bool:
-        return not projector.why_not_writing
-
-    server.answer = 403
-    projector.mark(uid, is_urgent=True)
-    await until(is_refused)
-    refused = projector.why_not_writing
-
-    server.answer = 200
-    projector.mark(uid, is_urgent=True)
-    await until(is_taken)
-
-    assert before == ""
-    assert "verbs [patch], resources [orchestrations/status]" in refused
-
-
 async def test_a_status_that_is_refused_is_written_without_what_is_not_needed(
-    pool: connect.Pool, server: FakeServer, projector: Projector
+    pool: connect.Pool, server: ScriptedServer, projector: Projector
 ) -> None:
     """What the API server will not take is shortened to the least, which says why; the resource is never stuck."""
     uid = await make_run(pool, "db", turn=1)
-    command = history.SetCustomStatus(msgspec.Raw(b'"' + b"x" * 3_000 + b'"'))
-    turn = history.encode_turn([], [command])
-    await pool.execute("insert into history values ('shop/db:1', 1, 0, now(), $1)", turn)
+    await say(pool, "x" * 3_000, turn=0)
     server.largest = 3_000
 
     projector.mark(uid, is_urgent=True)
@@ -187,6 +116,36 @@ async def test_a_status_that_is_refused_is_written_without_what_is_not_needed(
     assert (status["phase"], status["truncated"][-1]) == ("Running", "customStatus")
     assert "status: too long" in status["conditions"][0]["message"]
     assert projector.failures == 0
+
+
+async def test_a_refused_status_is_sent_once_and_not_at_each_look(
+    pool: connect.Pool, server: ScriptedServer, projector: Projector
+) -> None:
+    """However often the run is looked at; when it says something else, that is sent, and refused, once again."""
+    uid = await make_run(pool, "db", turn=1)
+    await say(pool, "x" * 3_000, turn=0)
+    server.largest = 3_000
+    projector.mark(uid, is_urgent=True)
+    await server.next()
+    unchanged = projector.unchanged
+
+    async def is_looked_at_again() -> bool:
+        projector.mark(uid, is_urgent=True)
+        return projector.unchanged >= unchanged + 3
+
+    await until(is_looked_at_again)
+    asked = server.asked
+    await say(pool, "y" * 3_000, turn=1)
+    await pool.execute("update instances set turn = 2 where resource_uid = $1", uid)
+
+    async def is_known_again() -> bool:
+        projector.mark(uid, is_urgent=True)
+        return bool(await pool.fetchval("select status_turn from resources where uid = $1", uid) == 2)
+
+    await until(is_known_again)
+
+    assert (asked, server.asked) == (2, 3)
+    assert server.written.empty()
 
 
 class EmptyBucket(budget.TokenBucket):
@@ -206,7 +165,7 @@ class EmptyBucket(budget.TokenBucket):
 
 @pytest.mark.parametrize("bucket", [EmptyBucket()])
 async def test_what_waits_for_the_budget_is_written_as_it_is_then(
-    pool: connect.Pool, server: FakeServer, projector: Projector, bucket: EmptyBucket
+    pool: connect.Pool, server: ScriptedServer, projector: Projector, bucket: EmptyBucket
 ) -> None:
     """A status is built when it may be sent, not before: what happened while it waited is in it."""
     first, second = await make_run(pool, "first"), await make_run(pool, "second")

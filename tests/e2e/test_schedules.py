@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from perdure._kube.api.base import timestamp
 from perdure._kube.schedules import runs
 from tests.cluster.handle import Cluster
 from tests.e2e import shifted_clock
@@ -165,19 +166,19 @@ async def test_a_tick_creates_an_orchestration_that_runs(calendar: Calendar) -> 
     await calendar.schedule("daily")
     fresh = await calendar.shown("daily", activeCount=0, missed=0)
     tick = await calendar.pass_day()
-    status = await calendar.shown("daily", lastScheduleTime=runs.timestamp(tick), activeCount=0)
+    status = await calendar.shown("daily", lastScheduleTime=timestamp(tick), activeCount=0)
 
     [made] = (await calendar.orchestrations("daily")).values()
     assert made["metadata"]["name"] == runs.name_of("daily", tick)
-    assert made["metadata"]["annotations"] == {"perdure.dev/scheduled-at": runs.timestamp(tick)}
+    assert made["metadata"]["annotations"] == {"perdure.dev/scheduled-at": timestamp(tick)}
     [owner] = made["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["controller"], owner["blockOwnerDeletion"]) == (
         *("OrchestrationSchedule", "daily"),
         *(True, True),
     )
     assert (await calendar.world.scene.completed(made["metadata"]["name"]))["output"] == "waited"
-    assert fresh["nextScheduleTime"] == runs.timestamp(tick)
-    assert status["nextScheduleTime"] == runs.timestamp(tick + DAY)
+    assert fresh["nextScheduleTime"] == timestamp(tick)
+    assert status["nextScheduleTime"] == timestamp(tick + DAY)
     assert status["lastSuccessfulTime"]
     assert status["active"] == []
     assert {item["type"]: (item["status"], item["reason"]) for item in status["conditions"]} == {
@@ -217,10 +218,10 @@ async def test_a_forbidden_tick_is_left_out(calendar: Calendar) -> None:
     status = await calendar.shown("careful", missed=1)
 
     assert (status["lastMissed"]["scheduledAt"], status["lastMissed"]["reason"]) == (
-        runs.timestamp(second),
+        timestamp(second),
         "StillRunning",
     )
-    assert status["active"] == [{"name": runs.name_of("careful", first), "scheduledAt": runs.timestamp(first)}]
+    assert status["active"] == [{"name": runs.name_of("careful", first), "scheduledAt": timestamp(first)}]
     assert list(await calendar.orchestrations("careful")) == [runs.name_of("careful", first)]
 
 
@@ -234,7 +235,7 @@ async def test_a_forbidden_tick_waits_within_its_deadline(calendar: Calendar) ->
     patch = json.dumps({"spec": {"cancel": {"reason": "enough"}}})
     await calendar.kubectl("patch", "orch", runs.name_of("patient", first), "--type=merge", f"--patch={patch}")
 
-    status = await calendar.shown("patient", lastScheduleTime=runs.timestamp(second))
+    status = await calendar.shown("patient", lastScheduleTime=timestamp(second))
 
     assert status["missed"] == 0
     assert len(await calendar.orchestrations("patient")) == 2
@@ -277,7 +278,7 @@ async def test_old_orchestrations_are_deleted_and_their_runs_stay_in_the_databas
     for _ in range(4):
         await calendar.pass_day()
     tick = await calendar.pass_day()
-    await calendar.shown("tidy", lastScheduleTime=runs.timestamp(tick), activeCount=0)
+    await calendar.shown("tidy", lastScheduleTime=timestamp(tick), activeCount=0)
 
     async def are_two() -> bool:
         return len(await calendar.orchestrations("tidy")) == 2
@@ -288,7 +289,7 @@ async def test_old_orchestrations_are_deleted_and_their_runs_stay_in_the_databas
 
     await calendar.patch("tidy", orchestrationTemplate={"spec": {**FAILING, "input": None}})
     tick = await calendar.pass_day()
-    await calendar.shown("tidy", lastScheduleTime=runs.timestamp(tick), activeCount=0)
+    await calendar.shown("tidy", lastScheduleTime=timestamp(tick), activeCount=0)
     await until(are_two)
     assert runs.name_of("tidy", tick) not in await calendar.orchestrations("tidy")
 
@@ -307,7 +308,7 @@ async def test_a_suspended_schedule_makes_up_for_the_latest_tick_when_it_is_resu
 
     await calendar.patch("resting", suspend=False)
 
-    status = await calendar.shown("resting", lastScheduleTime=runs.timestamp(tick))
+    status = await calendar.shown("resting", lastScheduleTime=timestamp(tick))
     assert (status["missed"], status["lastMissed"]["reason"]) == (2, "CatchUpLimit")
     assert list(await calendar.orchestrations("resting")) == [runs.name_of("resting", tick)]
 
@@ -344,7 +345,7 @@ async def test_a_name_that_somebody_else_has_is_left_to_them(calendar: Calendar)
 
     await calendar.pass_day()
 
-    await calendar.shown("taken", lastScheduleTime=runs.timestamp(tick + DAY))
+    await calendar.shown("taken", lastScheduleTime=timestamp(tick + DAY))
     assert list(await calendar.orchestrations("taken")) == [runs.name_of("taken", tick + DAY)]
 
 
@@ -391,7 +392,7 @@ async def test_a_tick_that_was_decided_before_a_crash_is_run_once_after_it(lonel
     operator = await lonely.world.operator()
     await lonely.schedule("daily")
     tick = await lonely.pass_day()
-    await lonely.shown("daily", lastScheduleTime=runs.timestamp(tick), activeCount=0)
+    await lonely.shown("daily", lastScheduleTime=timestamp(tick), activeCount=0)
     await operator.kill()
     await lonely.world.database.execute(
         "update schedule_ticks set orchestration_uid = null, created_at = null, outcome = null"
@@ -417,7 +418,7 @@ async def test_what_was_created_in_time_is_not_given_up_when_that_is_found_out_l
     operator = await lonely.world.operator()
     await lonely.schedule("daily", startingDeadlineSeconds=24 * 3600)
     tick = await lonely.pass_day()
-    await lonely.shown("daily", lastScheduleTime=runs.timestamp(tick), activeCount=0)
+    await lonely.shown("daily", lastScheduleTime=timestamp(tick), activeCount=0)
     await operator.kill()
     await lonely.world.database.execute(
         "update schedule_ticks set orchestration_uid = null, created_at = null, outcome = null"
@@ -426,7 +427,7 @@ async def test_what_was_created_in_time_is_not_given_up_when_that_is_found_out_l
 
     await lonely.world.operator()
     await lonely.decided("daily", 2)
-    await lonely.shown("daily", activeCount=0, lastScheduleTime=runs.timestamp(tick + DAY))
+    await lonely.shown("daily", activeCount=0, lastScheduleTime=timestamp(tick + DAY))
 
     assert list(await lonely.orchestrations("daily")) == [runs.name_of("daily", at) for at in (tick, tick + DAY)]
     assert await lonely.world.database.fetchval("select missed from schedules where name = 'daily'") == 0
@@ -461,7 +462,7 @@ async def test_what_was_created_and_deleted_around_a_crash_is_not_created_again(
     operator = await lonely.world.operator()
     await lonely.schedule("daily")
     tick = await lonely.pass_day()
-    await lonely.shown("daily", lastScheduleTime=runs.timestamp(tick), activeCount=0)
+    await lonely.shown("daily", lastScheduleTime=timestamp(tick), activeCount=0)
     await lonely.kubectl("delete", "orch", runs.name_of("daily", tick))
     await operator.kill()
     await lonely.world.database.execute(
@@ -500,7 +501,7 @@ async def test_a_tick_that_nobody_may_create_yet_is_run_when_somebody_may(lonely
     await lonely.world.operator()
 
     await lonely.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "orchsched/daily")
-    await lonely.shown("daily", lastScheduleTime=runs.timestamp(tick), activeCount=0, missed=0)
+    await lonely.shown("daily", lastScheduleTime=timestamp(tick), activeCount=0, missed=0)
     assert list(await lonely.orchestrations("daily")) == [runs.name_of("daily", tick)]
 
 
@@ -535,4 +536,4 @@ async def until_decided(calendar: Calendar, names: list[str], count: int) -> Non
 
 
 def _active(schedule: str, tick: datetime.datetime) -> dict[str, str]:
-    return {"name": runs.name_of(schedule, tick), "scheduledAt": runs.timestamp(tick)}
+    return {"name": runs.name_of(schedule, tick), "scheduledAt": timestamp(tick)}

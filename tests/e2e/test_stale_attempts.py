@@ -118,7 +118,7 @@ STORIES = [
     ),
     Story(
         roll_out,
-        RollOutInput(name="web", images={"main": "example.invalid/late"}, timeout_seconds=1),
+        RollOutInput(name="web", images={"main": "example.invalid/late:1"}, timeout_seconds=1),
         before=(deployment("web"),),
         then=(touched(DEPLOYMENT, spec={"paused": True}),),
     ),

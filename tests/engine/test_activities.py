@@ -276,6 +276,27 @@ async def test_failed_attempts_are_counted_across_the_death_of_the_worker(world:
     assert (output["message"], output["attempts"]) == ("twice", 2)
 
 
+async def test_every_attempt_is_of_a_later_epoch_over_retries_and_deaths(world: World, puppet: Puppet) -> None:
+    """What an attempt leaves its epoch on tells who came later, whichever worker made it; it is the database's time."""
+    [before] = await world.fetch("select now() as at")
+    first = await world.worker(persist, puppet.activity)
+    instance_id = await world.start(persist, 3)
+    failed = await puppet.called()
+    failed.fails(ValueError("once"))
+    lost = await puppet.called()
+    await world.crash(first)
+
+    await world.worker(persist, puppet.activity)
+    again = await puppet.called()
+    again.returns("done")
+
+    await world.end(instance_id)
+    [after] = await world.fetch("select now() as at")
+    epochs = [call.info.epoch for call in (failed, lost, again)]
+    assert epochs == sorted(set(epochs))
+    assert before["at"].timestamp() * 1e6 <= epochs[0] < epochs[-1] <= after["at"].timestamp() * 1e6
+
+
 async def test_an_activity_in_flight_is_run_again_when_its_worker_dies(world: World, puppet: Puppet) -> None:
     """At least once: a lost worker is not an attempt, also where no policy allows a second one."""
     first = await world.worker(relay, puppet.activity)

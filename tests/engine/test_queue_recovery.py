@@ -62,7 +62,10 @@ async def test_a_task_that_kills_its_workers_is_poison(world: World, puppet: Pup
 
 
 async def test_what_a_zombie_reports_is_applied_never(world: World, puppet: Puppet) -> None:
-    """A worker taken for dead goes on working: its result finds no task of its own, the heir's is the one result."""
+    """A worker taken for dead goes on working: its result finds no task of its own, the heir's is the one result.
+
+    What the two have written elsewhere is told apart by their epochs.
+    """
     owner = await world.worker(away_once)
     zombie = await world.worker(puppet.activity, settings=LISTENING)
     instance_id = await world.start(away_once)
@@ -78,6 +81,7 @@ async def test_what_a_zombie_reports_is_applied_never(world: World, puppet: Pupp
     assert (await world.end(instance_id)).output == "from the heir"
     results = [event for event in await world.events(instance_id) if isinstance(event, history.ActivityCompleted)]
     assert len(results) == 1
+    assert late.info.epoch < again.info.epoch
     assert owner.is_working
     assert zombie.is_working
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 from perdure import ActivityContext, JsonValue, OrchestrationContext, activity, orchestration
-from tests.engine.world import ALONE, PUPPET, SETTINGS, Puppet, World, relay
+from tests.engine.world import ALONE, PUPPET, SETTINGS, Puppet, World, in_the_way, relay
 
 
 @orchestration("test::orchestration::echo")
@@ -33,6 +34,33 @@ async def test_an_activity_may_run_longer_than_the_lease(world: World, puppet: P
 
     assert (await world.end(instance_id)).output == "long after"
     assert (puppet.count, hand.worker.lives) == (1, 1)
+
+
+async def test_who_asks_whose_the_attempt_is_waits_until_it_is_known(world: World) -> None:
+    """A worker whose lease has run out, because nothing came through, has no effect that it was to confirm first."""
+    began, go, effects = asyncio.Event(), asyncio.Event(), []
+
+    @activity(PUPPET)
+    async def careful(ctx: ActivityContext, input: JsonValue) -> JsonValue:
+        began.set()
+        await go.wait()
+        await ctx.confirm()
+        effects.append(ctx.attempt)
+        return input
+
+    hand = await world.worker(relay, careful)
+    instance_id = await world.start(relay, "sure")
+    await began.wait()
+    worker_id = hand.worker.worker_id
+    async with in_the_way(world, "select from workers where worker_id = $1 for update", worker_id):
+        await world.until("select 1 from workers where worker_id = $1 and lease_until < now()", worker_id)
+        go.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert effects == []
+
+    assert (await world.end(instance_id)).output == "sure"
+    assert effects == [1]
 
 
 async def test_whoever_kills_all_connections_fails_nobody(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What GitOps tools conclude from our resources: by kstatus and Helm themselves, and by our scripts for Argo CD.
+"""What GitOps tools conclude from our resources and do to them, by their own code: kstatus, Helm, Argo CD (in `argo`).
 
-The scripts run in the interpreter that Argo CD embeds, called as it calls them; Argo CD itself is not here.
+No Argo CD is installed: its settings, scripts, tracking and sync engine are called. Flux is kstatus, and what it sends.
 """

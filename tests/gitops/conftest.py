@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,16 +9,16 @@ import pytest_asyncio
 
 from perdure._kube.client import Api
 from tests.cluster.handle import Cluster
-from tests.cluster.progress import Progress
+from tests.cluster.plugin import UncapturedProgress
 from tests.e2e.operators import World
 from tests.gitops.judging import Judge
 from tests.postgres_plugin import Server
 
 
 @pytest.fixture(scope="session")
-def judge() -> Judge:
-    """Give the code of GitOps tools."""
-    return Judge(Progress(sys.stderr))
+def judge(request: pytest.FixtureRequest) -> Judge:
+    """Give the code of kstatus."""
+    return Judge(UncapturedProgress(request.config))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -1,4 +1,4 @@
-"""The verdicts of GitOps tools: resources go through a Go program with kstatus and Lua in it (`go/judge`).
+"""The verdicts of kstatus: resources go through a Go program with its code in it (`go/judge`).
 
 It knows nothing of clusters; it is asked about any number of resources at once, since a process each would be slow.
 """
@@ -6,6 +6,7 @@ It knows nothing of clusters; it is asked about any number of resources at once,
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 from tests.cluster.progress import Progress
 from tests.cluster.toolchain import OURS, Program, Toolchain, cache_folder
 
-__all__ = ["Judge", "Manifest", "Verdict"]
+__all__ = ["Judge", "Manifest", "Verdict", "answers", "built"]
 
 Manifest: TypeAlias = dict[str, Any]
 
@@ -29,27 +30,32 @@ class Verdict(NamedTuple):
 
 
 class Judge:
-    """Asks the program, which is built when it is missing."""
+    """Asks the program."""
 
     def __init__(self, progress: Progress) -> None:
         """Find the program, or build it and show that by `progress`."""
-        root = Path(__file__).parent / "go"
-        toolchain = Toolchain(cache_folder(), root=root, programs={PROGRAM.name: PROGRAM})
-        self._program = toolchain.ensure((PROGRAM.name,), progress)[PROGRAM.name]
+        self._program = built(PROGRAM, progress)
 
     def kstatus(self, resources: Iterable[Manifest]) -> list[Verdict]:
         """Give what kstatus concludes from each of these resources."""
-        answers = self._ask({"resource": resource} for resource in resources)
-        return [Verdict(answer["status"], answer.get("message", "")) for answer in answers]
+        told = answers([self._program], resources)
+        return [Verdict(answer["status"], answer.get("message", "")) for answer in told]
 
-    def lua(self, script: str, resources: Iterable[Manifest]) -> list[Any]:
-        """Give what a script returns for each of these resources, called as Argo CD calls it."""
-        return [answer.get("returned") for answer in self._ask({"resource": one, "lua": script} for one in resources)]
 
-    def _ask(self, questions: Iterable[Mapping[str, object]]) -> list[dict[str, Any]]:
-        lines = "".join(json.dumps(question) + "\n" for question in questions)
-        ended = subprocess.run([self._program], input=lines, capture_output=True, text=True, check=True)
-        answers = [json.loads(line) for line in ended.stdout.splitlines()]
-        failed = [answer["error"] for answer in answers if "error" in answer]
-        assert not failed, failed
-        return answers
+def built(program: Program, progress: Progress) -> Path:
+    """Give where a program of `go` is, after it was built if need be."""
+    toolchain = Toolchain(cache_folder(), root=Path(__file__).parent / "go", programs={program.name: program})
+    return toolchain.ensure((program.name,), progress)[program.name]
+
+
+def answers(
+    command: Iterable[str | Path], questions: Iterable[object], *, environment: Mapping[str, str] = os.environ
+) -> list[dict[str, Any]]:
+    """Ask a program that answers each line of JSON by one, and give all answers."""
+    lines = "".join(json.dumps(question) + "\n" for question in questions)
+    ended = subprocess.run(list(command), input=lines, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    failed = [answer["error"] for answer in told if "error" in answer]
+    assert not failed, failed
+    return told

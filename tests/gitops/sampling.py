@@ -11,7 +11,7 @@ from perdure._kube.client import Api
 from tests.e2e.operator_process import until
 from tests.gitops.judging import Manifest
 
-__all__ = ["Life"]
+__all__ = ["Life", "is_shown", "phase_of"]
 
 
 class Life:
@@ -65,3 +65,8 @@ class Life:
 def phase_of(version: Manifest) -> str:
     """Give the phase that a version shows."""
     return str(version.get("status", {}).get("phase"))
+
+
+def is_shown(version: Manifest, reason: str) -> bool:
+    """Tell whether a condition of a version has this reason."""
+    return any(condition["reason"] == reason for condition in version.get("status", {}).get("conditions", []))

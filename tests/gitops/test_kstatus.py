@@ -15,7 +15,7 @@ from perdure._kube.api.base import API_VERSION
 from perdure._kube.client import Api
 from tests.e2e.operators import World
 from tests.gitops.judging import Judge, Manifest
-from tests.gitops.sampling import Life, phase_of
+from tests.gitops.sampling import Life, is_shown, phase_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -34,11 +34,6 @@ def concluded(version: Manifest) -> str:
     if status["phase"] in ENDED_BADLY:
         return "Failed"
     return "Current" if status["phase"] == "Completed" else "InProgress"
-
-
-def is_shown(version: Manifest, reason: str) -> bool:
-    """Tell whether a condition of a version has this reason."""
-    return any(condition["reason"] == reason for condition in version.get("status", {}).get("conditions", []))
 
 
 def verdicts(judge: Judge, life: Life) -> list[str]:
@@ -121,6 +116,17 @@ async def test_a_cancelled_run_has_failed(world: World, watcher: Api, judge: Jud
         await life.in_phase("Cancelled")
 
     assert changes(verdicts(judge, life)) == ["InProgress", "Failed"]
+
+
+async def test_a_run_that_takes_too_long_has_failed(world: World, watcher: Api, judge: Judge) -> None:
+    """Until its time is up, it is in progress."""
+    async with watch(watcher, world, "overdue") as life:
+        await world.apply("overdue", flow="wait", input=HOUR, timeoutSeconds=1)
+        await life.in_phase("Failed")
+
+    assert verdicts(judge, life) == [concluded(version) for version in life.versions]
+    assert changes(verdicts(judge, life)) == ["InProgress", "Failed"]
+    assert "PERDURE-1223" in judge.kstatus(life.versions)[-1].message
 
 
 async def test_a_run_that_nobody_can_run_has_failed_until_somebody_can(

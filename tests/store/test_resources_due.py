@@ -85,7 +85,7 @@ async def test_a_policy_that_needs_no_finalizer_lets_go(pool: Pool) -> None:
 
 
 async def test_a_changed_request_is_due_when_the_run_has_ended(pool: Pool) -> None:
-    """Not before, and not while it is refused."""
+    """Before, ends are listened for; it is not while it is refused."""
     changed = seen("b", 2, rerun="OnChange")
     await take_in(pool, seen(rerun="OnChange"))
     await take(pool)
@@ -96,7 +96,7 @@ async def test_a_changed_request_is_due_when_the_run_has_ended(pool: Pool) -> No
     await take_in(pool, dataclasses.replace(changed, refusal=b"{}"))
     found.append(await due(pool))
 
-    assert found == [[], ["Begin"], []]
+    assert found == [["Listen"], ["Begin"], []]
 
 
 async def test_a_resource_expires_when_its_end_was_shown(pool: Pool) -> None:

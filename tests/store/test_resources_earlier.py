@@ -80,6 +80,25 @@ async def test_its_number_is_not_used_by_who_comes_in_the_same_batch(resources: 
     assert await runs(resources) == ["shop/db:4"]
 
 
+@pytest.mark.parametrize("first", [{"refusal": b"{}"}, {"deleting": True}])
+async def test_its_number_is_not_used_again_when_it_is_refused_or_leaves(
+    resources: Resources, first: dict[str, Any]
+) -> None:
+    """There is nothing to adopt it, but what it did it has done under that number: its keys are not to be met again."""
+    await ingest(resources, seen(OVER, **first))
+    await ingest(resources, seen(None, uid=OTHER))
+
+    assert await runs(resources) == ["shop/db:4"]
+
+
+async def test_a_spec_that_is_put_right_after_the_accident_runs_under_the_next_number(resources: Resources) -> None:
+    """It was refused when it was seen first, beside another resource of its name."""
+    await resources.ingest([seen(OVER, refusal=b"{}"), seen(None, uid=OTHER)])
+    await ingest(resources, seen(None, request="b", generation=2))
+
+    assert await runs(resources) == ["shop/db:4", "shop/db:5"]
+
+
 @pytest.mark.parametrize("earlier", [OVER, OPEN])
 async def test_a_changed_request_runs_as_ever(resources: Resources, earlier: Earlier) -> None:
     """Somebody asks for another run after the accident, and gets it."""

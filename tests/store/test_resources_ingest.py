@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 
 from perdure._store import connect
-from perdure._store.resources import Resources, Seen
+from perdure._store.resources import Known, Resources, Seen
 
 Pool = connect.Pool
 
@@ -328,3 +328,20 @@ async def test_a_deletion_that_a_restored_api_server_has_not_is_taken_back(pool:
     assert not (await resources.known([]))[uid].deleting
     assert await resources.ingest([restored]) == []
     assert [one.cancels for one in marked] == [True]
+
+
+@pytest.mark.parametrize("generation", [2, 3])
+async def test_a_deletion_that_a_restored_api_server_has_not_is_taken_back_after_an_edit_too(
+    pool: Pool, generation: int
+) -> None:
+    """An edit has brought the generation up to that of the deletion, or above it, before anybody compared."""
+    resources, uid = Resources(pool), uuid4()
+    await resources.ingest([seen(uid)])
+    await resources.ingest([seen(uid, generation=2, deleting=True)])
+
+    edited = seen(uid, generation=generation)
+
+    assert len(await resources.ingest([edited])) == 1
+    assert (await resources.known([]))[uid] == Known("shop", "db", generation, deleting=False)
+    assert await pool.fetchval("select deleting_at from resources") is None
+    assert await resources.ingest([edited]) == []

@@ -190,6 +190,18 @@ async def test_a_schedule_whose_deletion_is_not_in_the_backup_goes_on(book: Book
     assert (row["generation"], row["deleting"], row["is_due"]) == (1, False, True)
 
 
+@pytest.mark.parametrize("generation", [2, 3])
+async def test_a_schedule_that_is_edited_in_a_restored_api_server_goes_on_too(book: Book, generation: int) -> None:
+    """The edit has brought the generation up to that of the deletion, or above it, before anybody compared."""
+    await book.see(generation=2, deleting=True)
+
+    assert await book.see(generation=generation) == [(UID, False)]
+
+    row = await book.row()
+    assert (row["generation"], row["deleting"], row["is_due"]) == (generation, False, True)
+    assert await book.see(generation=generation) == []
+
+
 async def test_another_time_counts_from_now_and_other_changes_leave_it(book: Book) -> None:
     """What the new cron would have had before is none; what the old one had and nobody saw is still to be decided."""
     await book.pool.execute("update schedules set decided_until = $1, next_at = null", DAY)

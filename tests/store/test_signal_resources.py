@@ -17,7 +17,7 @@ import pytest
 
 from perdure._core import codec, limits
 from perdure._store import connect
-from perdure._store.resources import Resources, Seen
+from perdure._store.resources import Known, Resources, Seen
 from perdure._store.sealing import Sealing
 from perdure._store.signal_resources import Body, Due, Fate, SeenSignal, Shown, SignalResources
 from perdure.encryption import EncryptionCodec
@@ -156,6 +156,23 @@ async def test_a_restored_backup_counts_and_sends_nothing_twice(pool: Pool, sign
     assert len(await inbox(pool)) == 2
 
 
+@pytest.mark.parametrize("generation", [2, 3])
+async def test_a_signal_that_is_edited_in_a_restored_api_server_is_sent(
+    pool: Pool, signals: SignalResources, generation: int
+) -> None:
+    """It was leaving; an edit has brought its generation up to that of the deletion, or above it."""
+    uid = uuid4()
+    await start(pool)
+    await signals.ingest([seen(uid, generation=2, deleting=True)])
+    edited = seen(uid, generation=generation)
+
+    assert [one.waits for one in await signals.ingest([edited])] == [True]
+
+    assert (await signals.known([]))[uid] == Known("shop", "approval", generation, deleting=False)
+    assert await signals.ingest([edited]) == []
+    assert (await fate(signals, uid)).phase == "Delivered"
+
+
 async def test_a_signal_is_sent_once_however_often_it_is_tried(pool: Pool, signals: SignalResources) -> None:
     """Seen again, tried again, by this controller and by another: nothing happens."""
     uid = uuid4()
@@ -288,6 +305,37 @@ async def test_a_full_run_is_waited_for(pool: Pool, signals: SignalResources) ->
     await pool.execute("update signal_resources set retry_at = now()")
     assert [one.uid for one in await signals.waiting([])] == [uid]
     assert (await fate(signals, uid)).phase == "Delivered"
+
+
+async def test_a_younger_signal_does_not_pass_one_that_waits_for_a_full_run(
+    pool: Pool, signals: SignalResources
+) -> None:
+    """There is room when it comes, but the older was there before; both go on when the pause of the older is over."""
+    first, second = (
+        seen(
+            uuid4(),
+            f"number-{at}",
+            created_at=datetime(2026, 1, 1, second=at, tzinfo=UTC),
+            message=MESSAGE.replace(b"7", b"%d" % at),
+        )
+        for at in (1, 2)
+    )
+    await start(pool)
+    await pool.execute("update instances set buffered_signals = $1", limits.UNCONSUMED_SIGNALS)
+    await signals.ingest([first])
+    await fate(signals, first.uid)
+    await pool.execute("update instances set buffered_signals = 0")
+
+    await signals.ingest([second])
+    assert (await fate(signals, second.uid)).reason == "SignalsFull"
+    await pool.execute("update signal_resources set retry_at = now() where uid = $1", second.uid)
+    assert await signals.waiting([]) == []
+    await pool.execute("update signal_resources set retry_at = now() where uid = $1", first.uid)
+    waiting = [one.uid for one in await signals.waiting([])]
+    await signals.deliver(waiting)
+
+    assert sorted(waiting) == sorted([first.uid, second.uid])
+    assert [data for _, data in await inbox(pool)] == [1, 2]
 
 
 async def test_signals_come_in_the_order_in_which_they_were_made(pool: Pool, signals: SignalResources) -> None:

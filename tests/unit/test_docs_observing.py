@@ -17,4 +17,4 @@ def test_every_reason_of_an_event_stands_on_the_page() -> None:
         reason: (type_, sentence) for reason, type_, sentence in ROW.findall(text(Path("docs/observing.md")))
     }
 
-    assert on_the_page == dict(events.REASONS)
+    assert on_the_page == {**events.REASONS, **events.SIGNAL_REASONS}

@@ -123,7 +123,7 @@ class KubernetesApi(Protocol):
 class Lifeline(Protocol):
     """What ties a running attempt to the engine: signs of life go one way, the end of interest comes the other.
 
-    Both may be used from any thread.
+    All but `confirm` may be used from any thread.
     """
 
     @property
@@ -136,6 +136,9 @@ class Lifeline(Protocol):
 
     def beat(self, detail: bytes | None) -> None:
         """Note that the attempt lives, and how far it is (JSON; None: nothing new)."""
+
+    async def confirm(self) -> None:
+        """Return when nobody can have taken the attempt over."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -210,6 +213,16 @@ class ActivityContext:
             data = payload.encode(detail, "heartbeat detail", limit_bytes=limits.HEARTBEAT_DETAIL_BYTES)
         if self._lifeline is not None:
             self._lifeline.beat(data)
+
+    async def confirm(self) -> None:
+        """Return when nobody can have taken this attempt over: at once, as long as its worker's lease stands.
+
+        Ask right before an effect that nothing else protects from an attempt that comes too late. A worker that was
+        asleep, or whose database is away, waits here until it has heard from it; where others have taken over by then,
+        the attempt is cancelled.
+        """
+        if self._lifeline is not None:
+            await self._lifeline.confirm()
 
     @property
     def kubernetes(self) -> KubernetesApi:

@@ -17,6 +17,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+from perdure._core import sights
+
 __all__ = [
     "CHANGED",
     "DELETED",
@@ -81,7 +83,7 @@ class Seen:
 
     `spec`, `refusal` and `input` are JSON bytes. A `refusal` keeps a run from being started. `request` is a digest of
     what a run is started with, as it stands in the spec. `instead_of` is the generation that was known before this one
-    was read: the API server was restored from a backup when this one is lower.
+    was read (`sights.py`).
     """
 
     uid: UUID
@@ -116,7 +118,7 @@ class Remembered:
     generation: int
     is_same: bool
     deleting: bool = False
-    is_gone: bool = False
+    gone: bool = False
     run: int | None = None
     instance_id: str | None = None
     run_as: str = ""
@@ -206,24 +208,10 @@ class Decision:
 
 
 def is_news(seen: Seen, known: Remembered | None) -> bool:
-    """Whether a sight may change anything. An older one never does, nor one of a resource that is gone.
-
-    A lower generation is older, unless it was read when exactly the known one was known.
-    """
-    if known is None:
+    """Whether a sight may change anything: it is news (`sights.py`), or its finalizer is, or a change may be due."""
+    if known is None or sights.is_news(seen, known):
         return True
-    if known.is_gone:
-        return False
-    if seen.gone:
-        return True
-    if seen.generation < known.generation and seen.instead_of != known.generation:
-        return False
-    is_equal = known.is_same and (seen.generation, seen.deleting, seen.has_finalizer) == (
-        known.generation,
-        known.deleting,
-        known.has_finalizer,
-    )
-    return not is_equal or known.waiting != ""
+    return not sights.is_older(seen, known) and (seen.has_finalizer != known.has_finalizer or known.waiting != "")
 
 
 def remains(seen: Seen, known: Remembered | None, *, buried: Tombstone | None) -> Tombstone | None:

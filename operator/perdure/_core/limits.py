@@ -72,7 +72,7 @@ ERROR_TRACEBACK_FRAMES: Final = 20
 """Places kept of one error; a recursion that went too deep has a thousand equal ones."""
 
 FINISHED_NOTIFY_SECONDS: Final = 0.05
-"""How often clients in other processes are told at most that something has ended: NOTIFY serialises commits."""
+"""How often clients and controllers in other processes hear at most of ends: NOTIFY serialises commits."""
 
 HOUSEKEEPING_SECONDS: Final = 600.0
 """How often leftovers are looked for when nothing is removed by age: hardly ever is there one."""

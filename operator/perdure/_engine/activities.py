@@ -22,7 +22,7 @@ from typing import cast
 import msgspec
 import structlog
 
-from perdure._core import failure, history, lifecycle
+from perdure._core import failure, history
 from perdure._core.replay import Operation
 from perdure._engine.attempts import Attempts, Job, poison_or_none
 from perdure._engine.clock import Clock
@@ -31,7 +31,7 @@ from perdure._engine.lanes import Lanes
 from perdure._engine.resident import Resident
 from perdure._engine.trials import ActivityTrials
 
-__all__ = ["ActivityRunner", "FailedAttempt", "Known", "LocalJob", "detail_columns", "failure_columns"]
+__all__ = ["ActivityRunner", "FailedAttempt", "Known", "LocalJob"]
 
 _log = structlog.get_logger(__name__)
 
@@ -234,26 +234,3 @@ class ActivityRunner:
         """Have the last word of its heartbeats written; from now on it has a row that somebody must delete."""
         job.has_row = True
         self._heartbeats.note(job)
-
-
-def failure_columns(attempts: list[FailedAttempt]) -> list[list[object]]:
-    """Give the arrays of the statement that remembers failed attempts, one element an attempt."""
-    rows = [
-        (
-            attempt.job.instance_id,
-            attempt.job.execution,
-            attempt.job.command.seq,
-            attempt.failed_attempts,
-            attempt.delay_seconds,
-            lifecycle.encode_failure(attempt.failure),
-            attempt.job.detail,
-        )
-        for attempt in attempts
-    ]
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def detail_columns(jobs: list[LocalJob]) -> list[list[object]]:
-    """Give the arrays of the statement that remembers what heartbeats said, one element a job."""
-    rows = [(job.instance_id, job.execution, job.command.seq, job.detail) for job in jobs]
-    return [list(column) for column in zip(*rows, strict=True)]

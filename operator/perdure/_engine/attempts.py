@@ -40,6 +40,9 @@ __all__ = ["THREAD_NAME_PREFIX", "Attempt", "Attempts", "Capacity", "Job", "out_
 
 _log = structlog.get_logger(__name__)
 THREAD_NAME_PREFIX = "perdure-activity"
+_UNCERTAIN_SECONDS = 0.1
+"""How often an attempt looks whether the lease stands again; only while it does not."""
+
 Result = history.ActivityCompleted | failure.Failure
 
 
@@ -131,6 +134,11 @@ class Attempt:
             self._is_told = True
             self._of.in_loop(self._tell)
 
+    async def confirm(self) -> None:
+        """Wait while others may have taken it over; who has lost it is cancelled meanwhile."""
+        while not self._of.is_certain():  # noqa: ASYNC110 - a lease ends and begins without a word
+            await asyncio.sleep(_UNCERTAIN_SECONDS)
+
     def _tell(self) -> None:
         self._is_told = False
         if not self.is_over and self.job.on_detail is not None:
@@ -182,6 +190,7 @@ class Attempts:
         self.secrets = secrets
         self.measures = Measures()
         self.worker_id = ""
+        self.is_certain: Callable[[], bool] = lambda: True
         self.slots = Slots(capacity.attempts)
         self.thread_slots = Slots(capacity.threads)
         self.epochs = Epochs(clock)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
+import socket
 import uuid
 from collections.abc import Callable
 from typing import cast
@@ -58,6 +60,7 @@ class Lease:
         self._wake = wake
         self._is_registered = False
         self._renewed_at: float | None = None
+        self._asked_at: float | None = None
         self._unbroken_since = 0.0
         self.registered = asyncio.Event()
         self.on_deadline: Callable[[float], None]
@@ -69,26 +72,32 @@ class Lease:
         now = asyncio.get_running_loop().time()
         return self._renewed_at is not None and now - self._renewed_at < self._seconds
 
-    async def run(self, description: str) -> None:
+    @property
+    def is_certain(self) -> bool:
+        """Whether nobody can have taken this worker for dead: its last heartbeat was sent less than a lease ago."""
+        now = asyncio.get_running_loop().time()
+        return self._asked_at is not None and now - self._asked_at < self._seconds
+
+    async def run(self) -> None:
         """Keep the lease for ever; raises `LeaseLost`."""
         while True:
             try:
                 async with self._store.control("perdure-lease") as control:
-                    await self._keep(control, description)
+                    await self._keep(control)
             except Exception as error:
                 if not is_transient(error):
                     raise
                 self._store.availability.lost(error, "keep the lease")
                 await asyncio.sleep(min(_RECONNECT_SECONDS, self._seconds / _HEARTBEATS_PER_LEASE))
 
-    async def _keep(self, control: Control, description: str) -> None:
+    async def _keep(self, control: Control) -> None:
         await control.listen(WAKE_CHANNEL, self._wake)
         beat = self._seconds / _HEARTBEATS_PER_LEASE
         if not self._is_registered:
             asked_at = asyncio.get_running_loop().time()
             async with asyncio.timeout(beat):
                 row = await control.fetchrow(
-                    "worker_register", self._worker_id, self._seconds, description, *self._offers
+                    "worker_register", self._worker_id, self._seconds, _description(), *self._offers
                 )
             self._note(cast("Record", row)["now"], asked_at)
             self._is_registered = True
@@ -130,5 +139,10 @@ class Lease:
         self._clock.sync(now, took=moment - asked_at)
         if self._renewed_at is None or moment - self._renewed_at >= self._seconds:
             self._unbroken_since = moment
-        self._renewed_at = moment
+        self._renewed_at, self._asked_at = moment, asked_at
         self._store.availability.regained()
+
+
+def _description() -> str:
+    """Name this process for people who look at the table of workers."""
+    return f"{socket.gethostname()}:{os.getpid()}"

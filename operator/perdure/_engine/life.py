@@ -12,8 +12,6 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
-import os
-import socket
 import uuid
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING
@@ -22,17 +20,8 @@ import structlog
 
 from perdure import errors
 from perdure._core import definition, failure, history, limits
-from perdure._core.replay import Operation
-from perdure._engine.activities import (
-    ActivityRunner,
-    FailedAttempt,
-    Known,
-    LocalJob,
-    detail_columns,
-    failure_columns,
-)
+from perdure._engine.activities import Known
 from perdure._engine.announcing import Announcer
-from perdure._engine.attempts import Attempts, Capacity, Job, out_of_time
 from perdure._engine.claimer import Claimer, Loaded, offered
 from perdure._engine.clock import Clock
 from perdure._engine.committer import Committer
@@ -40,13 +29,13 @@ from perdure._engine.deadlines import Deadlines
 from perdure._engine.departures import Departures
 from perdure._engine.housekeeping import keep_house
 from perdure._engine.lease import WAKE_CHANNEL, Lease
-from perdure._engine.queued import QueuedJob, QueueRunner
-from perdure._engine.resident import Resident, due_or_none
+from perdure._engine.ledger import Ledger
+from perdure._engine.resident import Resident
 from perdure._engine.timers import Timers
-from perdure._engine.trials import ActivityTrials, TurnTrials
+from perdure._engine.trials import TurnTrials
 from perdure._engine.turn import TakenTurn
 from perdure._engine.watchdog import Watchdog
-from perdure._store.batching import Batcher
+from perdure._engine.workshop import Workshop
 
 if TYPE_CHECKING:
     from perdure._engine.worker import Worker
@@ -72,9 +61,12 @@ class Life:
         self.clock = Clock(asyncio.get_running_loop().time)
         self.timers = Timers(self.clock, self._deliver)
         self.watchdog = Watchdog(min(limits.TURN_SECONDS, settings.lease_seconds * _LEASE_SHARE))
-        self.turn_trials = TurnTrials(self._try_turns)
-        self.activity_trials = ActivityTrials(self._try_activities, self.turn_trials.quiet)
         self.announcer = Announcer(store, nudge=self.nudge, on_commit=worker.on_commit)
+        self.ledger = Ledger(
+            store, self.worker_id, on_failed=lambda resident: self.announcer.show(resident, phase_changed=False)
+        )
+        self.turn_trials = TurnTrials(self.ledger.try_turns)
+        self.activities = self._make_workshop()
         self.departures = Departures(
             store,
             self.clock,
@@ -83,7 +75,6 @@ class Life:
             evict=self._evict,
             on_left=self.announcer.sent,
         )
-        self._make_activity_rooms()
         self.claimer = Claimer(
             store,
             worker.orchestrations,
@@ -94,7 +85,7 @@ class Life:
         )
         self.committer = self._make_committer()
         self.claimer.watchdog, self.claimer.trials = self.watchdog, self.turn_trials
-        self.claimer.on_claimed = self.attempts.epochs.note
+        self.claimer.on_claimed = self.activities.took_over
         self.claimer.on_loaded = self._take_up
         self.claimer.on_news = self.committer.mark
         self.claimer.on_paused = self._paused
@@ -116,6 +107,16 @@ class Life:
         self._claiming: list[asyncio.Task[None]] = []
         self._is_stopping = False
 
+    def _make_workshop(self) -> Workshop:
+        return Workshop(
+            self.worker,
+            self.clock,
+            ledger=self.ledger,
+            deliver=self._deliver,
+            quiet=self.turn_trials.quiet,
+            is_certain=lambda: self.lease.is_certain,
+        )
+
     def _make_committer(self) -> Committer:
         worker = self.worker
         committer = Committer(
@@ -133,49 +134,21 @@ class Life:
         committer.on_unread = self.claimer.nudge
         return committer
 
-    def _make_activity_rooms(self) -> None:
-        """Make what runs activities: attempts, those of its own instances, those of its queues."""
-        worker, settings = self.worker, self.worker.settings
-        self.attempts = Attempts(
-            worker.activities,
-            self.clock,
-            capacity=Capacity(settings.max_activities, settings.activity_threads),
-            kubernetes=worker.kubernetes,
-            secrets=settings.secrets,
-        )
-        self.attempts.measures, self.attempts.worker_id = worker.measures, str(self.worker_id)
-        self.runner = ActivityRunner(
-            self.attempts,
-            self.clock,
-            trials=self.activity_trials,
-            record=self._record,
-            note=self._write_details,
-            deliver=self._deliver,
-        )
-        self.queue_runner = QueueRunner(
-            worker.store,
-            self.worker_id,
-            attempts=self.attempts,
-            trials=self.activity_trials,
-            queues=settings.queues,
-        )
-        self._failures: Batcher[FailedAttempt, bool] = Batcher(self._write_failures)
-
     @property
     def running_activities(self) -> int:
         """How many activities are on their way here, for its own instances or for a queue."""
-        return self.runner.running_count + self.queue_runner.running_count
+        return self.activities.running_count
 
     def nudge(self) -> None:
         """There may be work: look at once."""
         self.claimer.nudge()
-        self.queue_runner.nudge()
+        self.activities.queued.nudge()
 
     # Life and death.
 
     async def run(self, stop: asyncio.Event) -> None:
         """Live until `stop` (then give everything back) or until the lease is lost."""
-        loops: list[Coroutine[object, object, object]] = [self.lease.run(_description()), self._work(), stop.wait()]
+        loops: list[Coroutine[object, object, object]] = [self.lease.run(), self._work(), stop.wait()]
         tasks = [asyncio.create_task(loop) for loop in loops]
         self.watchdog.begin()
         try:
@@ -183,12 +156,10 @@ class Life:
         finally:
             await _end(tasks)
             self.timers.close()
-            self._interrupt()
+            self.activities.interrupt()
             if not stop.is_set():
-                await self._settle(self.worker.settings.shutdown_grace_seconds)
-            self.runner.close()
-            self.queue_runner.close()
-            self.attempts.close()
+                await self.activities.settle(self.worker.settings.shutdown_grace_seconds)
+            self.activities.close()
             for resident in list(self.residents.values()):
                 self._evict(resident)
             self.watchdog.end()
@@ -210,7 +181,7 @@ class Life:
         if self._is_stopping:
             return
         async with asyncio.TaskGroup() as group:
-            beginning = (self.claimer.run(), self.queue_runner.run(), self.activity_trials.run())
+            beginning = (self.claimer.run(), self.activities.queued.run(), self.activities.trials.run())
             self._claiming = [group.create_task(loop) for loop in beginning]
             for loop in (
                 self.committer.run(),
@@ -231,21 +202,19 @@ class Life:
         self._is_stopping = True
         await _end(self._claiming)
         self.timers.close()
-        self._interrupt()
+        self.activities.interrupt()
         count = len(self.residents)
         try:
             async with asyncio.timeout(self.worker.settings.lease_seconds):
-                await self._settle(_MOMENT_SECONDS)
-                await self.runner.flush()
-                await self.queue_runner.give_back(all_of_them=False)
+                await self.activities.settle(_MOMENT_SECONDS)
+                await self.activities.give_back(all_of_them=False)
                 await self._drain()
-                await self.activity_trials.acquit()
+                await self.activities.trials.acquit()
                 await self.departures.release_owned(but=[item for item in self.residents.values() if item.is_working])
-                if self.residents or self.queue_runner.running_count:
+                if self.residents or self.activities.queued.running_count:
                     await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
-                    await self._settle(self.worker.settings.shutdown_grace_seconds)
-                    await self.runner.flush()
-                    await self.queue_runner.give_back(all_of_them=True)
+                    await self.activities.settle(self.worker.settings.shutdown_grace_seconds)
+                    await self.activities.give_back(all_of_them=True)
                     await self._drain()
                     await self.departures.release_owned(but=())
                 await _end([leasing])
@@ -255,15 +224,6 @@ class Life:
             _log.warning("could not give instances back: the database is away; peers take over when the lease ends")
         else:
             _log.info("gave instances back", instances=count)
-
-    def _interrupt(self) -> None:
-        """Cancel every activity that runs here."""
-        self.runner.interrupt()
-        self.queue_runner.interrupt()
-
-    async def _settle(self, grace_seconds: float) -> None:
-        """Wait until they have cleaned up, but not longer than that."""
-        await asyncio.gather(self.runner.settle(grace_seconds), self.queue_runner.settle(grace_seconds))
 
     async def _drain(self) -> None:
         """Let the results that are in memory be committed: what has been done need not be done again elsewhere."""
@@ -285,7 +245,7 @@ class Life:
     def _evict(self, resident: Resident) -> None:
         """Forget an instance; its truth is in the database."""
         resident.is_gone = True
-        self.runner.cancel_all(resident)
+        self.activities.own.cancel_all(resident)
         try:  # its `finally` blocks run, and may never end
             self.watchdog.step(resident.instance_id, resident.execution.close)
         except errors.TurnTooLongError as error:
@@ -304,19 +264,19 @@ class Life:
     async def _take_up(self, loaded: list[Loaded]) -> None:
         """Go on where the last owner stopped: timers, activities without a result, first turns."""
         await self._resume_held([item.resident for item in loaded if item.resident.phase == "Suspended"])
-        losses = await self._count_losses([item for item in loaded if item.is_suspect])
+        losses = await self.ledger.count_losses([item for item in loaded if item.is_suspect])
         for resident, known in ((item.resident, item.known) for item in loaded):
             execution = resident.execution
             for seq, operation in list(execution.pending.items()):
                 if seq not in resident.results:
-                    self._set_timer(resident, operation)
+                    self.timers.expect(resident, operation)
             for operation in resident.to_run:
                 seq = operation.command.seq
                 row = known.get(seq)
                 counted = losses.get((resident.instance_id, seq))
                 if counted is not None:
                     row = dataclasses.replace(row or Known(0, 0, self.clock.now()), losses=counted)
-                self.runner.start(resident, operation, known=row, is_found=True)
+                self.activities.own.start(resident, operation, known=row, is_found=True)
             resident.over_tasks += [seq for seq in known if seq in resident.results]
             if execution.cancelled_at is not None:
                 self._set_grace(resident)
@@ -325,16 +285,6 @@ class Life:
             elif resident.turn:
                 # No turn may come for long, and while nobody owned it, its status may have said so.
                 self.announcer.show(resident, phase_changed=False)
-
-    def _set_timer(self, resident: Resident, operation: Operation) -> None:
-        """Let time end what it can end: a timer, or a queued activity that nobody brings to its end."""
-        due, command = due_or_none(operation), operation.command
-        if due is None:
-            return
-        if isinstance(command, history.ScheduleActivity):
-            self.timers.add(due, resident, event=history.ActivityFailed(command.seq, out_of_time(command)))
-        else:
-            self.timers.add(due, resident, event=history.TimerFired(command.seq))
 
     async def _resume_held(self, residents: Sequence[Resident]) -> None:
         """Take instances off hold whose replay went through: the code fits their history again."""
@@ -345,32 +295,6 @@ class Life:
         for resident in residents:
             resident.phase = "Running"
             self.announcer.show(resident, phase_changed=True)
-
-    # Trials.
-
-    async def _try_turns(self, instance_ids: list[str]) -> None:
-        await self.worker.store.fetch_patiently("worker_try", self.worker_id, instance_ids)
-
-    async def _try_activities(self, jobs: Sequence[Job]) -> list[Job]:
-        """Put these on trial and acquit all others; give those that are still this worker's."""
-        keys = {(job.instance_id, job.execution, job.command.seq): job for job in jobs}
-        rows = [(*key, job.claims if isinstance(job, QueuedJob) else 0) for key, job in keys.items()]
-        columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]
-        tried = await self.worker.store.fetch_patiently("tasks_try", self.worker_id, *columns)
-        return [keys[row["instance_id"], row["execution"], row["seq"]] for row in tried]
-
-    async def _count_losses(self, suspects: Sequence[Loaded]) -> dict[tuple[str, int], int]:
-        """Write down, before they are run again, that a worker may have died of these activities."""
-        keys = [
-            (item.resident.instance_id, item.resident.execution.identity.execution, operation.command.seq)
-            for item in suspects
-            for operation in item.resident.to_run
-        ]
-        if not keys:
-            return {}
-        columns = [list(column) for column in zip(*keys, strict=True)]
-        rows = await self.worker.store.fetch_patiently("tasks_count_loss", self.worker_id, *columns)
-        return {(row["instance_id"], row["seq"]): row["losses"] for row in rows}
 
     # What goes out, after the commit.
 
@@ -424,21 +348,21 @@ class Life:
             case history.ScheduleActivity(seq=seq, queue=queue):
                 if operation := resident.execution.pending.get(seq):
                     if queue:
-                        self._set_timer(resident, operation)
+                        self.timers.expect(resident, operation)
                     elif not resident.is_suspended:  # else when it is resumed
-                        self.runner.start(resident, operation)
+                        self.activities.own.start(resident, operation)
             case history.CreateTimer(seq=seq):
                 if operation := resident.execution.pending.get(seq):
-                    self._set_timer(resident, operation)
+                    self.timers.expect(resident, operation)
             case history.CancelActivity(seq=seq):
-                self.runner.cancel(resident, seq)
+                self.activities.own.cancel(resident, seq)
             case _:
                 return
 
     def _continue_as_new(self, turn: TakenTurn, continues: history.ContinueAsNew) -> None:
         """Begin the next execution, here or, when its version is not offered here, wherever it is."""
         resident, chosen = turn.resident, turn.next_definition
-        self.runner.cancel_all(resident)
+        self.activities.own.cancel_all(resident)
         if chosen is None:
             self.departures.leave(resident)
             return
@@ -461,7 +385,7 @@ class Life:
             return  # what it asks for may not begin yet, and does when it is committed
         for operation in resident.to_run:
             if operation.command.seq not in resident.jobs:
-                self.runner.start(resident, operation)
+                self.activities.own.start(resident, operation)
         self.committer.mark(resident)
 
     def _set_grace(self, resident: Resident) -> None:
@@ -475,30 +399,8 @@ class Life:
         self.announcer.show(resident, phase_changed=True)
         self._evict(resident)
 
-    # Failed attempts.
-
-    async def _record(self, attempt: FailedAttempt) -> bool:
-        is_ours = await self._failures.submit(attempt)
-        if is_ours:
-            self.announcer.show(attempt.job.resident, phase_changed=False)
-        return is_ours
-
-    async def _write_failures(self, attempts: list[FailedAttempt]) -> list[bool]:
-        rows = await self.worker.store.fetch_patiently(
-            "tasks_record_failure", self.worker_id, *failure_columns(attempts)
-        )
-        written = {(row["instance_id"], row["seq"]) for row in rows}
-        return [(a.job.resident.instance_id, a.job.command.seq) in written for a in attempts]
-
-    async def _write_details(self, jobs: list[LocalJob]) -> None:
-        await self.worker.store.fetch_patiently("tasks_note", self.worker_id, *detail_columns(jobs))
-
 
 async def _end(tasks: Sequence[asyncio.Task[object]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _description() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from perdure._core import history, replay
+from perdure._engine.attempts import out_of_time
 from perdure._engine.clock import Clock
-from perdure._engine.resident import Resident
+from perdure._engine.resident import Resident, due_or_none
 
 __all__ = ["Timers"]
 
@@ -63,6 +64,16 @@ class Timers:
         heapq.heappush(self._heap, _Entry(fire_at, next(self._order), resident, resident.execution, event))
         if self._heap[0].resident is resident:
             self._set_alarm()
+
+    def expect(self, resident: Resident, operation: replay.Operation) -> None:
+        """Let time end what it can end: a timer, or a queued activity that nobody brings to its end."""
+        due, command = due_or_none(operation), operation.command
+        if due is None:
+            return
+        if isinstance(command, history.ScheduleActivity):
+            self.add(due, resident, event=history.ActivityFailed(command.seq, out_of_time(command)))
+        else:
+            self.add(due, resident, event=history.TimerFired(command.seq))
 
     def close(self) -> None:
         """Fire no more."""

@@ -4,7 +4,8 @@ It knows the words of `Resources.due` and the calls that they mean; what is due 
 then means by ingest. It must not know runs. Any number of controllers may do the same chores at once.
 
 Theory of operation. Every ten seconds one query says what is due; while something is about to be (a deletion waits for
-its run, a cancelled run is to be followed by another) it is asked every second, and ingest may ask at once. Each chore
+its run, a cancelled run is to be followed by another) it is asked every second, and ingest may ask at once; while a
+changed request waits for a run that may go on for hours, so does every end of a run, wherever its worker is. Each chore
 reads its resource first: what stands in the API server now is what is acted upon, and goes through ingest afterwards,
 which remembers it. So a chore may be repeated, and broken off anywhere. One that the API server refuses is left alone
 for a while.
@@ -21,6 +22,7 @@ for a while.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -34,7 +36,7 @@ from perdure._kube.client import Api
 from perdure._kube.preparation import Preparation
 from perdure._kube.reach import Reach
 from perdure._store import removal
-from perdure._store.resources import Chore, Resources
+from perdure._store.resources import Chore, Resources, Seen
 from perdure._store.store import Store, retrying
 
 __all__ = ["Chores"]
@@ -72,24 +74,36 @@ class Chores:
         self._reach = reach
         self._namespaces = list(namespaces)
         self._nudged = asyncio.Event()
+        self._listens = False
+        self._has_heard = False
         self._refused: dict[UUID, float] = {}
 
     def nudge(self) -> None:
         """Something is due: look at once."""
         self._nudged.set()
 
+    def heard(self) -> None:
+        """A run has ended somewhere: look at once, if a changed request waits for the end of any."""
+        self._has_heard = True
+        if self._listens:
+            self._nudged.set()
+
     async def run(self, grace_seconds: float) -> None:
         """Do what is due, for ever. A deleted resource is kept for `grace_seconds` and some more, but not for ever."""
         while True:
             self._nudged.clear()
+            self._has_heard = False
             due = await retrying(
                 lambda: self._resources.due(self._namespaces, grace_seconds=grace_seconds + FORCED_SECONDS),
                 doing="looking for what is due",
                 availability=self._store.availability,
             )
+            self._listens = any(chore.chore == "Listen" for chore in due)
+            if self._listens and self._has_heard:  # perhaps since the look
+                self._nudged.set()
             await self.do(due)
             await asyncio.sleep(_PAUSE_SECONDS)
-            await self._wait(_SOON_SECONDS if due else _LOOK_SECONDS)
+            await self._wait(_SOON_SECONDS if any(chore.chore != "Listen" for chore in due) else _LOOK_SECONDS)
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -136,7 +150,7 @@ class Chores:
 
     async def _do(self, chore: Chore, uid: UUID) -> None:
         found = await self._api.get(API_VERSION, KIND, chore.name, namespace=chore.namespace)
-        sight = None if found is None else ingest.seen(found)
+        sight = None if found is None else _sight(found, chore)
         if found is None or sight is None or sight.uid != uid:
             self._queue.add(ingest.gone(uid, namespace=chore.namespace, name=chore.name))
             return
@@ -149,7 +163,7 @@ class Chores:
             case _:
                 pass
         if found is not None:
-            self._queue.add(ingest.seen(found))
+            self._queue.add(_sight(found, chore))
 
     async def _finalize(self, chore: Chore, found: Manifest) -> Manifest | None:
         """Put the finalizer on or take it off; give the resource as it is then."""
@@ -166,7 +180,7 @@ class Chores:
         """
         metadata = finalizers.metadata_of(found)
         if metadata.get("generation") != chore.generation or "deletionTimestamp" in metadata or chore.uid is None:
-            self._queue.add(ingest.seen(found))
+            self._queue.add(_sight(found, chore))
             return
         if await self._resources.bury(chore.uid):
             await self._api.delete(
@@ -176,3 +190,8 @@ class Chores:
                 namespace=chore.namespace,
                 preconditions=Preconditions(str(chore.uid), str(metadata["resourceVersion"])),
             )
+
+
+def _sight(found: Manifest, chore: Chore) -> Seen:
+    """Give what was read when the generation of the chore was known."""
+    return dataclasses.replace(ingest.seen(found), instead_of=chore.generation)

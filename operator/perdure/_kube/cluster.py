@@ -15,11 +15,12 @@ from kubernetes.aio import client as kube
 
 from perdure import errors
 from perdure._kube import access, budget, chores, election, events, identity, ingest, kinds, leader, metrics
-from perdure._kube.api import orchestration
+from perdure._kube.api import base
 from perdure._kube.client import Api
 from perdure._kube.controller import Controller
 from perdure._kube.following import Following
 from perdure._kube.health import STUCK_SECONDS, Health, Need, Pulse
+from perdure._kube.hearing import Hearing
 from perdure._kube.kinds import Kind, Loop
 from perdure._kube.policy import Policy
 from perdure._kube.preflight import Preflight
@@ -30,8 +31,9 @@ from perdure._kube.recorder import Recorder
 from perdure._kube.schedules.keeper import Keeper
 from perdure._kube.signals import Signals
 from perdure._kube.status import Status
+from perdure._kube.status_writer import StatusWriter
 from perdure._kube.sweep import Sweep
-from perdure._store.resources import Fact, News, Resources
+from perdure._store.resources import News, Resources
 from perdure._store.starts import Starts
 from perdure._store.store import Store
 from perdure.settings import Settings
@@ -60,14 +62,8 @@ class Cluster:
         availability = store.availability
         rate = settings.status_writes_per_second
         bucket = budget.TokenBucket(rate, max(1, int(2 * rate)))
-        self.projector = Projector(
-            resources,
-            api,
-            availability=availability,
-            reach=reach,
-            bucket=bucket,
-            on_missing=self._missing,
-        )
+        self._writer = StatusWriter(api, bucket=bucket, reach=reach)
+        self.projector = Projector(resources, self._writer, availability=availability, on_missing=self._missing)
         self.projector.cancel_grace_seconds = settings.cancel_grace_seconds
         self.recorder = Recorder(api, bucket=bucket, level=settings.events)
         self.projector.on_written = self._tell
@@ -83,17 +79,21 @@ class Cluster:
         self._chores = chores.Chores(
             store, resources, api=api, queue=self._preparation, reach=reach, namespaces=settings.namespaces
         )
-        self.projector.on_turn_of_change = self._chores.nudge
-        orchestrations = kinds.orchestrations(self._preparation, resources)
+        orchestrations = kinds.orchestrations(self._preparation, resources, on_restored=self.projector.mark)
         self._sweep = Sweep(api, orchestrations, namespaces=settings.namespaces)
         self._controller: Controller | None = None
         self._keeper: Keeper | None = None
         self._signals: Signals | None = None
         if "controller" in settings.roles:
             self._signals = Signals(
-                store, api, identities=self.identities, reach=reach, bucket=bucket, namespaces=self._namespaces
+                store,
+                api,
+                identities=self.identities,
+                writer=self._writer,
+                namespaces=self._namespaces,
+                on_written=self._tell_of_signal,
             )
-            self._keeper = Keeper(store, api, reach=reach, bucket=bucket, namespaces=self._namespaces)
+            self._keeper = Keeper(store, api, reach=reach, writer=self._writer, namespaces=self._namespaces)
             others: list[Kind] = [self._signals.kind(), self._keeper.kind()]
             sweeps = [(orchestrations, self._sweep)]
             sweeps += [(kind, Sweep(api, kind, namespaces=settings.namespaces)) for kind in others]
@@ -114,7 +114,7 @@ class Cluster:
         )
         for name, has_work, done in pulses:
             health.add_vital(name, self._pulse(name, has_work=has_work, done=done), seconds=STUCK_SECONDS)
-        health.add("status writes", lambda: Need(not projector.why_not_writing, projector.why_not_writing))
+        health.add("status writes", lambda: Need(not self._writer.why_not, self._writer.why_not))
         if controller is not None:
             health.add("resources", lambda: self._resources_need(controller))
         if self.leader is not None:
@@ -150,6 +150,8 @@ class Cluster:
         if self._controller is not None:
             yield from self._controller.loops(_configure, self._namespaces, sweep_seconds=self._settings.sweep_seconds)
             yield "chores", lambda: self._chores.run(self._settings.cancel_grace_seconds)
+            ears = [self._chores.heard, *([] if self._signals is None else [self._signals.heard])]
+            yield "hearing", Hearing(self._store, heard=ears).run
 
     @property
     def has_shown_all(self) -> bool:
@@ -215,12 +217,14 @@ class Cluster:
                 self._reach.regained()
             await asyncio.sleep(_PROBE_SECONDS)
 
-    def _tell(self, fact: Fact, before: Status | None, shown: Status) -> None:
+    def _tell(self, about: base.Reference, before: Status | None, shown: Status) -> None:
         """A status was written: tell what is news in it."""
-        about = events.Regarding(
-            orchestration.API_VERSION, orchestration.KIND, fact.namespace, fact.name, str(fact.uid)
-        )
         for news in events.news(before, shown):
+            self.recorder.tell(about, news)
+
+    def _tell_of_signal(self, about: base.Reference, before: Status | None, shown: Status) -> None:
+        """The same for a signal."""
+        for news in events.signal_news(before, shown):
             self.recorder.tell(about, news)
 
     def _missing(self, uid: UUID, namespace: str, name: str) -> None:

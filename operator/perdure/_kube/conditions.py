@@ -1,56 +1,70 @@
 """The conditions of a resource, as kstatus reads them, with the times at which they turned. Pure.
 
-For the kinds whose whole state is one of a few stories: it waits for something, it is stuck or failed, it is done.
-Reconciling=True means wait, Stalled=True means failed, Ready=True means done, and no state has two of them.
+Reconciling=True means wait, Stalled=True means failed, Ready=True means done, and no state has two of them. Kinds whose
+whole state is one of a few stories take theirs from `STATES`; an Orchestration has more conditions (`verdict`). How a
+list of conditions is read and written stands here alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
 from pydantic import JsonValue
 
-from perdure._kube import verdict
+from perdure._kube.api import base
 from perdure._kube.api.condition import ConditionStatus
 
-__all__ = ["State", "build"]
+__all__ = ["STATES", "Dated", "State", "States", "build", "by_type", "listed"]
 
 State = Literal["Waiting", "Stuck", "Done"]
 
-_TYPES = ("Ready", "Reconciling", "Stalled")
-_TRUE: Mapping[State, str] = {"Waiting": "Reconciling", "Stuck": "Stalled", "Done": "Ready"}
-"""The one condition that is True in each state."""
+States = Mapping[str, ConditionStatus]
+"""Conditions by their type, in the order shown."""
+
+Dated = Callable[[str, ConditionStatus], datetime]
+"""Says when the condition of this type took this status."""
+
+STATES: Mapping[State, States] = {
+    "Waiting": {"Ready": "False", "Reconciling": "True", "Stalled": "False"},
+    "Stuck": {"Ready": "False", "Reconciling": "False", "Stalled": "True"},
+    "Done": {"Ready": "True", "Reconciling": "False", "Stalled": "False"},
+}
+"""It waits for something, it is stuck or failed, it is done."""
 
 
 def build(
-    state: State, *, reason: str, message: str, generation: int, previous: Mapping[str, JsonValue], at: datetime
+    states: States, *, reason: str, message: str, generation: int, previous: Mapping[str, JsonValue], at: Dated
 ) -> list[JsonValue]:
     """Give every condition. One that is as it was in the `previous` status keeps its time; `at` dates the others.
 
-    The one that is True explains itself, and Ready always does.
+    Those that are True explain themselves, and Ready always does.
     """
-    before = _by_type(previous)
-    given: list[JsonValue] = []
-    for type_ in _TYPES:
-        status: ConditionStatus = "True" if _TRUE[state] == type_ else "False"
-        is_as_before = before.get(type_, {}).get("status") == status
-        given.append(
-            {
-                "type": type_,
-                "status": status,
-                "reason": reason,
-                "message": message if type_ == "Ready" or status == "True" else "",
-                "lastTransitionTime": before[type_]["lastTransitionTime"] if is_as_before else verdict.timestamp(at),
-                "observedGeneration": generation,
-            }
-        )
-    return given
+    before = by_type(previous)
+    return [
+        {
+            "type": type_,
+            "status": status,
+            "reason": reason,
+            "message": message if type_ == "Ready" or status == "True" else "",
+            "lastTransitionTime": _kept(before.get(type_, {}), status) or base.timestamp(at(type_, status)),
+            "observedGeneration": generation,
+        }
+        for type_, status in states.items()
+    ]
 
 
-def _by_type(status: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
-    listed = status.get("conditions")
-    if not isinstance(listed, list):
-        return {}
-    return {str(item.get("type")): item for item in listed if isinstance(item, dict)}
+def _kept(before: Mapping[str, JsonValue], status: ConditionStatus) -> JsonValue:
+    return before.get("lastTransitionTime") if before.get("status") == status else None
+
+
+def listed(status: Mapping[str, JsonValue]) -> list[dict[str, JsonValue]]:
+    """Give the conditions of a status, in their order; what is none is left out, whoever wrote it."""
+    found = status.get("conditions")
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def by_type(status: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
+    """Give the conditions of a status by their type."""
+    return {str(item.get("type")): item for item in listed(status)}

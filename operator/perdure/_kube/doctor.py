@@ -23,7 +23,7 @@ from pydantic import JsonValue
 from perdure import errors
 from perdure._core.activity import Manifest
 from perdure._engine import modules
-from perdure._kube import access, crds, diagnosis, election, identity, projector, tie, verdict, waiting
+from perdure._kube import access, conditions, crds, diagnosis, election, identity, looks, tie, verdict, waiting
 from perdure._kube.api import base, orchestration
 from perdure._kube.client import Api
 from perdure._kube.diagnosis import Finding, failed, ok, warning
@@ -278,10 +278,10 @@ async def _resource(patient: _Patient) -> AsyncIterator[Finding]:
             f"generation {metadata['generation']} is not taken in, only {fact.generation}",
             todo="See its conditions, and the checks of leader and rights.",
         )
-    last = None if fact.instance_id is None else projector.Shown(fact.instance_id)
+    last = None if fact.instance_id is None else looks.Shown(fact.instance_id)
     turns = await resources.turns({fact.instance_id: (0, -1)}) if fact.instance_id is not None else []
     offers = sorted({offer for offered in await resources.offers() for offer in offered})
-    known = projector.to_facts(fact, projector.Look(fact, last, turns).folded(), offers=offers)
+    known = looks.to_facts(fact, looks.Look(fact, last, turns).folded(), offers=offers)
     waits = waiting.waiting_for(known)
     yield diagnosis.run(shown, fact.instance_id or "", judged=verdict.judge(known), waits=waits)
 
@@ -303,11 +303,8 @@ def _part(manifest: Manifest, name: str) -> dict[str, JsonValue]:
 
 
 def _ready_message(status: Manifest) -> str:
-    conditions = status.get("conditions")
-    for one in conditions if isinstance(conditions, list) else ():
-        if isinstance(one, dict) and one.get("type") == "Ready":
-            return f": {one.get('reason')}: {one.get('message')}"
-    return ""
+    ready = conditions.by_type(status).get("Ready")
+    return "" if ready is None else f": {ready.get('reason')}: {ready.get('message')}"
 
 
 _Look = Callable[[_Patient], AsyncIterator[Finding]]

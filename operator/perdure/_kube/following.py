@@ -6,7 +6,8 @@ is done in `observer` and `sweep`. It must not know what a resource means.
 Theory of operation. The watch begins when the kind is served (kopf would never look for it again). Each begin of a
 watch asks for a sweep, since what happened before is told by nobody; so does the clock. A sweep that fails is repeated
 with pauses. A CRD that is taken away ends the watch of its kind; resources that nobody saw go with it are taken for
-deleted when the kind is there again and the API server says so, not before.
+deleted when the kind is there again and the API server says so, not before. A watch from before a restored backup asks
+for what comes after a version that is still to come, and would hear nothing until then: it is begun again.
 """
 
 from __future__ import annotations
@@ -88,6 +89,9 @@ class Following:
             await self.kind.intake.wait_idle()
             found = await self._patiently(self._sweep.run_once, doing="sweep")
             self._has_swept = True
+            if self._sweep.has_gone_back and self._observer is not None:
+                _log.warning("the API server was restored from a backup, beginning another watch", kind=self.kind.name)
+                self._observer.restart()
             deaf = deaf + 1 if by_clock and found else 0
             if deaf >= _DEAF_SWEEPS and self._observer is not None:
                 _log.warning("the watch tells nothing, beginning another", kind=self.kind.name, sweeps=deaf)

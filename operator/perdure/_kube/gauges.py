@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from perdure._kube.metrics import Labelled, Labels, Reading
-from perdure._store.store import Record, Store, is_transient
+from perdure._store.store import Store, is_transient
 
-__all__ = ["OTHERS", "DatabaseGauges", "bounded"]
+__all__ = ["OTHERS", "DatabaseGauges", "bounded", "of_queues"]
 
 OTHERS = "(others)"
 """Stands for every label beyond those that are shown one by one."""
 
 _SHOWN = 100
+"""So many labels are shown one by one: whoever may ask for a name may ask for any number of them."""
 _AGE_SECONDS = 15.0
 _PATIENCE_SECONDS = 2.0
 _SHARE = 50
@@ -36,7 +38,7 @@ class DatabaseGauges:
         self._lock = asyncio.Lock()
         self._not_before = 0.0
         self._open: Mapping[Labels, float] = {}
-        self._queues: list[Record] = []
+        self._queues: list[Mapping[str, Any]] = []
 
     async def refresh(self) -> None:
         """Look, unless the last look is young; wait for no database that is away."""
@@ -47,7 +49,7 @@ class DatabaseGauges:
             try:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     opened = await self._store.fetch("instances_open")
-                    self._queues = await self._store.fetch("queue_list")
+                    self._queues = [dict(row) for row in await self._store.fetch("queue_list")]
             except Exception as error:  # is_transient names them; everything else passes through
                 if not is_transient(error):
                     raise
@@ -63,14 +65,30 @@ class DatabaseGauges:
         yield Labelled(
             "instances_open", "Instances that have not ended.", ("orchestration", "version", "phase"), self._open
         )
-        for name, sentence, column in (
-            ("queue_waiting", "Activities that wait in the queue.", "waiting"),
-            ("queue_running", "Activities of the queue that run.", "running"),
-            ("queue_oldest_age_seconds", "How long the oldest waiting activity of the queue waits.", "oldest_seconds"),
-            ("queue_workers", "Live workers that serve the queue.", "workers"),
+        oldest = "How long the oldest waiting activity of the queue waits."
+        for name, sentence, column, together in (
+            ("queue_waiting", "Activities that wait in the queue.", "waiting", sum),
+            ("queue_running", "Activities of the queue that run.", "running", sum),
+            ("queue_oldest_age_seconds", oldest, "oldest_seconds", max),
+            ("queue_workers", "Live workers that serve the queue.", "workers", min),
         ):
-            values: dict[Labels, float] = {(row["queue"],): float(row[column] or 0) for row in self._queues[:_SHOWN]}
-            yield Labelled(name, sentence, ("queue",), values)
+            yield Labelled(name, sentence, ("queue",), of_queues(self._queues, column, together=together))
+
+
+def of_queues(
+    rows: Iterable[Mapping[str, Any]],
+    column: str,
+    *,
+    together: Callable[[Iterable[float]], float],
+    at_most: int = _SHOWN,
+) -> dict[Labels, float]:
+    """Give one number of each queue: of those in which most waits, and of all the rest `together`, under `OTHERS`."""
+    ordered = sorted(rows, key=lambda row: (-row["waiting"], row["queue"]))
+    numbers = [((str(row["queue"]),), float(row[column] or 0)) for row in ordered]
+    found: dict[Labels, float] = dict(numbers[:at_most])
+    if rest := [number for _, number in numbers[at_most:]]:
+        found[OTHERS,] = together(rest)
+    return found
 
 
 def bounded(counts: Mapping[Labels, float], at_most: int = _SHOWN) -> dict[Labels, float]:

@@ -46,7 +46,7 @@ class Pulse:
         self._seen: int | None = None
 
     def __call__(self) -> Need:
-        """Compare with the last time."""
+        """Compare with the last time, and remember this one: for one who looks at a steady pace, and no other."""
         done = self._done()
         is_moving = done != self._seen or not self._has_work()
         self._seen = done
@@ -59,7 +59,7 @@ class Health:
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
         self._vital: dict[str, tuple[Check, float]] = {}
-        self._failing_since: dict[str, float] = {}
+        self._failing: dict[str, tuple[float, str]] = {}
         self._last_tick: float | None = None
 
     def add(self, name: str, check: Check) -> None:
@@ -80,15 +80,15 @@ class Health:
         return all(need.ok for need in self.needs().values())
 
     def deaths(self) -> dict[str, str]:
-        """Give what only a restart would cure; empty while the process is alive."""
+        """Give what only a restart would cure, as `run` found it; empty while the process is alive. Asks nobody."""
         now = asyncio.get_running_loop().time()
         found: dict[str, str] = {}
         if self._last_tick is not None and now - self._last_tick > _DEAD_SECONDS:
             found["loop"] = f"nothing was looked at for {now - self._last_tick:.0f} s"
-        for name, since in self._failing_since.items():
-            check, seconds = self._vital[name]
+        for name, (since, why) in self._failing.items():
+            _, seconds = self._vital[name]
             if now - since > seconds:
-                found[name] = f"{check().why} for {now - since:.0f} s"
+                found[name] = f"{why} for {now - since:.0f} s"
         return found
 
     async def run(self) -> None:
@@ -98,10 +98,12 @@ class Health:
             now = asyncio.get_running_loop().time()
             self._last_tick = now
             for name, (check, _) in self._vital.items():
-                if check().ok:
-                    self._failing_since.pop(name, None)
+                need = check()
+                if need.ok:
+                    self._failing.pop(name, None)
                 else:
-                    self._failing_since.setdefault(name, now)
+                    since, _ = self._failing.get(name, (now, ""))
+                    self._failing[name] = since, need.why
             needs = self.needs()
             is_ready = all(need.ok for need in needs.values())
             if is_ready and not was_ready:

@@ -25,14 +25,15 @@ import structlog
 from pydantic import JsonValue
 
 from perdure import errors
-from perdure._core import lifecycle, payload
+from perdure._core import lifecycle, payload, sights
+from perdure._core.sights import Sight
 from perdure._kube import identity, nesting
 from perdure._kube.api import refusals
 from perdure._kube.api.orchestration import FINALIZER, IMMUTABLE_FIELDS
 from perdure._store.resources import Earlier, Policies, Seen
 from perdure._store.store import Availability, is_transient, retrying
 
-__all__ = ["Ingest", "Sight", "Table", "gone", "has_finalizer", "is_older", "seen"]
+__all__ = ["Ingest", "Table", "gone", "has_finalizer", "seen"]
 
 _log = structlog.get_logger(__name__)
 
@@ -149,25 +150,6 @@ def _too_deep(fields: Sequence[str]) -> refusals.Refusal:
     )
 
 
-class Sight(Protocol):
-    """What the queue must know of a sight of a resource of whichever kind."""
-
-    @property
-    def uid(self) -> UUID: ...
-    @property
-    def namespace(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def generation(self) -> int: ...
-    @property
-    def deleting(self) -> bool: ...
-    @property
-    def gone(self) -> bool: ...
-    @property
-    def instead_of(self) -> int | None: ...
-
-
 S = TypeVar("S", bound=Sight)
 S_contra = TypeVar("S_contra", bound=Sight, contravariant=True)
 N = TypeVar("N")
@@ -179,17 +161,6 @@ class Table(Protocol[S_contra, N_co]):
 
     def ingest(self, batch: Sequence[S_contra]) -> Awaitable[Sequence[N_co]]:
         """Take in what was seen; a uid is in a batch once."""
-
-
-def is_older(sight: Sight, than: Sight) -> bool:
-    """Whether a sight must not replace another of its uid, which is newer."""
-    goes_back = not than.gone and sight.instead_of == than.generation
-    return not goes_back and _age(sight) < _age(than)
-
-
-def _age(sight: Sight) -> tuple[bool, int, bool]:
-    """Order the sights of one uid: an answer of the API server may be on its way for long."""
-    return sight.gone, sight.generation, sight.deleting
 
 
 def _mapping(value: JsonValue) -> Mapping[str, JsonValue]:
@@ -219,9 +190,9 @@ class Ingest(Generic[S, N]):
     def add(self, sight: S) -> None:
         """Take in this sight soon. An older one that comes late replaces no newer one; what is gone stays gone."""
         waiting = self._queue.get(sight.uid)
-        if waiting is not None and is_older(sight, waiting):
+        if waiting is not None and sights.is_older(sight, waiting):
             return
-        self._queue[sight.uid] = sight
+        self._queue[sight.uid] = sight if waiting is None else sights.instead(sight, waiting)
         self._idle.clear()
         self._arrived.set()
 

@@ -35,7 +35,7 @@ class Intake(Protocol):
     def seen(self, manifest: Manifest, *, instead_of: int | None = None) -> None:
         """Take in a resource as the API server gave it. Called in the event loop; never raises.
 
-        `instead_of` is a higher generation that was known before this was read: it counts unless something newer came.
+        `instead_of` is the generation that was known before this was read: it counts unless something newer came.
         """
 
     def gone(self, uid: UUID, *, namespace: str, name: str) -> None:
@@ -43,6 +43,12 @@ class Intake(Protocol):
 
     def known(self, namespaces: Sequence[str]) -> Awaitable[Mapping[UUID, Known]]:
         """Give what the database believes to live, to be compared with the cluster; no namespaces means all."""
+
+    def restored(self, found: Mapping[UUID, int]) -> Awaitable[Mapping[UUID, Known]]:
+        """Give those of which more was known than was read, with these resource versions, as they were known.
+
+        They are shown again and live again: the API server was restored from a backup. To be read after `known`.
+        """
 
     def wait_idle(self) -> Awaitable[None]:
         """Return when everything that was told is in the database."""
@@ -64,17 +70,18 @@ class Kind:
     loops: Sequence[Loop] = ()
 
 
-def orchestrations(queue: Preparation, resources: Resources) -> Kind:
-    """Give the kind whose resources are runs."""
-    return Kind(orchestration.KIND, orchestration.PLURAL, _Orchestrations(queue, resources))
+def orchestrations(queue: Preparation, resources: Resources, *, on_restored: Callable[[UUID], None]) -> Kind:
+    """Give the kind whose resources are runs; `on_restored` is told of those whose status is to be written again."""
+    return Kind(orchestration.KIND, orchestration.PLURAL, _Orchestrations(queue, resources, on_restored))
 
 
 class _Orchestrations:
     """Has what a run needs looked at before its sight is taken in."""
 
-    def __init__(self, queue: Preparation, resources: Resources) -> None:
+    def __init__(self, queue: Preparation, resources: Resources, on_restored: Callable[[UUID], None]) -> None:
         self._queue = queue
         self._resources = resources
+        self._on_restored = on_restored
 
     def seen(self, manifest: Manifest, *, instead_of: int | None = None) -> None:
         self._queue.add(dataclasses.replace(ingest.seen(manifest), instead_of=instead_of))
@@ -84,6 +91,12 @@ class _Orchestrations:
 
     async def known(self, namespaces: Sequence[str]) -> Mapping[UUID, Known]:
         return await self._resources.known(namespaces)
+
+    async def restored(self, found: Mapping[UUID, int]) -> Mapping[UUID, Known]:
+        older = await self._resources.restored(found)
+        for uid in older:
+            self._on_restored(uid)
+        return older
 
     async def wait_idle(self) -> None:
         await self._queue.wait_idle()

@@ -27,6 +27,7 @@ import structlog
 from pydantic import JsonValue
 
 from perdure import errors
+from perdure._core import sights
 from perdure._kube import ingest, sources
 from perdure._kube.api.refusals import Refusal
 from perdure._kube.policy import Policy
@@ -102,8 +103,9 @@ class Preparation:
         """Take in this sight when it can be taken in. A newer one replaces it, an older one does not."""
         before = self._waiting.get(sight.uid)
         if before is not None:
-            if sight == before.sight or ingest.is_older(sight, before.sight):
+            if sight == before.sight or sights.is_older(sight, before.sight):
                 return
+            sight = sights.instead(sight, before.sight)
             self._forget(before)
         waiting = self._waiting_or_none(sight)
         if waiting is None:

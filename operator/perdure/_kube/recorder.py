@@ -17,6 +17,7 @@ import structlog
 
 from perdure import errors
 from perdure._kube import budget, events
+from perdure._kube.api import base
 from perdure._kube.client import Api
 from perdure.settings import EventLevel
 
@@ -37,14 +38,14 @@ class Recorder:
         self._api = api
         self._bucket = bucket
         self._level = level
-        self._line: deque[tuple[events.Regarding, events.Event]] = deque()
+        self._line: deque[tuple[base.Reference, events.Event]] = deque()
         self._wake = asyncio.Event()
         self._instance = socket.gethostname()
         self._not_before: dict[str, float] = {}
         self.written = 0
         self.dropped = 0
 
-    def tell(self, regarding: events.Regarding, event: events.Event) -> None:
+    def tell(self, regarding: base.Reference, event: events.Event) -> None:
         """Have this told soon, if it is to be told at all and there is room."""
         if self._level == "off" or (self._level == "warnings" and event.type == "Normal"):
             return
@@ -63,7 +64,7 @@ class Recorder:
             await self._bucket.take_behind()
             await self._send(*self._line.popleft())
 
-    async def _send(self, regarding: events.Regarding, event: events.Event) -> None:
+    async def _send(self, regarding: base.Reference, event: events.Event) -> None:
         now = asyncio.get_running_loop().time()
         if now < self._not_before.get(regarding.namespace, now):
             self.dropped += 1

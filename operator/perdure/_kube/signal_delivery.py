@@ -6,18 +6,19 @@ must not know how a signal came to be known, nor how a status looks.
 Theory of operation. A signal is tried when it is first seen, when a run of its Orchestration begins, and by a slow
 clock, which asks in one query whether any may get further now: nothing is polled a resource. The same query wakes
 whoever shows statuses, so that idle signals cost one statement a half minute; while there is none that waits or will
-expire, one in five minutes: what comes is told. Signals go in batches, one transaction
-each. One whose payload stands in a ConfigMap comes back from its transaction with the run that it is for;
-the ConfigMap is read as that run's ServiceAccount (I13), beside the loop, and the signal is tried again with what was
-read, which is good for that run alone.
+expire, one in five minutes: what comes is told. Signals go in batches, one transaction each, the older before the
+younger also across batches. One whose payload stands in a ConfigMap comes back from its transaction with the run that
+it is for; the ConfigMap is read as that run's ServiceAccount (I13), beside the loop, and the signal is tried again with
+what was read, which is good for that run alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from itertools import groupby
+import itertools
+import operator
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from uuid import UUID
 
 import structlog
@@ -43,6 +44,8 @@ _BRISK_LOOK_SECONDS = 2.5
 _BRISK_SECONDS = 30.0
 """So long after something was tried in vain looks come more often: it may be a matter of moments. The pauses between
 two tries of one signal are the store's, and grow."""
+_HEARD_LOOK_SECONDS = 1.0
+"""So long there is between two looks at least, however often runs begin and end."""
 _READS_AT_ONCE = 8
 
 
@@ -61,13 +64,15 @@ class Delivery:
         self._identities = identities
         self._availability = availability
         self._on_decided = on_decided
-        self._queue: dict[UUID, int] = {}
+        self._queue: dict[UUID, Waiting] = {}
+        self._is_in_order = True
         self._begun: set[str] = set()
         self._bodies: dict[UUID, Body] = {}
         self._reading: dict[UUID, asyncio.Task[None]] = {}
         self._may_read = asyncio.Semaphore(_READS_AT_ONCE)
         self._wake = asyncio.Event()
         self._look_at = 0.0
+        self._looked_at = 0.0
         self._brisk_until = 0.0
         self._is_idle = False
         self._has_arrived = False
@@ -80,7 +85,7 @@ class Delivery:
 
     def arrived(self, signals: Iterable[Waiting]) -> None:
         """Try these soon."""
-        self._queue.update({signal.uid: signal.size_bytes for signal in signals if signal.waits})
+        self._line_up(signal for signal in signals if signal.waits)
         self._has_arrived = True
         if self._is_idle:
             self._look_at = 0.0  # from now on the clock may have something to do
@@ -92,13 +97,19 @@ class Delivery:
         self._begun.update(instance_ids)
         self._wake.set()
 
+    def heard(self) -> None:
+        """Some run may have begun, in whichever process: look soon, if any signal waits."""
+        if not self._is_idle:
+            self._look_at = min(self._look_at, max(_now(), self._looked_at + _HEARD_LOOK_SECONDS))
+            self._wake.set()
+
     async def run(self, namespaces: Sequence[str]) -> None:
         """Deliver for ever; the way out is to cancel the task, which leaves what waits to the next look."""
         self._look_at = _now()
         try:
             while True:
                 if _now() >= self._look_at:
-                    self._has_arrived = False
+                    self._has_arrived, self._looked_at = False, _now()
                     await self._look(namespaces)
                     self._is_idle = self._is_idle and not self._has_arrived  # what came meanwhile, it has not seen
                     self._look_at = _now() + self._pause()
@@ -134,7 +145,7 @@ class Delivery:
         after = UUID(int=0)
         while due.may_go:
             page = await self._patiently(functools.partial(self._table.waiting, namespaces, after=after, at_most=_PAGE))
-            self._queue.update({signal.uid: signal.size_bytes for signal in page})
+            self._line_up(page)
             if len(page) < _PAGE:
                 return
             after = page[-1].uid
@@ -144,30 +155,40 @@ class Delivery:
         while self._begun:
             begun, self._begun = self._begun, set()
             found = await self._patiently(functools.partial(self._table.for_runs, sorted(begun)))
-            self._queue.update({signal.uid: signal.size_bytes for signal in found})
+            self._line_up(found)
 
     async def _patiently(self, look: Callable[[], Awaitable[list[Waiting]]]) -> list[Waiting]:
         return await retrying(look, doing="looking for signals that wait", availability=self._availability)
 
-    def _next_batch(self) -> list[UUID]:
-        """Take off the queue what goes into one transaction: always one, whatever it weighs."""
-        batch: list[UUID] = []
+    def _line_up(self, signals: Iterable[Waiting]) -> None:
+        """Have these tried, each in its place."""
+        self._queue.update({signal.uid: signal for signal in signals})
+        self._is_in_order = False
+
+    def _next_batch(self) -> list[Waiting]:
+        """Take off the queue what goes into one transaction, the older first: always one, whatever it weighs."""
+        if not self._is_in_order:
+            self._queue = {one.uid: one for one in sorted(self._queue.values(), key=operator.attrgetter("place"))}
+            self._is_in_order = True
+        batch: list[Waiting] = []
         weight = 0
-        for uid, size_bytes in list(self._queue.items())[:_BATCH]:
-            body = self._bodies.get(uid)
-            weight += size_bytes + len((body and body.message) or b"")
+        for signal in itertools.islice(self._queue.values(), _BATCH):
+            body = self._bodies.get(signal.uid)
+            weight += signal.size_bytes + len((body and body.message) or b"")
             if batch and weight > limits.TURN_BYTES:
                 break
-            batch.append(uid)
-            del self._queue[uid]
+            batch.append(signal)
+        for signal in batch:
+            del self._queue[signal.uid]
         return batch
 
-    async def _deliver(self, batch: list[UUID]) -> None:
+    async def _deliver(self, batch: list[Waiting]) -> None:
         """Try these; what the database refuses is found by halving, and its neighbours are delivered."""
-        bodies = {uid: self._bodies.pop(uid) for uid in batch if uid in self._bodies}
+        tried = {signal.uid: signal for signal in batch}
+        bodies = {uid: self._bodies.pop(uid) for uid in tried if uid in self._bodies}
         try:
             came_to = await retrying(
-                lambda: self._table.deliver(batch, bodies),
+                lambda: self._table.deliver(list(tried), bodies),
                 doing="delivering signals",
                 availability=self._availability,
             )
@@ -177,8 +198,8 @@ class Delivery:
             self._bodies |= bodies
             await self._divide(batch, error)
             return
-        self._queue.update(dict.fromkeys(came_to.again, 0))
-        self._read([one for one in came_to.unread if one.uid not in self._reading])
+        self._line_up(tried[uid] for uid in came_to.again)
+        self._read([one for one in came_to.unread if one.uid not in self._reading], tried)
         if any(fate.phase == "Pending" and fate.reason != "RunMissing" for fate in came_to.fates):
             self._brisk_until = _now() + _BRISK_SECONDS
             self._look_at = min(self._look_at, _now() + self._pause())
@@ -186,25 +207,25 @@ class Delivery:
             self.delivered += sum(fate.phase == "Delivered" for fate in came_to.fates)
             self._on_decided()
 
-    async def _divide(self, batch: list[UUID], error: Exception) -> None:
+    async def _divide(self, batch: list[Waiting], error: Exception) -> None:
         if len(batch) > 1:
             middle = len(batch) // 2
             await self._deliver(batch[:middle])
             await self._deliver(batch[middle:])
             return
-        self._bodies.pop(batch[0], None)
+        self._bodies.pop(batch[0].uid, None)
         _log.error(
-            "signal cannot be delivered, trying again", uid=str(batch[0]), error=f"{type(error).__name__}: {error}"
+            "signal cannot be delivered, trying again", uid=str(batch[0].uid), error=f"{type(error).__name__}: {error}"
         )
 
-    def _read(self, unread: Sequence[Unread]) -> None:
+    def _read(self, unread: Sequence[Unread], tried: Mapping[UUID, Waiting]) -> None:
         """Begin to read payloads: those of one ConfigMap and one identity at once."""
-        for _, group in groupby(sorted(unread, key=_source), key=_source):
+        for _, group in itertools.groupby(sorted(unread, key=_source), key=_source):
             together = list(group)
-            task = asyncio.create_task(self._read_one(together))
+            task = asyncio.create_task(self._read_one(together, tried))
             self._reading.update({one.uid: task for one in together})
 
-    async def _read_one(self, together: Sequence[Unread]) -> None:
+    async def _read_one(self, together: Sequence[Unread], tried: Mapping[UUID, Waiting]) -> None:
         """Read one ConfigMap, and have the signals tried again with what it says."""
         first = together[0]
         found: Manifest | errors.PerdureError | None
@@ -221,7 +242,7 @@ class Delivery:
                 self._reading.pop(one.uid, None)
         for one in together:
             self._bodies[one.uid] = _body(one, found)
-            self._queue.setdefault(one.uid, 0)
+        self._line_up(tried[one.uid] for one in together)
         self._wake.set()
 
 

@@ -12,7 +12,8 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from perdure._core import limits
-from perdure._kube import conditions, verdict
+from perdure._kube import conditions
+from perdure._kube.api import base
 from perdure._store.signal_resources import SignalFact
 
 __all__ = ["REASONS", "build"]
@@ -66,17 +67,17 @@ def build(fact: SignalFact, previous: Mapping[str, JsonValue] | None, *, now: da
         "observedGeneration": fact.generation,
         "phase": fact.phase,
         "conditions": conditions.build(
-            story.state,
+            conditions.STATES[story.state],
             reason=fact.reason,
             message=message,
             generation=fact.generation,
             previous=previous or {},
-            at=fact.decided_at or (now if previous else fact.observed_at),
+            at=lambda *_: fact.decided_at or (now if previous else fact.observed_at),
         ),
         "message": message,
     }
     if fact.phase == "Delivered" and fact.decided_at is not None:
-        status |= {"deliveredAt": verdict.timestamp(fact.decided_at), "instanceId": fact.instance_id}
+        status |= {"deliveredAt": base.timestamp(fact.decided_at), "instanceId": fact.instance_id}
     return status
 
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 from perdure._core.activity import Manifest
-from perdure._kube import budget, ingest, kinds, metrics, signal_sights
+from perdure._kube import ingest, kinds, metrics, signal_sights
 from perdure._kube.api import orchestration_signal
 from perdure._kube.client import Api
 from perdure._kube.identity import Identities
-from perdure._kube.reach import Reach
 from perdure._kube.signal_delivery import Delivery
 from perdure._kube.signal_showing import Showing
+from perdure._kube.status_writer import OnWritten, StatusWriter
 from perdure._store.resources import Known, News
 from perdure._store.signal_resources import SeenSignal, SignalResources, Waiting
 from perdure._store.store import Store
@@ -34,9 +34,9 @@ class Signals:
         api: Api,
         *,
         identities: Identities,
-        reach: Reach,
-        bucket: budget.TokenBucket,
+        writer: StatusWriter,
         namespaces: Sequence[str],
+        on_written: OnWritten,
     ) -> None:
         self._table = SignalResources(store.pool, store.sealing)
         self._namespaces = list(namespaces)
@@ -44,10 +44,10 @@ class Signals:
         self._showing = Showing(
             self._table,
             api,
-            bucket=bucket,
-            reach=reach,
+            writer=writer,
             availability=availability,
             on_missing=lambda uid, namespace, name: self.gone(uid, namespace=namespace, name=name),
+            on_written=on_written,
         )
         self._delivery = Delivery(self._table, identities, availability=availability, on_decided=self._showing.news)
         self._queue: ingest.Ingest[SeenSignal, Waiting] = ingest.Ingest(
@@ -73,6 +73,10 @@ class Signals:
         if begun:
             self._delivery.begun(begun)
 
+    def heard(self) -> None:
+        """A run has begun or ended somewhere."""
+        self._delivery.heard()
+
     def readings(self) -> Iterator[metrics.Reading]:
         """Give what is counted here."""
         yield "signals_delivered_total", "Signals of resources delivered to a run.", self._delivery.delivered
@@ -92,6 +96,10 @@ class Signals:
     async def known(self, namespaces: Sequence[str]) -> Mapping[UUID, Known]:
         """Give what the database believes to live."""
         return await self._table.known(namespaces)
+
+    async def restored(self, _: Mapping[UUID, int]) -> Mapping[UUID, Known]:
+        """Give none: what is gone stays gone, and no status is compared with its resource."""
+        return {}
 
     async def wait_idle(self) -> None:
         """Return when everything that was told is in the database."""

@@ -18,8 +18,9 @@ import msgspec
 from pydantic import JsonValue
 
 from perdure._core import limits, projection
-from perdure._kube import verdict, waiting
-from perdure._kube.api.condition import CONDITION_TYPES
+from perdure._kube import conditions, verdict, waiting
+from perdure._kube.api import base
+from perdure._kube.api.condition import ConditionStatus
 from perdure._kube.facts import Facts, Instance, Retry, Unrunnable
 
 __all__ = ["Facts", "Instance", "Retry", "Status", "Unrunnable", "build", "cut", "kept", "minimal"]
@@ -43,7 +44,14 @@ def build(facts: Facts, previous: Mapping[str, JsonValue] | None, *, now: dateti
     status: Status = {
         "observedGeneration": facts.generation,
         "phase": judged.phase,
-        "conditions": _conditions(judged, facts, previous=previous or {}, now=now),
+        "conditions": conditions.build(
+            judged.conditions,
+            reason=judged.reason,
+            message=cut(judged.message, _MESSAGE_BYTES),
+            generation=facts.generation,
+            previous=previous or {},
+            at=_turned(facts, before=conditions.by_type(previous or {}), now=now),
+        ),
         **_of_instance(facts),
         **_of_projection(facts),
         "waitingFor": _waiting_for(facts),
@@ -53,60 +61,25 @@ def build(facts: Facts, previous: Mapping[str, JsonValue] | None, *, now: dateti
 
 def kept(previous: Mapping[str, JsonValue], *, generation: int) -> Status:
     """Give the last status of a run that is not in the database any more, as of this generation of its resource."""
-    listed = previous.get("conditions")
-    conditions: list[JsonValue] = (
-        [{**item, "observedGeneration": generation} for item in listed if isinstance(item, dict)]
-        if isinstance(listed, list)
-        else []
-    )
-    return {**previous, "observedGeneration": generation, "conditions": conditions}
+    observed: list[JsonValue] = [{**item, "observedGeneration": generation} for item in conditions.listed(previous)]
+    return {**previous, "observedGeneration": generation, "conditions": observed}
 
 
-# --- conditions ------------------------------------------------------------------------------------------------------
-
-
-def _conditions(
-    judged: verdict.Verdict, facts: Facts, *, previous: Mapping[str, JsonValue], now: datetime
-) -> list[JsonValue]:
-    """Give every condition. Those that are True explain themselves, and Ready always does."""
-    before = _conditions_by_type(previous)
-    message = cut(judged.message, _MESSAGE_BYTES)
-    given: list[JsonValue] = []
-    for type_ in CONDITION_TYPES:
-        status = judged.conditions[type_]
-        given.append(
-            {
-                "type": type_,
-                "status": status,
-                "reason": judged.reason,
-                "message": message if type_ == "Ready" or status == "True" else "",
-                "lastTransitionTime": _transition(type_, status, facts=facts, before=before.get(type_, {}), now=now),
-                "observedGeneration": facts.generation,
-            }
-        )
-    return given
-
-
-def _conditions_by_type(status: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
-    listed = status.get("conditions")
-    if not isinstance(listed, list):
-        return {}
-    return {str(item.get("type")): item for item in listed if isinstance(item, dict)}
-
-
-def _transition(type_: str, status: str, *, facts: Facts, before: Mapping[str, JsonValue], now: datetime) -> JsonValue:
-    """Say when a condition took its value: as before, else at the start or the end of the run, else now."""
-    if before.get("status") == status and before.get("lastTransitionTime"):
-        return before["lastTransitionTime"]
+def _turned(facts: Facts, *, before: Mapping[str, Mapping[str, JsonValue]], now: datetime) -> conditions.Dated:
+    """Say when conditions take a new value: at the start or the end of the run, else now."""
     instance = facts.instance
-    if instance is None:
-        return verdict.timestamp(now)
-    is_as_from_the_start = verdict.CONDITIONS["UnderWay"][type_] == status
-    if is_as_from_the_start:
-        turned_back = before.get("status") in {"True", "False"}
-        return verdict.timestamp(now if turned_back else instance.created_at)
-    ended = facts.refusal is None and instance.finished_at is not None
-    return verdict.timestamp(instance.finished_at if ended and instance.finished_at else now)
+
+    def at(type_: str, status: ConditionStatus) -> datetime:
+        if instance is None:
+            return now
+        is_as_from_the_start = verdict.CONDITIONS["UnderWay"][type_] == status
+        if is_as_from_the_start:
+            turned_back = before.get(type_, {}).get("status") in {"True", "False"}
+            return now if turned_back else instance.created_at
+        ended = facts.refusal is None and instance.finished_at is not None
+        return instance.finished_at if ended and instance.finished_at else now
+
+    return at
 
 
 # --- the run ---------------------------------------------------------------------------------------------------------
@@ -151,7 +124,7 @@ def _reference(instance_id: JsonValue, size_bytes: int) -> Status:
 
 
 def _timestamp_or_none(moment: datetime | None) -> str | None:
-    return None if moment is None else verdict.timestamp(moment)
+    return None if moment is None else base.timestamp(moment)
 
 
 def _duration(instance: Instance) -> str | None:
@@ -220,9 +193,9 @@ def _wait(one: waiting.Waiting) -> JsonValue:
     if one.name:
         shown["name"] = cut(one.name, _LINE_BYTES)
     if one.since is not None:
-        shown["since"] = verdict.timestamp(one.since)
+        shown["since"] = base.timestamp(one.since)
     if one.until is not None:
-        shown["until"] = verdict.timestamp(one.until)
+        shown["until"] = base.timestamp(one.until)
     return shown
 
 
@@ -283,15 +256,13 @@ def minimal(status: Status, why: str) -> Status:
     All else is named in `truncated`.
     """
     kept: Status = {field: status[field] for field in _ALWAYS if field in status}
-    conditions = status.get("conditions")
     sentence = f" (The API server refused the full status: {cut(why, _MESSAGE_BYTES // 2)})"
     kept["conditions"] = [
         {
             **one,
             "message": cut(str(one["message"]), _MESSAGE_BYTES // 2) + (sentence if one["type"] == "Ready" else ""),
         }
-        for one in (conditions if isinstance(conditions, list) else [])
-        if isinstance(one, dict)
+        for one in conditions.listed(status)
     ]
     kept["truncated"] = [field for field in status if field not in {*_ALWAYS, "truncated"}]
     return kept

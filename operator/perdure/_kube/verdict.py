@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
@@ -20,11 +19,13 @@ import msgspec
 from perdure import errors
 from perdure._core import failure, projection
 from perdure._kube import waiting
-from perdure._kube.api.condition import CONDITION_TYPES, ConditionStatus
+from perdure._kube.api import base
+from perdure._kube.api.condition import CONDITION_TYPES
 from perdure._kube.api.refusals import Refusal
+from perdure._kube.conditions import STATES, States
 from perdure._kube.facts import Facts, Instance, Retry, Unrunnable
 
-__all__ = ["CONDITIONS", "State", "Verdict", "failure_or_none", "judge", "timestamp"]
+__all__ = ["CONDITIONS", "END_REASONS", "State", "Verdict", "failure_or_none", "judge"]
 
 State = Literal["UnderWay", "Serving", "Completed", "Failed", "Cancelled", "Stuck"]
 
@@ -38,11 +39,14 @@ _MARKS: Mapping[State, str] = {
     "Stuck": "--+---",
 }
 
-CONDITIONS: Mapping[State, Mapping[str, ConditionStatus]] = {
+CONDITIONS: Mapping[State, States] = {
     state: {type: "True" if mark == "+" else "False" for type, mark in zip(CONDITION_TYPES, marks, strict=True)}
     for state, marks in _MARKS.items()
 }
 """Every condition of every state."""
+
+END_REASONS = frozenset({"Completed", "Cancelled", "OrchestrationFailed", "ActivityFailed", "RunTimedOut"})
+"""Reasons that say how a run has ended, and nothing of the request after it. `InputInvalid` may be either."""
 
 _WAITS_SHOWN = 3
 _KNOWN_NAMES_SHOWN = 10
@@ -54,7 +58,7 @@ class Verdict:
     """The phase shown, every condition, and why: `reason` for programs, `message` for people."""
 
     phase: str
-    conditions: Mapping[str, ConditionStatus]
+    conditions: States
     reason: str
     message: str
 
@@ -78,11 +82,6 @@ def failure_or_none(data: bytes | None) -> failure.Failure | None:
     return None if data is None else msgspec.json.decode(data, type=failure.Failure)
 
 
-def timestamp(moment: datetime) -> str:
-    """Write a moment as resources do: UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _verdict(state: State, phase: str, *, reason: str, message: str) -> Verdict:
     return Verdict(phase, CONDITIONS[state], reason, message)
 
@@ -92,18 +91,14 @@ def _refused(verdict: Verdict, refusal: Refusal, instance: Instance | None) -> V
 
     One that waits for what will come is no failure, as a Pod without its Secret is none.
     """
-    conditions: Mapping[str, ConditionStatus] = {**verdict.conditions, **(_TO_COME if refusal.waits else _BLOCKED)}
+    stated = {**verdict.conditions, **STATES["Waiting" if refusal.waits else "Stuck"]}
     if instance is None:
         consequence = "Nothing is run until then."
     elif instance.finished_at is None:
         consequence = "The run that was started before goes on."
     else:
         consequence = f"The run that was started before is {instance.phase}."
-    return Verdict(verdict.phase, conditions, refusal.reason, f"{refusal.message} {consequence}")
-
-
-_BLOCKED: Mapping[str, ConditionStatus] = {"Ready": "False", "Reconciling": "False", "Stalled": "True"}
-_TO_COME: Mapping[str, ConditionStatus] = {"Ready": "False", "Reconciling": "True", "Stalled": "False"}
+    return Verdict(verdict.phase, stated, refusal.reason, f"{refusal.message} {consequence}")
 
 
 def _next(facts: Facts) -> Verdict | None:
@@ -225,7 +220,7 @@ def _ending_of(facts: Facts, *, doing: str) -> tuple[str, str]:
     if not facts.wishes.is_kept:
         return "Cancelling", message
     forced_at = facts.wishes.forced_at
-    limit = "" if forced_at is None else f" At {timestamp(forced_at)} it is ended by force."
+    limit = "" if forced_at is None else f" At {base.timestamp(forced_at)} it is ended by force."
     return "Compensating", f"The resource is kept until its run has compensated. {doing}{limit}"
 
 
@@ -258,7 +253,7 @@ def _retrying(step: projection.Step, retry: Retry) -> str:
     """Say which attempt failed, of how many, why, and when the next one is made."""
     error = failure_or_none(retry.last_error)
     why = "" if error is None else f": {error.message.rstrip('.')}"
-    then = "the next is due" if retry.next_retry_at is None else f"next try at {timestamp(retry.next_retry_at)}"
+    then = "the next is due" if retry.next_retry_at is None else f"next try at {base.timestamp(retry.next_retry_at)}"
     return f"Activity {step.name}: attempt {retry.failed_attempts} of {step.max_attempts} failed{why}; {then}."
 
 
@@ -269,7 +264,7 @@ def _waited_for(shown: projection.Projection) -> str:
     if len(names) > len(listed):
         listed.append(f"{len(names) - len(listed)} more")
     if shown.waits_until is not None:
-        listed.append(f"a timer at {timestamp(shown.waits_until)}")
+        listed.append(f"a timer at {base.timestamp(shown.waits_until)}")
     return ", ".join(listed)
 
 

@@ -56,13 +56,11 @@ class Taken:
 
     @property
     def has_chores(self) -> bool:
-        """Whether its finalizer is not as it should be or keeps a deletion waiting, or another run begins at once."""
+        """Whether its finalizer is not as it should be or keeps a deletion waiting, or a change waits for its turn."""
         if self.seen.gone:
             return False
-        steering = self.decision.steering
-        is_next_due = self.decision.waiting != "" and steering is not None and steering.ends
         is_kept = self.seen.deleting and self.seen.has_finalizer
-        return is_next_due or is_kept or self.seen.has_finalizer != self.decision.wants_finalizer
+        return self.decision.waiting != "" or is_kept or self.seen.has_finalizer != self.decision.wants_finalizer
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class _Found:
 async def take_in(connection: Connection, batch: Sequence[Seen], *, sealing: Sealing) -> list[Taken]:
     """Take in a batch within a transaction; give what brought news. A uid may be in it once."""
     sql = statements.load()
-    await connection.execute(sql.resource_lock)
+    await connection.execute(sql.sight_lock, "resources")
     found = await _read(connection, batch)
     news = [one for one in found if desired.is_news(one.seen, one.known)]
     if not news:
@@ -131,6 +129,8 @@ def _decide(news: Sequence[_Found], runs: Mapping[str, asyncpg.Record]) -> list[
         number, instance_id = (None, None) if known is None else (known.run, known.instance_id)
         is_archived = False
         name = (seen.namespace, seen.name)
+        if (earlier_run := _earlier_run(seen, known)) is not None:
+            numbers[name] = max(earlier_run, numbers.get(name, one.last_run))
         match decision.begins:
             case "Start":
                 number = numbers[name] = numbers.get(name, one.last_run) + 1
@@ -181,7 +181,7 @@ def _known(row: asyncpg.Record, seen: Seen) -> Remembered | None:
         generation=row["generation"],
         is_same=(row["spec_digest"], row["refusal"]) == (digest, seen.refusal),
         deleting=row["deleting"],
-        is_gone=row["is_gone"],
+        gone=row["is_gone"],
         run=row["run"],
         instance_id=row["instance_id"],
         run_as=row["run_as"],
@@ -230,6 +230,7 @@ def _columns(one: Taken) -> dict[str, Any]:
         "deleting": seen.deleting,
         "gone": seen.gone,
         "run": one.run,
+        "used_run": _used_run(one),
         "instance_id": one.instance_id,
         "run_as": cast("Remembered", known).run_as if keeps_request else seen.run_as,
         "request": _request(one),
@@ -277,6 +278,17 @@ def _request(one: Taken) -> str | None:
     if one.run is None:
         return None
     return (one.known.request if one.known is not None else None) or one.seen.request or None
+
+
+def _used_run(one: Taken) -> int | None:
+    """Give the number that no other run of the name may have from now on; None when that is known."""
+    used = [one.run if one.decision.begins else None, _earlier_run(one.seen, one.known)]
+    return max((run for run in used if run is not None), default=None)
+
+
+def _earlier_run(seen: Seen, known: Remembered | None) -> int | None:
+    """Give the number of a run that only the status of a resource knows: it is used, whatever becomes of the sight."""
+    return None if known is not None or seen.earlier is None else seen.earlier.run
 
 
 def _signal(one: Taken) -> bytes | None:

@@ -8,7 +8,7 @@ Theory of operation. A resource is known by its uid; names come again, uids do n
 advisory lock, so that two controllers (a rolling update, or a mistake) give the same run numbers as one: it reads what
 is known, locks the runs, lets `desired.decide` decide, and carries all decisions out in one statement (`intake.py`). It
 may be repeated at will: what brings no news writes nothing. `gone` is final, so that a late answer of the API server
-cannot revive what was deleted meanwhile.
+cannot revive what was deleted meanwhile; only what was read after its end was known lives again (`restored`).
 """
 
 from __future__ import annotations
@@ -47,12 +47,13 @@ class News:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Known:
-    """A resource that is believed to live."""
+    """A resource that is believed to live. Its resource version is the last one that is known, 0 when none is."""
 
     namespace: str
     name: str
     generation: int
     deleting: bool
+    resource_version: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -224,7 +225,15 @@ class Resources:
     async def known(self, namespaces: Sequence[str]) -> dict[UUID, Known]:
         """Give all resources believed to live; no namespaces means all."""
         rows = await self._pool.fetch(self._sql.resource_known, namespaces)
-        return {row["uid"]: Known(row["namespace"], row["name"], row["generation"], row["deleting"]) for row in rows}
+        return {row["uid"]: _known(row, row["status_resource_version"] or 0) for row in rows}
+
+    async def restored(self, found: Mapping[UUID, int]) -> dict[UUID, Known]:
+        """Give those that were read in an older state than was known, an end included, as they were known.
+
+        `found` are resource versions. The status of those is written again, and those that were gone live.
+        """
+        rows = await self._pool.fetch(self._sql.resource_restored, list(found), list(found.values()))
+        return {row["uid"]: _known(row) for row in rows}
 
     async def due(self, namespaces: Sequence[str], *, grace_seconds: float, at_most: int = 200) -> list[Chore]:
         """Give what is due by the clock, or since runs have ended; no namespaces means all."""
@@ -238,6 +247,10 @@ class Resources:
     async def forget(self, *, older_than_seconds: float) -> None:
         """Forget resources that were found deleted longer ago than this."""
         await self._pool.execute(self._sql.resource_forget, older_than_seconds)
+
+
+def _known(row: Record, resource_version: int = 0) -> Known:
+    return Known(row["namespace"], row["name"], row["generation"], row["deleting"], resource_version)
 
 
 def _fact(row: Record) -> Fact:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from perdure._core import sights
 from perdure._store import statements
 from perdure._store.connect import Pool
 from perdure._store.resources import Known
@@ -45,7 +46,7 @@ class SeenSchedule:
     """One sight of a schedule, ready for the store; `gone` says that it is no more.
 
     `spec` is JSON; `timing` is what of it says when: another one counts from now on. `instead_of` is the generation
-    that was known before this one was read: the API server was restored from a backup when this one is lower.
+    that was known before this one was read (`sights.py`).
     """
 
     uid: UUID
@@ -57,6 +58,19 @@ class SeenSchedule:
     deleting: bool = False
     gone: bool = False
     instead_of: int | None = None
+
+
+_COLUMNS = tuple(field.name for field in dataclasses.fields(SeenSchedule) if field.name != "instead_of")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a schedule; `is_same`: with the spec of the sight that it is compared with."""
+
+    generation: int
+    deleting: bool
+    gone: bool
+    is_same: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -213,8 +227,15 @@ class Schedules:
 
         A uid may be in a batch once.
         """
-        columns = [[getattr(seen, field.name) for seen in batch] for field in dataclasses.fields(SeenSchedule)]
-        return [News(**row) for row in await self._pool.fetch(self._sql.schedule_ingest, *columns)]
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(self._sql.sight_lock, "schedules")
+            rows = await connection.fetch(self._sql.schedule_read, [seen.uid for seen in batch])
+            known = {row["uid"]: row for row in rows}
+            news = [seen for seen in batch if sights.is_news(seen, _known(known.get(seen.uid), seen))]
+            if news:
+                columns = [[getattr(seen, column) for seen in news] for column in _COLUMNS]
+                await connection.execute(self._sql.schedule_ingest, *columns)
+        return [News(seen.uid, seen.gone) for seen in news]
 
     async def known(self, namespaces: Sequence[str]) -> dict[UUID, Known]:
         """Give all schedules believed to live; no namespaces means all."""
@@ -315,6 +336,12 @@ class Schedules:
             self._sql.schedule_shown,
             *(facts.uid, status, facts.changes, resource_version, facts.status_resource_version),
         )
+
+
+def _known(row: Record | None, seen: SeenSchedule) -> _Known | None:
+    if row is None:
+        return None
+    return _Known(row["generation"], row["deleting"], row["gone"], row["spec"] == seen.spec)
 
 
 _FACT_COLUMNS = tuple(field.name for field in dataclasses.fields(Facts) if field.name != "ticks")

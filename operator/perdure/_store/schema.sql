@@ -250,6 +250,28 @@ COMMENT ON COLUMN schedule_ticks.orchestration_uid IS 'Null until the Orchestrat
 
 COMMENT ON COLUMN schedule_ticks.outcome IS 'The phase that its run ended with; Gone: it went without one. Null before.';
 
+CREATE VIEW schedule_runs AS
+ SELECT schedule_ticks.schedule_uid,
+    schedule_ticks.tick_at,
+    schedule_ticks.name,
+    schedule_ticks.orchestration_uid,
+    schedule_ticks.created_at,
+    runs.phase,
+    runs.finished_at,
+    COALESCE(runs.are_over, ((resources.gone_at IS NOT NULL) OR (resources.instance_id IS NOT NULL)), false) AS is_over,
+    ((runs.are_over IS NULL) AND (resources.uid IS NULL)) AS is_unseen,
+    ((resources.gone_at IS NULL) AND (resources.cancel_reason IS NULL)) AS may_be_cancelled
+   FROM ((schedule_ticks
+     LEFT JOIN resources ON ((resources.uid = schedule_ticks.orchestration_uid)))
+     CROSS JOIN LATERAL ( SELECT bool_and((instances.finished_at IS NOT NULL)) AS are_over,
+            (array_agg(instances.phase ORDER BY instances.finished_at DESC))[1] AS phase,
+            max(instances.finished_at) AS finished_at
+           FROM instances
+          WHERE (instances.resource_uid = schedule_ticks.orchestration_uid)) runs)
+  WHERE ((schedule_ticks.outcome IS NULL) AND (schedule_ticks.orchestration_uid IS NOT NULL));
+
+COMMENT ON VIEW schedule_runs IS 'The Orchestrations of ticks whose end nobody has noted. A run is over when its instance has ended, whatever became of its resource, or when there is no instance: it was removed, or the resource went without one. One that has none yet is about to begin; is_unseen: nobody has seen the Orchestration since it was created.';
+
 CREATE TABLE schedules (
     uid uuid NOT NULL,
     namespace text NOT NULL,
@@ -360,6 +382,27 @@ COMMENT ON COLUMN signal_resources.expires_at IS 'When the resource is to be del
 COMMENT ON COLUMN signal_resources.revision IS 'Counts what its status has to show; shown_revision is what it shows.';
 
 COMMENT ON COLUMN signal_resources.status IS 'The status last written, as JSON.';
+
+CREATE VIEW signals_to_try AS
+ SELECT uid,
+    created_at,
+    namespace,
+    name,
+    message
+   FROM signal_resources kept
+  WHERE ((phase = 'Pending'::text) AND (gone_at IS NULL) AND (NOT deleting) AND ((reason = ''::text) OR ((reason <> ALL (ARRAY['RunMissing'::text, 'SignalsFull'::text])) AND (retry_at <= now())) OR ((reason = 'SignalsFull'::text) AND ((namespace, target) IN ( SELECT first.namespace,
+            first.target
+           FROM ( SELECT DISTINCT ON (signal_resources.namespace, signal_resources.target) signal_resources.namespace,
+                    signal_resources.target,
+                    signal_resources.retry_at
+                   FROM signal_resources
+                  WHERE ((signal_resources.phase = 'Pending'::text) AND (signal_resources.gone_at IS NULL) AND (signal_resources.reason = 'SignalsFull'::text) AND (NOT signal_resources.deleting))
+                  ORDER BY signal_resources.namespace, signal_resources.target, signal_resources.created_at, signal_resources.name, signal_resources.uid) first
+          WHERE (first.retry_at <= now())))) OR ((reason = 'RunMissing'::text) AND (EXISTS ( SELECT
+           FROM resources
+          WHERE ((resources.namespace = kept.namespace) AND (resources.name = kept.target) AND (resources.gone_at IS NULL) AND (resources.instance_id IS NOT NULL)))))));
+
+COMMENT ON VIEW signals_to_try IS 'The signal resources that may get further now: those that nobody has tried yet, those whose run was not there and is now, and those whose pause is over: of those for whom a run is too full all, once that of the first is. Who waits for a run that is still not there costs one look.';
 
 CREATE TABLE tasks (
     instance_id text NOT NULL,
@@ -540,6 +583,8 @@ CREATE INDEX schedules_gone ON schedules USING btree (gone_at) WHERE (gone_at IS
 CREATE INDEX schedules_unshown ON schedules USING btree (uid) WHERE ((changes <> shown_changes) AND (gone_at IS NULL));
 
 CREATE INDEX signal_resources_expiring ON signal_resources USING btree (expires_at) WHERE ((expires_at IS NOT NULL) AND (gone_at IS NULL));
+
+CREATE INDEX signal_resources_full ON signal_resources USING btree (namespace, target, created_at, name, uid) WHERE ((phase = 'Pending'::text) AND (gone_at IS NULL) AND (reason = 'SignalsFull'::text));
 
 CREATE INDEX signal_resources_gone ON signal_resources USING btree (gone_at) WHERE (gone_at IS NOT NULL);
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, cast
 from uuid import UUID
 
 from perdure import errors
-from perdure._core import limits
+from perdure._core import limits, sights
 from perdure._store import statements
 from perdure._store.connect import Pool
 from perdure._store.resources import Known
@@ -39,8 +39,7 @@ class SeenSignal:
     """One sight of a signal resource, ready for the store; `gone` says that it is no more, and the rest counts nothing.
 
     `message` is the JSON of the event, None when its payload stands under `config_key` of `config_map`. A `refusal` is
-    why it can never be sent. `instead_of` is the generation that was known before this one was read: the API server was
-    restored from a backup when this one is lower.
+    why it can never be sent. `instead_of` is the generation that was known before this one was read (`sights.py`).
     """
 
     uid: UUID
@@ -61,13 +60,34 @@ class SeenSignal:
     instead_of: int | None = None
 
 
+_COLUMNS = tuple(field.name for field in dataclasses.fields(SeenSignal) if field.name != "instead_of")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a signal; its spec never changes."""
+
+    generation: int
+    deleting: bool
+    gone: bool
+    is_same: bool = True
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Waiting:
-    """A signal that waits for delivery, or does so no more; and how much its message weighs."""
+    """A signal that waits for delivery, or does so no more; its place among others, and how much its message weighs."""
 
     uid: UUID
+    created_at: datetime
+    namespace: str
+    name: str
     size_bytes: int
     waits: bool = True
+
+    @property
+    def place(self) -> tuple[datetime, str, str, UUID]:
+        """Order signals: the older first, those of one second by their names; as in `signal_resource_take.sql`."""
+        return self.created_at, self.namespace, self.name, self.uid
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -161,10 +181,17 @@ class SignalResources:
 
     async def ingest(self, batch: Sequence[SeenSignal]) -> list[Waiting]:
         """Take in what was seen, and give those that brought news; repeating a batch changes nothing."""
-        columns = [[getattr(seen, field.name) for seen in batch] for field in dataclasses.fields(SeenSignal)]
-        sealed = self._sealing.sealed("signal_resource_ingest", columns)
-        rows = await self._pool.fetch(self._sql.signal_resource_ingest, *sealed)
-        return [Waiting(row["uid"], row["size_bytes"], row["waits"]) for row in rows]
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(self._sql.sight_lock, "signal_resources")
+            rows = await connection.fetch(self._sql.signal_resource_read, [seen.uid for seen in batch])
+            known = {row["uid"]: _Known(row["generation"], row["deleting"], row["gone"]) for row in rows}
+            news = [seen for seen in batch if sights.is_news(seen, known.get(seen.uid))]
+            if not news:
+                return []
+            columns = [[getattr(seen, column) for seen in news] for column in _COLUMNS]
+            sealed = self._sealing.sealed("signal_resource_ingest", columns)
+            rows = await connection.fetch(self._sql.signal_resource_ingest, *sealed)
+        return [Waiting(**row) for row in rows]
 
     async def deliver(self, uids: Sequence[UUID], bodies: Mapping[UUID, Body] | None = None) -> Round:
         """Deliver what can be delivered of these, each once, ever; `bodies` are payloads that were read for them."""
@@ -196,6 +223,8 @@ class SignalResources:
         elif not row["is_there"] or row["is_finished"]:
             reason = "RunFinished" if row["is_there"] else "RunRemoved"
             round_.fates.append(Fate(uid, "Failed", reason, instance_id=instance_id))
+        elif row["is_behind"]:
+            round_.fates.append(Fate(uid, "Pending", "SignalsFull", instance_id=instance_id))
         elif row["config_map"] is None:
             sending.append((row, row["payload"]))
         elif body is None or body.instance_id != instance_id:
@@ -219,11 +248,13 @@ class SignalResources:
 
     async def for_runs(self, instance_ids: Sequence[str]) -> list[Waiting]:
         """Give the signals that wait for these runs."""
-        return _waiting(await self._pool.fetch(self._sql.signal_resource_pending, instance_ids))
+        rows = await self._pool.fetch(self._sql.signal_resource_pending, instance_ids)
+        return [Waiting(**row) for row in rows]
 
     async def waiting(self, namespaces: Sequence[str], *, after: UUID = _LOWEST, at_most: int = 1_000) -> list[Waiting]:
         """Give a page of the signals that may get further now, by uid; no namespaces means all."""
-        return _waiting(await self._pool.fetch(self._sql.signal_resource_waiting, namespaces, after, at_most))
+        rows = await self._pool.fetch(self._sql.signal_resource_waiting, namespaces, after, at_most)
+        return [Waiting(**row) for row in rows]
 
     async def unshown(
         self, namespaces: Sequence[str], *, after: UUID = _LOWEST, at_most: int = 200
@@ -265,10 +296,6 @@ def _judge(sending: _Sending, sent: Sequence[Record], *, round_: Round) -> None:
                 round_.fates.append(Fate(uid, "Pending", "SignalsFull", instance_id=instance_id))
             case _:  # it was under way a moment ago: perhaps the next run has begun
                 round_.again.append(uid)
-
-
-def _waiting(rows: Sequence[Record]) -> list[Waiting]:
-    return [Waiting(row["uid"], row["size_bytes"]) for row in rows]
 
 
 def _fact(row: Record) -> SignalFact:

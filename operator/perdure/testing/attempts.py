@@ -102,6 +102,9 @@ class _Attempt:
         if detail is not None:
             self._call.heartbeats.append(detail)
 
+    async def confirm(self) -> None:
+        """Nobody takes an attempt over here."""
+
     async def make(self, stand_in: StandIn, context: ActivityContext, *, data: bytes) -> object:
         """Call the function; `TimeoutError` when it takes too long or is silent for too long."""
         try:

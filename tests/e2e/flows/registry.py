@@ -163,10 +163,19 @@ async def post(ctx: OrchestrationContext, letter: Letter) -> dict[str, object]:
     return {"text": letter.text, "used": used}
 
 
+@orchestration("test::orchestration::correspond")
+async def correspond(ctx: OrchestrationContext, letter: Letter) -> list[int]:
+    """Use the password, and once more when asked to; give its lengths."""
+    patiently = RetryPolicy(1000, backoff=Fixed(0.2))
+    first = await ctx.schedule_activity(send, letter, retry=patiently)
+    await ctx.schedule_wait("again")
+    return [first, await ctx.schedule_activity(send, letter, retry=patiently)]
+
+
 def create_orchestration_registry() -> OrchestrationRegistry:
     """Give all of them."""
     return OrchestrationRegistry.of(
-        *(steps, fail, retry, approve, wait, pace, configure, keep, linger, configure_patiently, post)
+        *(steps, fail, retry, approve, wait, pace, configure, keep, linger, configure_patiently, post, correspond)
     )
 
 

@@ -84,12 +84,13 @@ def test_what_is_left_of_an_earlier_run(
         (seen(instead_of=2), known(generation=2), True),  # the API server went back
         (seen(instead_of=2), known(generation=3), False),  # something newer came meanwhile
         (seen(instead_of=2), KNOWN, False),  # it is known already
-        (seen(instead_of=2), known(generation=2, is_gone=True), False),
+        (seen(), known(deleting=True), True),  # it went back, and was changed since
+        (seen(instead_of=2), known(generation=2, gone=True), False),
         (seen(deleting=True), KNOWN, True),
         (seen(has_finalizer=True), KNOWN, True),
         (seen(gone=True), known(generation=7), True),
-        (seen(gone=True), known(is_gone=True), False),
-        (seen(), known(is_gone=True, is_same=False), False),
+        (seen(gone=True), known(gone=True), False),
+        (seen(), known(gone=True, is_same=False), False),
         (seen(), known(waiting="Signal"), True),
     ],
 )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from perdure._kube import events
+from perdure._kube import events, signal_status
+from perdure._kube.api import base
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ABOUT = events.Regarding("perdure.dev/v1alpha1", "Orchestration", "shop", "db", "u-1")
+ABOUT = base.Reference("Orchestration", "shop", "db", UUID(int=1))
 
 
 def status(phase: str, reason: str, *, stalled: str = "False", at: str = "t1", **more: Any) -> dict[str, Any]:
@@ -26,6 +28,9 @@ RETRYING = status("Running", "Retrying", steps=[{"seq": 1}, {"seq": 2, "lastErro
 SUSPENDED = status("Suspended", "Suspended")
 HELD = status("Suspended", "Nondeterministic", stalled="True")
 UNKNOWN = status("Pending", "UnknownOrchestration", stalled="True")
+COMPLETED = status("Completed", "Completed")
+FAILED = status("Failed", "ActivityFailed", stalled="True")
+REFUSED = status("Completed", "OrchestrationNotAllowed", stalled="True", observedGeneration=2)
 CASES: list[tuple[dict[str, Any] | None, dict[str, Any], list[str]]] = [
     (None, PENDING, []),
     (None, RUNNING, ["Started"]),
@@ -55,6 +60,10 @@ CASES: list[tuple[dict[str, Any] | None, dict[str, Any], list[str]]] = [
     (RUNNING, status("Failed", "ActivityFailed", stalled="True"), ["Failed"]),
     (RUNNING, status("Cancelled", "Cancelled", stalled="True"), ["Cancelled"]),
     (PENDING, RETRYING, ["Started", "Retrying"]),
+    (COMPLETED, REFUSED, ["Stalled"]),
+    (REFUSED, COMPLETED, []),
+    (FAILED, status("Failed", "OrchestrationNotAllowed", stalled="True"), ["Stalled"]),
+    (status("Failed", "OrchestrationNotAllowed", stalled="True"), FAILED, []),
 ]
 
 
@@ -90,9 +99,51 @@ def test_the_same_news_have_the_same_name_whoever_tells_them() -> None:
     assert len({name(SUSPENDED), name(later), name(RETRYING), name(other_step), name(HELD)}) == 5
 
 
+def test_each_request_that_is_refused_after_a_run_is_told_of() -> None:
+    """Once, whoever tells it and at whatever second it was seen; the run's own end is another one."""
+
+    def key(before: dict[str, Any], now: dict[str, Any]) -> str:
+        (told,) = events.news(before, now)
+        return told.key
+
+    seen_later = status("Completed", "OrchestrationNotAllowed", stalled="True", at="t2", observedGeneration=2)
+    changed = status("Completed", "OrchestrationNotAllowed", stalled="True", at="t1", observedGeneration=4)
+    other = status("Completed", "InputInvalid", stalled="True", observedGeneration=2)
+
+    assert key(COMPLETED, REFUSED) == key(COMPLETED, seen_later)
+    assert len({key(RUNNING, COMPLETED), key(COMPLETED, REFUSED), key(COMPLETED, changed), key(REFUSED, other)}) == 4
+    assert key(RUNNING, COMPLETED) == key(PENDING, status("Completed", "Completed", at="t2"))
+
+
+def test_a_signal_tells_what_somebody_has_to_act_on_and_each_once() -> None:
+    """All that it can be stuck with, and a payload that is not there; not that it waits, nor that it was delivered."""
+    told = {
+        reason: [event.reason for event in events.signal_news(None, status("Pending", reason))]
+        for reason in signal_status.REASONS
+    }
+    stuck = {reason for reason, story in signal_status.REASONS.items() if story.state == "Stuck"}
+
+    assert {reason for reason, reasons in told.items() if reasons} == stuck | {"PayloadMissing"}
+    assert {*events.SIGNAL_REASONS} == {reason for reasons in told.values() for reason in reasons}
+
+
+def test_a_signal_that_is_refused_again_is_not_told_again() -> None:
+    """What it says as before is no news, and what comes back is the Event that stands there already."""
+    missing, unreadable = status("Pending", "PayloadMissing"), status("Pending", "PayloadUnreadable", stalled="True")
+    back = status("Pending", "PayloadMissing", at="t3")
+
+    (first,) = events.signal_news(None, missing)
+    (again,) = events.signal_news(unreadable, back)
+    made: Any = events.manifest(first, ABOUT, instance="pod-1", now=NOW)
+
+    assert events.signal_news(missing, missing) == []
+    assert (first, first.key) == (again, again.key)
+    assert (made["type"], made["action"], made["note"]) == ("Warning", "Deliver", "It is PayloadMissing.")
+
+
 def test_an_event_fits_the_bounds_of_the_api_server() -> None:
     """The longest names and sentences are cut; a name ends as names may."""
-    long = events.Regarding("perdure.dev/v1alpha1", "Orchestration", "shop", "a" * 199 + "-" + "b" * 53, "u-1")
+    long = base.Reference("Orchestration", "shop", "a" * 199 + "-" + "b" * 53, UUID(int=1))
 
     made: Any = events.manifest(events.Event("Failed", "𝄞" * 4000, "key"), long, instance="p" * 300, now=NOW)
 

@@ -81,3 +81,20 @@ async def test_a_need_that_is_not_met_makes_nothing_dead() -> None:
     looking.cancel()
 
     assert (health.is_ready, deaths) == (False, {})
+
+
+@in_virtual_time
+async def test_who_asks_whether_it_is_alive_changes_nothing() -> None:
+    """A loop that moves again is found alive, also when a probe came between its move and the next look."""
+    health, slow = Health(), Loop()
+    health.add_vital("slow", slow.pulse(), seconds=300)
+    looking = asyncio.create_task(health.run())
+    dead = await after(health, 310)
+
+    slow.done += 1
+    probed = health.deaths()
+    alive = await after(health, 1)
+    looking.cancel()
+
+    assert {*dead} == {*probed} == {"slow"}
+    assert alive == {}

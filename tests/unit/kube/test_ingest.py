@@ -144,12 +144,12 @@ def test_a_deletion_mark_is_seen() -> None:
 
 
 async def test_a_sight_that_comes_late_replaces_no_newer_one(dsn: str) -> None:
-    """The watch tells generation 2, then a sweep's answer of generation 1 arrives: 2 is taken in; gone is the last."""
+    """The watch tells generation 2, then a late answer of generation 1 arrives: 2 is taken in; gone is the last."""
     pool = await connect.create_pool(dsn)
     resources = Resources(pool)
     queue = ingest.Ingest(resources, availability=Availability(), on_news=lambda _: None)
     newer, older = (Seen(UID, "shop", "db", generation, b"{}", orchestration="greet") for generation in (2, 1))
-    deleting = dataclasses.replace(newer, deleting=True)
+    deleting = dataclasses.replace(newer, generation=3, deleting=True)
     running = asyncio.create_task(queue.run())
     found = []
     for sights in ((newer, older), (deleting, newer), (ingest.gone(UID, namespace="shop", name="db"), deleting)):
@@ -161,7 +161,26 @@ async def test_a_sight_that_comes_late_replaces_no_newer_one(dsn: str) -> None:
     await asyncio.gather(running, return_exceptions=True)
     await pool.close()
 
-    assert found == [{UID: Known("shop", "db", 2, deleting=False)}, {UID: Known("shop", "db", 2, deleting=True)}, {}]
+    assert found == [{UID: Known("shop", "db", 2, deleting=False)}, {UID: Known("shop", "db", 3, deleting=True)}, {}]
+
+
+async def test_a_change_after_a_restore_counts_also_when_it_is_told_beside_a_sweep(dsn: str) -> None:
+    """The sweep has read generation 1 instead of 5, and before that is taken in the watch tells of 2."""
+    pool = await connect.create_pool(dsn)
+    resources = Resources(pool)
+    queue = ingest.Ingest(resources, availability=Availability(), on_news=lambda _: None)
+    before, swept, changed = (Seen(UID, "shop", "db", generation, b"{}") for generation in (5, 1, 2))
+    await resources.ingest([before])
+
+    queue.add(dataclasses.replace(swept, instead_of=5))
+    queue.add(changed)
+    running = asyncio.create_task(queue.run())
+    await queue.wait_idle()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert (await resources.known([]))[UID].generation == 2
+    await pool.close()
 
 
 def test_a_sweep_finds_what_is_missing_and_what_has_changed() -> None:

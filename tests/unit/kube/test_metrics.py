@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from perdure._engine.measures import Histogram
 from perdure._kube import metrics
-from perdure._kube.gauges import OTHERS, bounded
+from perdure._kube.gauges import OTHERS, bounded, of_queues
 
 
 def samples(*readings: metrics.Reading) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -79,3 +81,19 @@ def test_names_that_anybody_may_ask_for_make_no_series_without_end() -> None:
     assert len(found) == 11
     assert found["name-999", "1.0.0", "Pending"] == 999
     assert found[OTHERS, OTHERS, "Pending"] == sum(range(1, 990))
+
+
+def test_the_queues_that_are_told_apart_are_those_in_which_most_waits() -> None:
+    """Whatever their names; of the others there is what they have together, and nothing is missing from the sum."""
+    rows = [
+        {"queue": name, "waiting": waiting, "oldest_seconds": age, "workers": workers}
+        for name, waiting, age, workers in (("a", 1, 7.0, 2), ("b", 0, None, 0), ("y", 30, 5.0, 1), ("z", 40, 1.0, 3))
+    ]
+
+    def shown(column: str, together: Callable[[Iterable[float]], float]) -> dict[metrics.Labels, float]:
+        return of_queues(rows, column, together=together, at_most=2)
+
+    assert shown("waiting", sum) == {("z",): 40, ("y",): 30, (OTHERS,): 1}
+    assert shown("oldest_seconds", max)[OTHERS,] == 7.0
+    assert shown("workers", min)[OTHERS,] == 0
+    assert of_queues(rows, "waiting", together=sum) == {("z",): 40, ("y",): 30, ("a",): 1, ("b",): 0}

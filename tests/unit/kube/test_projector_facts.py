@@ -10,7 +10,7 @@ import pytest
 
 from perdure import errors
 from perdure._core.projection import Projection
-from perdure._kube.projector import Look, Shown, shown_turn, to_facts
+from perdure._kube.looks import Look, Shown, shown_turn, to_facts
 from perdure._store.resources import Fact, TurnRow
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -137,7 +137,6 @@ def test_what_cannot_be_read_is_refused_and_says_why(cron: str, zone: str, reaso
     assert refusal.message.endswith("Nothing is run until it is changed.")
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="0123456789*/,-#?LWMONJA @", max_size=30))
 def test_any_text_is_read_or_refused(cron: str) -> None:
     """There is no expression that ends the loop of everybody else's schedules."""
@@ -205,7 +204,7 @@ CRONS = ["* * * * *", "*/7 * * * *", "30 2 * * *", "*/20 1-3 * * *", "0 */3 * * 
 AROUND = [moment(day) for day in ("2026-03-08", "2026-03-29", "2026-10-03", "2026-10-25", "2026-11-01", "2026-06-15")]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(CRONS),
     st.sampled_from(ZONES),

@@ -5,10 +5,24 @@ Nothing here knows a particular resource.
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import UTC, datetime
+from uuid import UUID
+
 import pydantic
 from pydantic.alias_generators import to_camel
 
-__all__ = ["ANY_JSON", "API_VERSION", "GROUP", "VERSION", "Model", "is_unchanged", "unseen_status"]
+__all__ = [
+    "ANY_JSON",
+    "API_VERSION",
+    "GROUP",
+    "VERSION",
+    "Model",
+    "Reference",
+    "is_unchanged",
+    "timestamp",
+    "unseen_status",
+]
 
 GROUP = "perdure.dev"
 """The API group of every resource of ours."""
@@ -27,6 +41,21 @@ class Model(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, use_attribute_docstrings=False
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reference:
+    """Which resource of ours is meant: the one of this uid, and no other of its name."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: UUID
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a moment as resources do: UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def unseen_status(**more: pydantic.JsonValue) -> dict[str, pydantic.JsonValue]:

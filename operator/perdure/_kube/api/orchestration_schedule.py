@@ -17,7 +17,6 @@ from perdure._kube.api import base, condition, orchestration
 
 __all__ = [
     "API_VERSION",
-    "CONDITION_TYPES",
     "KIND",
     "PLURAL",
     "ActiveRun",
@@ -32,9 +31,6 @@ __all__ = [
 API_VERSION = base.API_VERSION
 KIND = "OrchestrationSchedule"
 PLURAL = "orchestrationschedules"
-
-CONDITION_TYPES = ("Ready", "Reconciling", "Stalled")
-"""All that a schedule carries: it never ends, so it has none of those that say how."""
 
 _NAME_CHARACTERS = 52
 """As of a CronJob: what is created is named after it, with a dash and the tick, and carries its name as a label."""

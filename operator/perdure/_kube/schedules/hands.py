@@ -1,4 +1,4 @@
-"""What is done to the API server for schedules: creating, replacing and deleting Orchestrations, and writing statuses.
+"""What is done to the API server for schedules: creating, replacing and deleting Orchestrations, and showing statuses.
 
 It knows one call or two for each of these, and what the answers mean; it must not know when any of it is due
 (`keeper`), nor cron. It decides by the store and by what the API server answers, never by a cache.
@@ -21,11 +21,11 @@ from pydantic import JsonValue
 
 from perdure import errors
 from perdure._core.activity import Manifest, Preconditions
-from perdure._kube import budget
-from perdure._kube.api import orchestration, orchestration_schedule
+from perdure._kube.api import base, orchestration, orchestration_schedule
 from perdure._kube.api.refusals import Refusal
 from perdure._kube.client import Api
 from perdure._kube.schedules import deciding, runs, view
+from perdure._kube.status_writer import Outcome, StatusWriter, Taken
 from perdure._store.schedules import Facts, Lost, Problem, Schedules, TickKey, Uncreated
 
 __all__ = ["Hands"]
@@ -37,12 +37,15 @@ _REFUSED_FOR_GOOD = frozenset({400, 413, 422})
 
 
 class Hands:
-    """The calls. Each raises `KubernetesUnavailableError` when there is no answer, and what the database raises."""
+    """The calls. Each raises what the database raises, and `KubernetesUnavailableError` when there is no answer.
 
-    def __init__(self, schedules: Schedules, api: Api, *, bucket: budget.TokenBucket) -> None:
+    But for `show`: it gives what came of the write.
+    """
+
+    def __init__(self, schedules: Schedules, api: Api, *, writer: StatusWriter) -> None:
         self._schedules = schedules
         self._api = api
-        self._bucket = bucket
+        self._writer = writer
         self.created = 0
         self.missed = 0
 
@@ -157,32 +160,20 @@ class Hands:
         if over:
             await self._schedules.tidied(over)
 
-    async def show(self, facts: Facts) -> bool:
-        """Write the status when it says something new; False when there is no schedule of this uid any more."""
+    async def show(self, facts: Facts) -> Outcome | None:
+        """Write the status when it says something new, and give what came of that."""
         previous = None if facts.status is None else msgspec.json.decode(facts.status)
         built = view.build(facts, previous)
+        outcome: Outcome | None = None
         version = facts.status_resource_version or 0
         if built != previous:
-            patch: list[JsonValue] = [
-                {"op": "test", "path": "/metadata/uid", "value": str(facts.uid)},
-                {"op": "add", "path": "/status", "value": built},
-            ]
-            await self._bucket.take_behind()
-            try:
-                written = await self._api.json_patch(
-                    *(orchestration_schedule.API_VERSION, orchestration_schedule.KIND),
-                    name=facts.name,
-                    namespace=facts.namespace,
-                    patch=patch,
-                    subresource="status",
-                )
-            except errors.KubernetesPatchTestError:
-                return False
-            if written is None:
-                return False
-            version = _resource_version(written)
+            about = base.Reference(orchestration_schedule.KIND, facts.namespace, facts.name, facts.uid)
+            outcome = await self._writer.write_behind(about, built)
+            if not isinstance(outcome, Taken):
+                return outcome
+            version = outcome.resource_version
         await self._schedules.shown(facts, msgspec.json.encode(built), resource_version=version)
-        return True
+        return outcome
 
     async def _get(self, namespace: str, name: str) -> Manifest | None:
         return await self._api.get(orchestration.API_VERSION, orchestration.KIND, name, namespace=namespace)
@@ -197,8 +188,3 @@ def _is_too_late(plan: deciding.Plan, tick: Uncreated) -> bool:
 def _uid(manifest: Manifest) -> UUID | None:
     metadata = manifest["metadata"]
     return UUID(str(metadata["uid"])) if isinstance(metadata, dict) else None
-
-
-def _resource_version(manifest: Manifest) -> int:
-    metadata = manifest.get("metadata")
-    return int(str(metadata["resourceVersion"])) if isinstance(metadata, dict) else 0

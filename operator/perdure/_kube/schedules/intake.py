@@ -59,6 +59,10 @@ class Intake:
         """Give what the database believes to live."""
         return await self._schedules.known(namespaces)
 
+    async def restored(self, _: Mapping[UUID, int]) -> Mapping[UUID, Known]:
+        """Give none: what is gone stays gone, and no status is compared with its resource."""
+        return {}
+
     async def wait_idle(self) -> None:
         """Return when everything that was told is in the database."""
         await self._queue.wait_idle()

@@ -26,7 +26,7 @@ from uuid import UUID
 import structlog
 
 from perdure import errors
-from perdure._kube import budget, ingest, metrics
+from perdure._kube import ingest, metrics
 from perdure._kube.api import orchestration_schedule
 from perdure._kube.api.refusals import Refusal
 from perdure._kube.client import Api
@@ -34,6 +34,7 @@ from perdure._kube.kinds import Kind
 from perdure._kube.reach import Reach
 from perdure._kube.schedules import deciding, intake, runs
 from perdure._kube.schedules.hands import Hands
+from perdure._kube.status_writer import Away, Gone, Refused, StatusWriter
 from perdure._store.schedules import Decided, Due, Facts, Look, Schedules
 from perdure._store.store import Store, is_transient, retrying
 
@@ -60,10 +61,10 @@ class Keeper:
     """The loop of all schedules, and the intake of their resources."""
 
     def __init__(
-        self, store: Store, api: Api, *, reach: Reach, bucket: budget.TokenBucket, namespaces: Sequence[str]
+        self, store: Store, api: Api, *, reach: Reach, writer: StatusWriter, namespaces: Sequence[str]
     ) -> None:
         self._schedules = Schedules(store.pool)
-        self._hands = Hands(self._schedules, api, bucket=bucket)
+        self._hands = Hands(self._schedules, api, writer=writer)
         self._reach = reach
         self._availability = store.availability
         self._namespaces = list(namespaces)
@@ -159,10 +160,19 @@ class Keeper:
         return await self._each("show", [(facts.uid, partial(self._show_one, facts)) for facts in found])
 
     async def _show_one(self, facts: Facts) -> bool:
+        """Tidy up and show one; False when that is refused."""
         await self._hands.tidy(facts)
-        if not await self._hands.show(facts):
-            self._queue.add(intake.gone(facts.uid, namespace=facts.namespace, name=facts.name))
-        return True
+        outcome = await self._hands.show(facts)
+        match outcome:
+            case Gone():
+                self._queue.add(intake.gone(facts.uid, namespace=facts.namespace, name=facts.name))
+            case Away(error=error):
+                raise error
+            case Refused():
+                self.failures += 1
+            case _:
+                pass
+        return not isinstance(outcome, Refused)
 
     async def _each(self, doing: str, works: Sequence[tuple[UUID, Callable[[], Awaitable[bool]]]]) -> bool:
         """Do this for each schedule, some at a time; tell whether something came of it."""

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from perdure._core.activity import Manifest
 from perdure._kube.api import base, orchestration, orchestration_schedule
 
-__all__ = ["FIELD_MANAGER", "SCHEDULED_AT", "SCHEDULE_LABEL", "is_ours", "manifest", "name_of", "timestamp"]
+__all__ = ["FIELD_MANAGER", "SCHEDULED_AT", "SCHEDULE_LABEL", "is_ours", "manifest", "name_of"]
 
 SCHEDULE_LABEL = f"{base.GROUP}/schedule"
 """The label with the name of the schedule."""
@@ -33,11 +33,6 @@ def name_of(schedule_name: str, tick: datetime.datetime) -> str:
     return f"{schedule_name}-{int(tick.timestamp()) // 60}"
 
 
-def timestamp(moment: datetime.datetime) -> str:
-    """Write a moment as Kubernetes does."""
-    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def manifest(
     uid: UUID, spec: Mapping[str, JsonValue], *, namespace: str, name: str, tick: datetime.datetime
 ) -> Manifest:
@@ -51,7 +46,7 @@ def manifest(
             "name": name_of(name, tick),
             "namespace": namespace,
             "labels": {**_mapping(metadata.get("labels")), SCHEDULE_LABEL: name},
-            "annotations": {**_mapping(metadata.get("annotations")), SCHEDULED_AT: timestamp(tick)},
+            "annotations": {**_mapping(metadata.get("annotations")), SCHEDULED_AT: base.timestamp(tick)},
             "ownerReferences": [
                 {
                     "apiVersion": orchestration_schedule.API_VERSION,

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from perdure._core import limits
-from perdure._kube.api.orchestration_schedule import CONDITION_TYPES
+from perdure._kube import conditions
+from perdure._kube.api import base
 from perdure._kube.api.refusals import Refusal
-from perdure._kube.schedules import deciding, runs
+from perdure._kube.schedules import deciding
 from perdure._store.schedules import Facts, Tick
 
 __all__ = ["Status", "build", "surplus"]
@@ -24,36 +25,29 @@ Status = dict[str, JsonValue]
 
 _MESSAGE_CHARACTERS = 1_000
 
-_FOLLOWED = {"Ready": "True", "Reconciling": "False", "Stalled": "False"}
-_STALLED = {"Ready": "False", "Reconciling": "False", "Stalled": "True"}
-"""What a schedule that works, and one that needs help, look like to kstatus."""
-
 
 def build(facts: Facts, previous: Mapping[str, JsonValue] | None) -> Status:
     """Give the full status. `previous` is the one last written: it keeps the times of transition."""
     spec = json.loads(facts.spec)
     plan = deciding.plan(facts.uid, spec)
-    states, reason, message = _judged(facts, plan, spec)
+    state, reason, message = _judged(facts, plan, spec)
     active = [tick for tick in facts.ticks if tick.outcome is None and not tick.is_gone]
     next_at = None if isinstance(plan, Refusal) else plan.next_after(facts.decided_until)
     status: Status = {
         "observedGeneration": facts.generation,
-        "conditions": [
-            {
-                "type": type_,
-                "status": states[type_],
-                "reason": reason,
-                "message": message if type_ == "Ready" or states[type_] == "True" else "",
-                "lastTransitionTime": _transition(type_, states[type_], previous=previous or {}, now=facts.now),
-                "observedGeneration": facts.generation,
-            }
-            for type_ in CONDITION_TYPES
-        ],
+        "conditions": conditions.build(
+            conditions.STATES[state],
+            reason=reason,
+            message=message,
+            generation=facts.generation,
+            previous=previous or {},
+            at=lambda *_: facts.now,
+        ),
         "lastScheduleTime": _time(facts.last_tick_at),
         "lastSuccessfulTime": _time(facts.last_successful_at),
         "nextScheduleTime": _time(next_at),
         "active": [
-            {"name": tick.name, "scheduledAt": runs.timestamp(tick.at)} for tick in active[: limits.STATUS_ACTIVE_RUNS]
+            {"name": tick.name, "scheduledAt": base.timestamp(tick.at)} for tick in active[: limits.STATUS_ACTIVE_RUNS]
         ],
         "activeCount": len(active),
         "missed": facts.missed,
@@ -81,35 +75,26 @@ def _beyond(ticks: Sequence[Tick], limit: int) -> Sequence[Tick]:
 
 def _judged(
     facts: Facts, plan: deciding.Plan | Refusal, spec: Mapping[str, JsonValue]
-) -> tuple[Mapping[str, str], str, str]:
-    """Say how the schedule is, in conditions, a word and a sentence."""
+) -> tuple[conditions.State, str, str]:
+    """Say how the schedule is: for tools, in a word, and in a sentence."""
     if isinstance(plan, Refusal):
-        return _STALLED, plan.reason, plan.message
+        return "Stuck", plan.reason, plan.message
     if plan.is_suspended:
-        return _FOLLOWED, "Suspended", "Suspended: nothing is created until spec.suspend is false."
+        return "Done", "Suspended", "Suspended: nothing is created until spec.suspend is false."
     if facts.problem_reason:
-        return _STALLED, facts.problem_reason, facts.problem_message[:_MESSAGE_CHARACTERS]
-    return _FOLLOWED, "Scheduled", f"Creates Orchestrations at {spec['cron']}, {plan.table.zone.key}."
-
-
-def _transition(type_: str, status: str, *, previous: Mapping[str, JsonValue], now: datetime.datetime) -> JsonValue:
-    """Say when a condition took its value: as before when it has the same."""
-    listed = previous.get("conditions")
-    for before in listed if isinstance(listed, list) else []:
-        if isinstance(before, dict) and before.get("type") == type_ and before.get("status") == status:
-            return before["lastTransitionTime"]
-    return runs.timestamp(now)
+        return "Stuck", facts.problem_reason, facts.problem_message[:_MESSAGE_CHARACTERS]
+    return "Done", "Scheduled", f"Creates Orchestrations at {spec['cron']}, {plan.table.zone.key}."
 
 
 def _last_missed(facts: Facts) -> JsonValue:
     if facts.missed_tick_at is None:
         return None
     return {
-        "scheduledAt": runs.timestamp(facts.missed_tick_at),
+        "scheduledAt": base.timestamp(facts.missed_tick_at),
         "reason": facts.missed_reason,
         "message": facts.missed_message[:_MESSAGE_CHARACTERS],
     }
 
 
 def _time(moment: datetime.datetime | None) -> str | None:
-    return None if moment is None else runs.timestamp(moment)
+    return None if moment is None else base.timestamp(moment)

@@ -14,7 +14,7 @@ with decided as materialized (
     from rows from (
         json_to_recordset($1::json) as (
             uid uuid, namespace text, name text, generation bigint, deleting boolean, gone boolean,
-            run integer, instance_id text, run_as text, request text, told text, waiting text, cancel_reason text,
+            run integer, used_run integer, instance_id text, run_as text, request text, told text, waiting text, cancel_reason text,
             timeout_seconds integer, old_timeout_seconds integer, ttl_seconds integer, retention_seconds integer,
             deletion_policy text, on_nondeterminism text, ready_when text, has_finalizer boolean, wants_finalizer boolean,
             is_adopted boolean, is_archived boolean, expires_at timestamptz, keeps_expiry boolean,
@@ -25,7 +25,7 @@ with decided as materialized (
         unnest($2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])
     ) as d (
         uid, namespace, name, generation, deleting, gone,
-        run, instance_id, run_as, request, told, waiting, cancel_reason,
+        run, used_run, instance_id, run_as, request, told, waiting, cancel_reason,
         timeout_seconds, old_timeout_seconds, ttl_seconds, retention_seconds,
         deletion_policy, on_nondeterminism, ready_when, has_finalizer, wants_finalizer,
         is_adopted, is_archived, expires_at, keeps_expiry,
@@ -62,12 +62,10 @@ remembered as (
         instance_id = excluded.instance_id,
         run_as = excluded.run_as,
         cancel_reason = excluded.cancel_reason,
-        -- Only an API server that was restored takes a deletion back: the generation is lower then, as deleting raises it.
-        deleting = excluded.deleting
-        or (resources.deleting and (excluded.gone_at is not null or excluded.generation >= resources.generation)),
+        -- A living one that is not deleted any more is of an API server that was restored.
+        deleting = case when excluded.gone_at is null then excluded.deleting else resources.deleting end,
         deleting_at = case
-            when excluded.gone_at is null and excluded.generation < resources.generation then excluded.deleting_at
-            else coalesce(resources.deleting_at, excluded.deleting_at)
+            when excluded.deleting or excluded.gone_at is not null then coalesce(resources.deleting_at, excluded.deleting_at)
         end,
         gone_at = excluded.gone_at,
         request = excluded.request,
@@ -94,9 +92,9 @@ remembered as (
 
 counted as (
     insert into resource_runs (namespace, name, last_run)
-    select namespace, name, max(run)
+    select namespace, name, max(used_run)
     from decided
-    where begins <> ''
+    where used_run is not null
     group by namespace, name
     order by namespace, name
     on conflict (namespace, name) do update set last_run = greatest(resource_runs.last_run, excluded.last_run)

@@ -1,7 +1,8 @@
 -- Purpose: find what is due to be done, by the clock or since runs have ended, for living resources: Protect and Release put
 --     a finalizer on and take it off, Begin looks at a changed request whose turn it is, Expire deletes a resource after its
 --     TTL. Of more than can be done at once some are drawn, so that those which the API server refuses stop no others.
---     Without a uid: Remove says that runs are to be removed by their age, Wait that something will be due soon.
+--     Without a uid: Remove says that runs are to be removed by their age, Wait that something will be due soon, Listen
+--     that something will be due when a run ends, which may take its time.
 -- Parameters: $1 namespaces, empty for all, $2 seconds after which nothing keeps a resource that is being deleted, $3 how many
 --     of each.
 -- Locks: none. Reads partial indexes, which hold only what is under way.
@@ -72,3 +73,6 @@ where exists (select from instances i where i.remove_at is not null and i.remove
 union all
 select 'Wait', null, '', '', 0
 where exists (select from kept where deleting and has_finalizer) or exists (select from waiting where is_open and is_cancelled)
+union all
+select 'Listen', null, '', '', 0
+where exists (select from waiting where is_open and not is_cancelled)

@@ -1,7 +1,7 @@
 -- Purpose: give what is known of the resources of a batch, one row each, in the order of the batch: from earlier sights, of
 --     their names, and of the last resource of that name that its own TTL removed.
 -- Parameters, one array element per resource: $1 uid  $2 namespace  $3 name.
--- Locks: none; the caller holds the lock of resource_lock.sql, so that nobody else takes in anything.
+-- Locks: none; the caller holds the lock of sight_lock.sql, so that nobody else takes in anything.
 select
     resources.uid is not null as is_known,
     resources.generation,

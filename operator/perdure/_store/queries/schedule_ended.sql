@@ -3,24 +3,13 @@
 -- Parameters: $1 namespaces, empty for all
 -- Locks: schedules by uid, then their ticks.
 with over as (
-    select schedule_ticks.schedule_uid, schedule_ticks.tick_at, runs.phase, runs.finished_at
-    from schedule_ticks
-    inner join schedules on schedules.uid = schedule_ticks.schedule_uid
-    left join resources on resources.uid = schedule_ticks.orchestration_uid
-    cross join lateral (
-        select
-            bool_and(instances.finished_at is not null) as are_over,
-            (array_agg(instances.phase order by instances.finished_at desc))[1] as phase,
-            max(instances.finished_at) as finished_at
-        from instances
-        where instances.resource_uid = schedule_ticks.orchestration_uid
-    ) as runs
+    select schedule_runs.schedule_uid, schedule_runs.tick_at, schedule_runs.phase, schedule_runs.finished_at
+    from schedule_runs
+    inner join schedules on schedules.uid = schedule_runs.schedule_uid
     where
-        schedule_ticks.outcome is null
-        and schedule_ticks.orchestration_uid is not null
+        schedule_runs.is_over
         and schedules.gone_at is null
         and (cardinality($1::text[]) = 0 or schedules.namespace = any($1::text[]))
-        and coalesce(runs.are_over, resources.gone_at is not null or resources.instance_id is not null)
 ),
 
 locked as materialized (

@@ -28,8 +28,8 @@ select
             and (cardinality($1::text[]) = 0 or schedules.namespace = any($1::text[]))
     ) as has_uncreated,
     count(*) > 0 as has_open,
-    coalesce(bool_or(open.has_ended), false) as has_ended,
-    coalesce(bool_or(open.is_lost), false) as has_lost,
+    coalesce(bool_or(open.is_over), false) as has_ended,
+    coalesce(bool_or(open.is_unseen and open.created_at < now() - make_interval(secs => $2)), false) as has_lost,
     exists (
         select from schedules
         where
@@ -37,23 +37,6 @@ select
             and schedules.gone_at is null
             and (cardinality($1::text[]) = 0 or schedules.namespace = any($1::text[]))
     ) as has_unshown
-from (
-    select
-        coalesce(runs.are_over, resources.gone_at is not null or resources.instance_id is not null) as has_ended,
-        runs.are_over is null
-        and resources.uid is null
-        and schedule_ticks.created_at < now() - make_interval(secs => $2) as is_lost
-    from schedule_ticks
-    inner join schedules on schedules.uid = schedule_ticks.schedule_uid
-    left join resources on resources.uid = schedule_ticks.orchestration_uid
-    cross join lateral (
-        select bool_and(instances.finished_at is not null) as are_over
-        from instances
-        where instances.resource_uid = schedule_ticks.orchestration_uid
-    ) as runs
-    where
-        schedule_ticks.outcome is null
-        and schedule_ticks.orchestration_uid is not null
-        and schedules.gone_at is null
-        and (cardinality($1::text[]) = 0 or schedules.namespace = any($1::text[]))
-) as open
+from schedule_runs as open
+inner join schedules on schedules.uid = open.schedule_uid
+where schedules.gone_at is null and (cardinality($1::text[]) = 0 or schedules.namespace = any($1::text[]))

@@ -3,17 +3,15 @@
 -- Parameters: $1 namespaces, empty for all  $2 so many seconds ago
 -- Locks: none.
 select
-    schedule_ticks.schedule_uid,
-    schedule_ticks.tick_at,
+    schedule_runs.schedule_uid,
+    schedule_runs.tick_at,
     schedules.namespace,
-    schedule_ticks.name as orchestration,
-    schedule_ticks.orchestration_uid
-from schedule_ticks
-inner join schedules on schedules.uid = schedule_ticks.schedule_uid
+    schedule_runs.name as orchestration,
+    schedule_runs.orchestration_uid
+from schedule_runs
+inner join schedules on schedules.uid = schedule_runs.schedule_uid
 where
-    schedule_ticks.outcome is null
-    and schedule_ticks.created_at < now() - make_interval(secs => $2)
+    schedule_runs.is_unseen
+    and schedule_runs.created_at < now() - make_interval(secs => $2)
     and schedules.gone_at is null
     and (cardinality($1::text[]) = 0 or schedules.namespace = any($1::text[]))
-    and not exists (select from resources where resources.uid = schedule_ticks.orchestration_uid)
-    and not exists (select from instances where instances.resource_uid = schedule_ticks.orchestration_uid)

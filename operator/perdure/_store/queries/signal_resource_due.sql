@@ -4,29 +4,7 @@
 -- Locks: none.
 select
     exists (
-        select
-        from signal_resources as kept
-        where
-            kept.phase = 'Pending'
-            and kept.gone_at is null
-            and not kept.deleting
-            and (cardinality($1::text[]) = 0 or kept.namespace = any($1::text[]))
-            and (
-                kept.reason = ''
-                or (kept.reason <> 'RunMissing' and kept.retry_at <= now())
-                or (
-                    kept.reason = 'RunMissing'
-                    and exists (
-                        select
-                        from resources
-                        where
-                            resources.namespace = kept.namespace
-                            and resources.name = kept.target
-                            and resources.gone_at is null
-                            and resources.instance_id is not null
-                    )
-                )
-            )
+        select from signals_to_try where cardinality($1::text[]) = 0 or namespace = any($1::text[])
     ) as may_go,
     exists (
         select

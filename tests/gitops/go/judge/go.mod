@@ -3,7 +3,6 @@ module perdure.dev/tests/gitops/judge
 go 1.26.0
 
 require (
-	github.com/yuin/gopher-lua v1.1.1
 	k8s.io/apimachinery v0.34.0
 	sigs.k8s.io/cli-utils v0.37.2
 )

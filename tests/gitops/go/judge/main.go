@@ -1,8 +1,6 @@
-// Command judge says of each resource what a GitOps tool would conclude from it.
+// Command judge says of each resource what kpt, Flux and Helm conclude from it, by their own code: kstatus.
 //
-// It reads one JSON object a line and answers with one JSON object a line. "kstatus" is the code of kpt, Flux and
-// Helm itself; "lua" calls a script as Argo CD does: the same interpreter, the same few libraries, a second of time,
-// the resource as the global obj. It knows nothing of Perdure.
+// It reads one resource as JSON a line and answers with one JSON object a line. It knows nothing of Perdure.
 package main
 
 import (
@@ -18,16 +16,10 @@ import (
 // longest is how long a line may be: a resource in etcd has at most half of it.
 const longest = 4 << 20
 
-type question struct {
-	Resource json.RawMessage `json:"resource"`
-	Lua      string          `json:"lua"`
-}
-
 type answer struct {
-	Status   string `json:"status,omitempty"`
-	Message  string `json:"message,omitempty"`
-	Returned any    `json:"returned,omitempty"`
-	Error    string `json:"error,omitempty"`
+	Status  string `json:"status,omitempty"`
+	Message string `json:"message,omitempty"`
+	Error   string `json:"error,omitempty"`
 }
 
 func main() {
@@ -51,18 +43,10 @@ func main() {
 }
 
 func judge(line []byte) (answer, error) {
-	var asked question
-	if err := json.Unmarshal(line, &asked); err != nil {
-		return answer{}, err
-	}
 	// not json.Unmarshal, which makes a generation a float, that kstatus does not compare
 	resource := &unstructured.Unstructured{}
-	if err := resource.UnmarshalJSON(asked.Resource); err != nil {
+	if err := resource.UnmarshalJSON(line); err != nil {
 		return answer{}, err
-	}
-	if asked.Lua != "" {
-		returned, err := run(asked.Lua, resource.Object)
-		return answer{Returned: returned}, err
 	}
 	computed, err := status.Compute(resource)
 	if err != nil {

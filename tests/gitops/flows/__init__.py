@@ -1,0 +1,1 @@
+"""Two deployments of the same orchestrations, that do not fit each other."""
