@@ -8,6 +8,8 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
+# Two processes beside each other: while one waits for servers the other computes. PYTEST_ARGS=-n0 is one, as for --pdb.
+BESIDE := $(BIN)/python -m pytest --numprocesses=2 $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint format types unit store engine simulate simulation mutants e2e argo floors test bench crds chart schema demo run cluster-up cluster-down
@@ -45,7 +47,7 @@ types: setup ## mypy, strict, for the operator, the workflows, the activities an
 # --- running the tests -----------------------------------------------------------------------------------------------
 
 # Cheap ones first; what is not named here (cluster, demo, e2e, ...) comes after in `make test`.
-FLOORS := tests/test_tidy.py tests/test_pages.py tests/unit docs/examples/sample-project tests/store tests/engine
+FLOORS := tests/test_tidy.py tests/test_pages.py tests/unit docs/examples/sample-project tests/histories tests/simulation tests/store tests/engine
 ABOVE := $(filter-out $(FLOORS) tests/__pycache__ tests/kind,$(patsubst %/,%,$(wildcard tests/*/)))
 # Argo CD's own code, which takes minutes to build, has a word of its own.
 ABOVE += --ignore=tests/gitops/argo
@@ -76,13 +78,13 @@ e2e: setup ## The test cluster, the demo, the operator against a real API server
 argo: setup ## What Argo CD's own code does with our resources; builds that code first, some five minutes.
 	$(PYTEST) tests/gitops/argo
 
-floors: setup ## Unit, store and engine tests in one run: all that needs no cluster.
-	$(PYTEST) $(FLOORS)
+floors: setup ## Unit, store and engine tests, histories, the simulation: all that needs no cluster.
+	$(BESIDE) $(FLOORS)
 
 # The code is read while the tests wait for servers; what was found comes last, where it is seen.
 test: setup ## Everything that needs no more than this machine.
 	@$(MAKE) --no-print-directory lint types >$(VENV)/reading.log 2>&1 & reading=$$!; \
-	$(PYTEST) $(FLOORS) $(ABOVE); tests=$$?; \
+	$(BESIDE) $(FLOORS) $(ABOVE); tests=$$?; \
 	wait $$reading; reading=$$?; cat $(VENV)/reading.log; \
 	[ $$tests -eq 0 ] && [ $$reading -eq 0 ]
 

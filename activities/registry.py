@@ -5,6 +5,12 @@ Explicit on purpose: what is not in this list is not offered, wherever it is imp
 
 from __future__ import annotations
 
+from activities.inventory.look import get_entry, list_names
+from activities.inventory.record_event import record_event
+from activities.inventory.record_health import record_health
+from activities.inventory.release import release
+from activities.inventory.reserve import reserve
+from activities.inventory.set_state import set_state
 from activities.kubernetes.apply import apply
 from activities.kubernetes.create_namespace import create_namespace
 from activities.kubernetes.delete import delete, delete_many
@@ -20,10 +26,16 @@ from activities.kubernetes.wait_for_condition import wait_for_condition
 from activities.kubernetes.wait_until_gone import wait_until_gone
 from activities.kubernetes.wait_until_ready import wait_until_ready
 from activities.kubernetes.write_secret import write_secret
+from activities.postgres.backup import backup_database
 from activities.postgres.connection import verify_connection
 from activities.postgres.copy_chunk import copy_chunk
+from activities.postgres.delete import delete_postgres_objects
 from activities.postgres.deploy import deploy_postgres
+from activities.postgres.health import check_postgres_health
+from activities.postgres.info import connection_info
 from activities.postgres.plan_migration import plan_migration
+from activities.postgres.reconfigure import reconfigure_postgres
+from activities.postgres.restore import restore_database
 from activities.postgres.verify_migration import verify_migration
 from activities.postgres.wait import wait_for_postgres
 from perdure import ActivityRegistry
@@ -49,6 +61,13 @@ def create_activity_registry() -> ActivityRegistry:
         wait_for_condition,
         wait_until_gone,
         wait_until_ready,
+        reserve,
+        set_state,
+        record_event,
+        record_health,
+        get_entry,
+        list_names,
+        release,
         write_secret,
         deploy_postgres,
         verify_connection,
@@ -56,4 +75,10 @@ def create_activity_registry() -> ActivityRegistry:
         plan_migration,
         copy_chunk,
         verify_migration,
+        reconfigure_postgres,
+        connection_info,
+        check_postgres_health,
+        backup_database,
+        restore_database,
+        delete_postgres_objects,
     )

@@ -247,9 +247,9 @@ def test_operator_is_a_source_root_and_never_a_package() -> None:
     assert not (ROOT / "operator" / "__init__.py").exists()
 
 
-def test_sql_lives_in_the_store() -> None:
-    """No string outside `_store` is a statement: SQL has one home, where it is reviewed as code."""
-    chosen = [path for path in modules("operator", "workflows") if "_store" not in path.parts]
+def test_sql_lives_in_files() -> None:
+    """No string of a module is a statement, but in the store: SQL is in files, reviewed as code."""
+    chosen = [path for path in modules("operator", "workflows", "activities") if "_store" not in path.parts]
 
     broken = [
         f"{path}:{line}: {' '.join(value.split())[:60]}"
@@ -268,8 +268,16 @@ def test_every_query_file_holds_one_statement_under_a_head_comment() -> None:
     headless = [f"{path}: begins without a comment" for path in queries if not text(path).startswith("-- ")]
     crowded = [f"{path}: {count} statements" for path in queries if (count := _statements(text(path))) != 1]
 
-    assert queries
+    assert {path.parent.parent.name for path in queries} == {"_store", "inventory", "postgres"}
     none_of([*headless, *crowded])
+
+
+def test_a_migration_says_what_it_brings() -> None:
+    """The first line of a migration is prose."""
+    migrations = [path for path in files() if path.suffix == ".sql" and path.parent.name == "migrations"]
+
+    assert {path.parent.parent.name for path in migrations} == {"_store", "inventory"}
+    none_of([str(path) for path in migrations if not text(path).startswith("-- ")])
 
 
 def _statements(sql: str) -> int:

@@ -43,7 +43,9 @@ def instance_label(instance_id: str) -> str:
 def acting_for(ctx: ActivityContext, owner: str) -> ActivityContext:
     """Give the context in which the owner's objects are one's own; without an owner those of the run.
 
-    What is to outlive the run that made it has an owner who does. Only for objects: an idempotency key is the run's.
+    What is to outlive the run that made it has an owner who does: a server is made by one run, looked after by another
+    and removed by a third. In which attempt something was written is told by the epoch, which rises over all runs. Only
+    for objects: an idempotency key is that of the run, and stays with the context that was given.
     """
     if not owner or owner == ctx.instance_id:
         return ctx

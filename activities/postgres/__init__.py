@@ -1,1 +1,1 @@
-"""Activities around one Postgres server: deploy it, wait for it, connect to it."""
+"""Activities around one Postgres server: deploy, change, look at, back up, restore and delete it."""

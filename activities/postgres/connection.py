@@ -17,7 +17,7 @@ from activities.kubernetes import fields
 from activities.types import VerifyConnectionInput, VerifyConnectionOutput
 from perdure import ActivityContext, Manifest, activity, errors
 
-__all__ = ["credentials_of", "verify_connection"]
+__all__ = ["ask_version", "credentials_of", "verify_connection"]
 
 
 @activity(names.VERIFY_POSTGRES_CONNECTION)
@@ -28,6 +28,11 @@ async def verify_connection(ctx: ActivityContext, input: VerifyConnectionInput) 
     no password, or is not the one that the server was set up with.
     """
     secret = await ctx.kubernetes.get("v1", "Secret", input.secret_name)
+    return VerifyConnectionOutput(server_version=await ask_version(input, secret))
+
+
+async def ask_version(input: VerifyConnectionInput, secret: Manifest | None) -> str:
+    """Connect with user and password of the Secret, and give the version; raises as `verify_connection` does."""
     user, password = credentials_of(secret, input.secret_name)
     address = f"{input.host}:{input.port}/{input.database}"
     try:
@@ -52,7 +57,7 @@ async def verify_connection(ctx: ActivityContext, input: VerifyConnectionInput) 
         raise errors.CredentialsError(message) from error
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise errors.PostgresUnreachableError(address, str(error) or type(error).__name__) from error
-    return VerifyConnectionOutput(server_version=str(version))
+    return str(version)
 
 
 def credentials_of(secret: Manifest | None, name: str) -> tuple[str, str]:

@@ -8,15 +8,38 @@ process hold it.
 from __future__ import annotations
 
 import base64
+import dataclasses
+from collections.abc import Mapping
 
+from activities.kubernetes import fields
 from perdure import JsonValue, Manifest
 
-__all__ = ["credentials", "host", "labels", "secret_name", "service", "stateful_set"]
+__all__ = [
+    "PLAIN",
+    "Shape",
+    "claim_name",
+    "credentials",
+    "host",
+    "image_of",
+    "labels",
+    "parameters_of",
+    "pod_name",
+    "pod_security",
+    "secret_name",
+    "selector",
+    "service",
+    "stateful_set",
+    "version_of",
+    "volume_of",
+]
 
 PORT = 5432
 DATABASE = "app"
 USER = "postgres"
 """The superuser of the image, under the name that everybody expects of one."""
+
+VERSION = "perdure.dev/postgres-version"
+"""The annotation of a StatefulSet that says which version it is of, whatever its image is called."""
 
 _UID = 999
 """The user `postgres` of the Debian based image."""
@@ -26,6 +49,25 @@ _DATA = f"{_MOUNT}/pgdata"
 """Below the mount: initdb refuses a folder that is not empty, and many volumes come with a `lost+found`."""
 
 _SECRETS = "/run/secrets/postgres"
+
+
+_RESOURCES: Manifest = {
+    "requests": {"cpu": "100m", "memory": "256Mi"},
+    "limits": {"cpu": "1", "memory": "512Mi"},
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shape:
+    """What may differ from server to server, beside name, version and size."""
+
+    volume: str = "data"
+    image: str = ""
+    parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    resources: Manifest = dataclasses.field(default_factory=dict)
+
+
+PLAIN = Shape()
 
 
 def secret_name(name: str) -> str:
@@ -43,6 +85,11 @@ def labels(name: str) -> Manifest:
     return {"app.kubernetes.io/name": "postgres", "app.kubernetes.io/instance": name}
 
 
+def selector(name: str) -> str:
+    """Give the selector of the server's Pod and volumes."""
+    return ",".join(f"{key}={value}" for key, value in labels(name).items())
+
+
 def credentials(name: str, password: str) -> Manifest:
     """Give the Secret with `username` and `password`."""
     return {
@@ -54,12 +101,12 @@ def credentials(name: str, password: str) -> Manifest:
     }
 
 
-def service(name: str) -> Manifest:
-    """Give the Service: one address that stays while Pods come and go."""
+def service(name: str, host_name: str = "") -> Manifest:
+    """Give the Service, by this name or the server's: one address that stays while Pods come and go."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _metadata(name, name),
+        "metadata": _metadata(host_name or name, name),
         "spec": {
             "selector": labels(name),
             "ports": [{"name": "postgres", "port": PORT, "targetPort": "postgres", "protocol": "TCP"}],
@@ -67,20 +114,21 @@ def service(name: str) -> Manifest:
     }
 
 
-def stateful_set(name: str, version: str, *, storage: str) -> Manifest:
+def stateful_set(name: str, version: str, *, storage: str, shape: Shape = PLAIN) -> Manifest:
     """Give the StatefulSet of one server of this version, with a volume of this size."""
+    metadata = fields.merged(_metadata(name, name), {"annotations": {VERSION: version}})
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": _metadata(name, name),
+        "metadata": metadata,
         "spec": {
             "replicas": 1,
             "serviceName": name,
             "selector": {"matchLabels": labels(name)},
-            "template": {"metadata": {"labels": labels(name)}, "spec": _pod(name, version)},
+            "template": {"metadata": {"labels": labels(name)}, "spec": _pod(name, version, shape)},
             "volumeClaimTemplates": [
                 {
-                    "metadata": {"name": "data", "labels": labels(name)},
+                    "metadata": {"name": shape.volume, "labels": labels(name)},
                     "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}},
                 }
             ],
@@ -88,26 +136,72 @@ def stateful_set(name: str, version: str, *, storage: str) -> Manifest:
     }
 
 
-def _pod(name: str, version: str) -> Manifest:
+def version_of(existing: Manifest) -> str:
+    """Give the version that a StatefulSet of a server is of; empty when nothing says so."""
+    said = fields.text(existing, "metadata", "annotations", VERSION)
+    return said or image_of(existing).rpartition(":")[2]
+
+
+def image_of(existing: Manifest) -> str:
+    """Give the image that a StatefulSet of a server runs."""
+    return fields.text(_container_of(existing), "image")
+
+
+def parameters_of(existing: Manifest) -> dict[str, str]:
+    """Give the settings that a StatefulSet passes to its server."""
+    given = _container_of(existing).get("args")
+    pairs = [str(each).partition("=") for each in given if each != "-c"] if isinstance(given, list) else []
+    return {key: value for key, _, value in pairs}
+
+
+def volume_of(existing: Manifest) -> tuple[str, str]:
+    """Give name and size of the volume that a StatefulSet claims."""
+    claim = next(fields.items(existing, "spec", "volumeClaimTemplates"), {})
+    return fields.text(claim, "metadata", "name"), fields.text(claim, "spec", "resources", "requests", "storage")
+
+
+def pod_name(name: str) -> str:
+    """Give the name of the server's Pod."""
+    return f"{name}-0"
+
+
+def claim_name(name: str, volume: str) -> str:
+    """Give the name of the claim that the StatefulSet makes for its Pod."""
+    return f"{volume}-{pod_name(name)}"
+
+
+def pod_security() -> Manifest:
+    """Give the security context of a Pod that the `restricted` Pod Security Standard takes, as the image's user."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": _UID,
+        "runAsGroup": _UID,
+        "fsGroup": _UID,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def _container_of(existing: Manifest) -> Manifest:
+    return next(fields.items(existing, "spec", "template", "spec", "containers"), {})
+
+
+def _pod(name: str, version: str, shape: Shape) -> Manifest:
     return {
         "automountServiceAccountToken": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _UID,
-            "runAsGroup": _UID,
-            "fsGroup": _UID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [_container(version)],
+        "securityContext": pod_security(),
+        "containers": [_container(version, shape)],
         "volumes": [{"name": "credentials", "secret": {"secretName": secret_name(name), "defaultMode": 0o440}}],
     }
 
 
-def _container(version: str) -> Manifest:
-    return {
+def _container(version: str, shape: Shape) -> Manifest:
+    settings: list[JsonValue] = []
+    for key, value in sorted(shape.parameters.items()):
+        settings += ["-c", f"{key}={value}"]
+    container: Manifest = {
         "name": "postgres",
-        "image": f"postgres:{version}",
+        "image": shape.image or f"postgres:{version}",
         "env": [
             {"name": "POSTGRES_USER", "value": USER},
             {"name": "POSTGRES_PASSWORD_FILE", "value": f"{_SECRETS}/password"},
@@ -120,16 +214,14 @@ def _container(version: str) -> Manifest:
         "startupProbe": _probe(_IS_READY, period_seconds=2, failure_threshold=900),
         "readinessProbe": _probe(_IS_READY, period_seconds=5, failure_threshold=3),
         "livenessProbe": _probe(_IS_ALIVE, period_seconds=10, failure_threshold=6),
-        "resources": {
-            "requests": {"cpu": "100m", "memory": "256Mi"},
-            "limits": {"cpu": "1", "memory": "512Mi"},
-        },
+        "resources": shape.resources or _RESOURCES,
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [
-            {"name": "data", "mountPath": _MOUNT},
+            {"name": shape.volume, "mountPath": _MOUNT},
             {"name": "credentials", "mountPath": _SECRETS, "readOnly": True},
         ],
     }
+    return {**container, "args": settings} if settings else container
 
 
 # Over TCP, not the socket: while the image sets a new database up, its server answers on the socket only.

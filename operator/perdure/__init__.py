@@ -3,10 +3,12 @@
 from perdure._core.activity import (
     ActivityContext,
     ActivityInfo,
+    Database,
     KubernetesApi,
     Manifest,
     Preconditions,
     Propagation,
+    Transaction,
 )
 from perdure._core.context import OrchestrationContext
 from perdure._core.definition import (
@@ -38,6 +40,7 @@ __all__ = [
     "ActivityRegistry",
     "ActivityTimeoutError",
     "ChildOrchestrationError",
+    "Database",
     "DurableFuture",
     "Exponential",
     "Fixed",
@@ -55,6 +58,7 @@ __all__ = [
     "Propagation",
     "RetryPolicy",
     "SecretRef",
+    "Transaction",
     "activity",
     "orchestration",
 ]

@@ -123,6 +123,9 @@ class Settings(pydantic_settings.BaseSettings):
     database_password_command: str | None = Field(
         default=None, description="a command that prints the password, run at each connection, without a shell"
     )
+    inventory_url: pydantic.SecretStr | None = Field(
+        default=None, description="postgresql://... for what activities keep, as the inventory; else the operator's own"
+    )
     migrate: Literal["on", "off"] = Field(default="on", description="bring the schema up to date at start")
     data_folder: Path = Field(default=Path(".perdure"), description="where the embedded Postgres keeps its data")
     embedded_postgres: Literal["auto", "allow"] = Field(
@@ -186,11 +189,16 @@ class Settings(pydantic_settings.BaseSettings):
     )
     encryption_keys_file: Path | None = Field(default=None, description="a file with such keys, one a line")
 
-    @pydantic.field_validator("database_url")
+    @pydantic.field_validator("database_url", "inventory_url")
     @classmethod
     def _is_postgres(cls, value: pydantic.SecretStr | None) -> pydantic.SecretStr | None:
         if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgres", "postgresql"}:
             message = "expected postgresql://user:password@host:port/database"
+            raise ValueError(message)
+        if value is not None and "?" in urlsplit(value.get_secret_value()).query:
+            message = (
+                "options stand behind options, and would count as one value of theirs; one `?`, and `&` between them"
+            )
             raise ValueError(message)
         return value
 
@@ -311,7 +319,11 @@ def masked(url: str) -> str:
     return urlunsplit(parts._replace(netloc=netloc, query=_SECRET_OPTION.sub(r"\1***", parts.query)))
 
 
-_SHOWN_AS: Mapping[str, Callable[[str], str]] = {"database_url": masked, "encryption_keys": lambda _: "***"}
+_SHOWN_AS: Mapping[str, Callable[[str], str]] = {
+    "database_url": masked,
+    "inventory_url": masked,
+    "encryption_keys": lambda _: "***",
+}
 """What of a secret setting may be shown when it is wrong."""
 
 

@@ -1,7 +1,7 @@
 """Helm, and a bare cluster: a control plane of the chart's own, where nobody has installed anything yet.
 
 The chart owns what there is once in a cluster (the resource definitions, roles): in the cluster that other tests share
-it would find theirs, and they would find its own.
+it would find theirs, and they would find its own. It ends with the last test of this folder.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def chart(finder: finding.Finder) -> Renderer:
     return Renderer(finder.helm())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bare(finder: finding.Finder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Give a cluster for the chart alone, with the namespaces that it is rendered for, for restricted pods only."""
     programs = finder.toolchain.ensure(CONTROL_PLANE, finder.progress)
@@ -46,7 +46,7 @@ def bare(finder: finding.Finder, tmp_path_factory: pytest.TempPathFactory) -> It
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def installed(bare: Cluster) -> Cluster:
     """Install the chart as the page says it, and give the cluster; at the end of each test it is there."""
     bare.helm(

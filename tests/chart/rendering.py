@@ -13,7 +13,6 @@ import yaml
 
 from tests.chart.generated import CHART
 from tests.cluster import commands
-from tests.cluster.errors import CommandFailedError
 
 __all__ = ["EVERYTHING", "MATRIX", "NAMESPACE", "RELEASE", "Manifest", "Renderer", "Values", "found", "pods"]
 
@@ -36,6 +35,7 @@ EVERYTHING: Values = {
     "watchNamespaces": ["team-a", "team-b"],
     "settings": {"retentionSeconds": 86400, "maxInstances": 2_000_000, "cancelGraceSeconds": 2.5},
     "encryption": {"existingSecret": {"name": "keys"}},
+    "inventory": {"existingSecret": {"name": "inventory"}},
     "database": {
         "host": "db.example.internal",
         "passwordSecret": {"name": "db"},
@@ -122,14 +122,6 @@ class Renderer:
     def render(self, values: Values = {}, *, name: str = RELEASE, namespace: str = NAMESPACE) -> list[Manifest]:  # noqa: B006 - nobody writes into it
         """Give every object of the release, hooks too, in the namespace that it would be in."""
         return _rendered(self.program, json.dumps(values), name, namespace)
-
-    def refusal(self, values: Values) -> str:
-        """Give why these values are refused; an assertion fails when they are not."""
-        try:
-            rendered = self.render(values)
-        except CommandFailedError as error:
-            return str(error)
-        raise AssertionError(f"not refused, but rendered as {len(rendered)} objects: {values}")
 
 
 @functools.cache

@@ -22,8 +22,8 @@ Schema = dict[str, Any]
 
 DECIDED_BY_THE_CHART = {
     "data_folder", "database_password_command", "database_password_file", "database_url", "embedded_postgres",
-    "encryption_keys", "encryption_keys_file", "http_host", "http_port", "kubernetes", "lease_name", "lease_namespace",
-    "leader_election", "migrate", "modules", "namespaces", "queues", "roles", "secrets_folder",
+    "encryption_keys", "encryption_keys_file", "http_host", "http_port", "inventory_url", "kubernetes", "lease_name",
+    "lease_namespace", "leader_election", "migrate", "modules", "namespaces", "queues", "roles", "secrets_folder",
 }  # fmt: skip
 """Settings of the program that other values stand for, or that make no sense in a pod of the chart."""
 

@@ -1,6 +1,6 @@
 """Everything that the chart renders, before a real API server: it knows each field, and takes each pod as restricted.
 
-The schemas that kubeconform would need are the server's own; asking it says more: CEL, defaults and admission too.
+kubeconform knows schemas (`test_conformance`); asking the server says more: CEL, defaults and admission too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.cluster.handle import Cluster
 pytestmark = pytest.mark.slow
 
 OF_OTHERS = {"PodMonitor", "PrometheusRule", "ServiceMonitor"}
-"""Kinds whose definitions come with the Prometheus operator; `test_monitoring` looks at them."""
+"""Kinds whose definitions come with the Prometheus operator; `test_conformance` looks at them."""
 ACCOUNTS = ("perdure", "ours", "perdure-test", "perdure-release-finalizers")
 
 

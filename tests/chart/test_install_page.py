@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.chart.generated import CHART
 from tests.chart.rendering import Renderer, found
 from tests.tree import none_of, text
 
@@ -20,15 +21,27 @@ NAMED = set(re.findall(r"`([a-z]\w+(?:\.(?!yaml|k8s)[A-Za-z]\w*)+)(?:=\w+)?`", P
 
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda values: values.partition("\n")[0])
-def test_shown_values_are_rendered(chart: Renderer, values: str) -> None:
-    """Each block of values stands for itself: the chart takes it."""
-    assert chart.render(yaml.safe_load(values))
+def test_shown_values_make_a_difference(chart: Renderer, values: str) -> None:
+    """Each block of values stands for itself: the chart takes it, and installs something else than without it."""
+    assert chart.render(yaml.safe_load(values)) != chart.render()
+
+
+def test_every_block_of_values_is_rendered() -> None:
+    """A block of YAML is a resource, or values that the test above renders: none goes by another headline."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", WITH_VALUES, re.MULTILINE | re.DOTALL)
+
+    assert [block for block in blocks if "apiVersion" not in yaml.safe_load(block)] == [
+        f"# values of the chart\n{values}" for values in VALUES
+    ]
 
 
 def test_values_in_the_text_exist() -> None:
-    """A value that a sentence names is one."""
+    """A value that a sentence names is one; what begins like one is taken for one."""
     known = text(Path("docs/values.md"))
+    groups = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    quoted = {name.partition("=")[0] for name in re.findall(r"`(\w+\.[\w.=]+)`", PAGE)}
 
+    assert {name for name in quoted if name.partition(".")[0] in groups and not name.endswith(".yaml")} <= NAMED
     none_of(name for name in sorted(NAMED) if f"`{name}`" not in known and f"`{name}." not in known)
 
 

@@ -9,6 +9,7 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.finding import TITLES, Finder
 from tests.cluster.progress import Progress
 from tests.cluster.standing import StandingCluster
+from tests.cluster.toolchain import PROGRAMS
 
 
 def main() -> int:
@@ -21,7 +22,7 @@ def main() -> int:
     up.set_defaults(act=_up)
     actions.add_parser("down", help="remove what `up` made").set_defaults(act=_down)
     path = actions.add_parser("path", help="print the path of a program, after building it if need be")
-    path.add_argument("program", choices=("kubectl", "helm"))
+    path.add_argument("program", choices=sorted(PROGRAMS))
     path.set_defaults(act=_path)
     given = parser.parse_args()
     try:
@@ -44,8 +45,7 @@ def _down(_given: argparse.Namespace, around: choice.Surroundings, progress: Pro
 
 
 def _path(given: argparse.Namespace, around: choice.Surroundings, progress: Progress) -> None:
-    finder = Finder(around, progress)
-    print(finder.helm() if given.program == "helm" else finder.toolchain.ensure(("kubectl",), progress)["kubectl"])
+    print(Finder(around, progress).program(given.program))
 
 
 if __name__ == "__main__":

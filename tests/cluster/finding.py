@@ -66,13 +66,14 @@ class Finder:
     def kubectl(self, which: choice.Kind) -> Path:
         """Return `$KUBECTL_BIN`; else the machine's, but for our own control plane one of its version."""
         found = os.environ.get("KUBECTL_BIN") or (None if which == "local" else shutil.which("kubectl"))
-        return Path(found) if found else self._built("kubectl")
+        return Path(found) if found else self.program("kubectl")
 
     def helm(self) -> Path:
         """Return Helm in the version that the tests were written for, built when it is first asked for."""
-        return self._built("helm")
+        return self.program("helm")
 
-    def _built(self, name: str) -> Path:
+    def program(self, name: str) -> Path:
+        """Return a program of the toolchain, built when it is first asked for."""
         return self.toolchain.ensure((name,), self.progress)[name]
 
 

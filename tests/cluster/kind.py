@@ -1,7 +1,7 @@
 """What we ask of kind beyond what pytest-kind does: names that do not meet, and clusters whose maker was killed.
 
-A cluster of a test run is named after the process, and that process holds a lock on a file of that name for as long
-as it lives. A file whose lock is free belongs to the dead, and so does its cluster.
+A cluster of a test run is named after the process that began the run, and the process that makes it holds a lock on a
+file of that name for as long as it lives. A file whose lock is free belongs to the dead, and so does its cluster.
 """
 
 import contextlib
@@ -14,11 +14,17 @@ from pathlib import Path
 from tests.cluster import commands
 
 PYTEST_KIND_FOLDER = Path(".pytest-kind")
+_OURS = "perdure-test-"
 
 
 def session_cluster_name() -> str:
     """Return the name for the cluster of this test run."""
-    return f"perdure-test-{os.getpid()}"
+    return f"{_OURS}{os.getpid()}"
+
+
+def is_of_a_session(name: str) -> bool:
+    """Tell whether a cluster of this name belongs to a test run, of whichever process."""
+    return name.startswith(_OURS)
 
 
 @contextlib.contextmanager

@@ -102,7 +102,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def _kind_claim(request: pytest.FixtureRequest) -> Iterator[None]:
     """Hold our claim on the kind cluster from before it is made until after it is deleted."""
     name = request.config.option.cluster_name
-    if name != kind.session_cluster_name() or request.config.option.keep_cluster:
+    if not kind.is_of_a_session(name) or request.config.option.keep_cluster:
         yield
         return
     with kind.claimed(request.config.option.kind_bin, name, cache_folder() / "kind"):

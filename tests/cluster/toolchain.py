@@ -13,6 +13,7 @@ The network is only ever touched by `go` and `pip`, with the settings the machin
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -47,21 +48,16 @@ class Program:
     package: str
     minutes: float
     """How long a build with empty caches takes on two cores, for the progress line alone."""
+    tags: str = ""
+    """Build tags, with commas, that leave out what is not needed here."""
 
     def version(self, root: Path = GO_FOLDER) -> str:
         """Return the version of the module in go.mod, with its `v`."""
-        return self._in_go_mod(rf"^(?:require)?\s*{re.escape(self.module)} (v\S+)", root, f"require {self.module}")
+        return _required(root / self.folder / "go.mod", self.module)
 
     def oldest_go(self, root: Path = GO_FOLDER) -> tuple[int, ...]:
         """Return the version of Go that go.mod asks for."""
-        return _numbers(self._in_go_mod(r"^go (\S+)", root, "ask for a version of Go"))
-
-    def _in_go_mod(self, pattern: str, root: Path, what: str) -> str:
-        path = root / self.folder / "go.mod"
-        found = re.search(pattern, path.read_text(), re.MULTILINE)
-        if found is None:
-            raise ClusterError(f"{path} does not {what}")
-        return found[1]
+        return _oldest_go(root / self.folder / "go.mod")
 
     def build_name(self, root: Path = GO_FOLDER) -> str:
         """Return the name of the folder of its build: its version, and for a program of ours what its source says."""
@@ -84,7 +80,19 @@ class Program:
         return flags
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Files of a Go module that are only read: the folder of its go.mod below `go/`, the module, and where in it."""
+
+    folder: str
+    module: str
+    inside: str
+
+
+_HELM_UNITTEST = "github.com/helm-unittest/helm-unittest"
+_KUBECONFORM = "github.com/yannh/kubeconform"
 _KUBERNETES = "k8s.io/kubernetes"
+_PROMETHEUS = "github.com/prometheus/prometheus"
 PROGRAMS = {
     program.name: program
     for program in (
@@ -95,8 +103,14 @@ PROGRAMS = {
         ),
         Program("kubectl", "kubernetes", _KUBERNETES, f"{_KUBERNETES}/cmd/kubectl", 0.4),
         Program("helm", "helm", "helm.sh/helm/v4", "helm.sh/helm/v4/cmd/helm", 1.6),
+        Program("helm-unittest", "helm-unittest", _HELM_UNITTEST, f"{_HELM_UNITTEST}/cmd/helm-unittest", 0.9),
+        Program("kubeconform", "kubeconform", _KUBECONFORM, f"{_KUBECONFORM}/cmd/kubeconform", 0.2),
+        Program("promtool", "promtool", _PROMETHEUS, f"{_PROMETHEUS}/cmd/promtool", 1.5, tags="remove_all_sd"),
     )
 }
+PROMETHEUS_DEFINITIONS = Sources(
+    "prometheus-operator", "github.com/prometheus-operator/prometheus-operator", "example/prometheus-operator-crd"
+)
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 
 
@@ -147,6 +161,28 @@ class Toolchain:
                     self._build(program, go)
         return paths
 
+    def sources(self, sources: Sources, progress: Progress) -> Path:
+        """Return the folder of these files, and bring them when they are not there yet."""
+        version = _required(self._root / sources.folder / "go.mod", sources.module)
+        kept = self._cache / "sources" / f"{sources.folder}-{version}"
+        if kept.exists():
+            return kept
+        with self._locked(progress), progress.step(f"downloading {sources.module} {version}"):
+            if not kept.exists():
+                self._download(sources, version, kept, progress)
+        return kept
+
+    def _download(self, sources: Sources, version: str, kept: Path, progress: Progress) -> None:
+        """Let Go bring the module, held to its go.sum, and keep a copy of the part that is wanted."""
+        go = find_go(self._cache, progress, _oldest_go(self._root / sources.folder / "go.mod"))
+        log = self._cache / "log" / f"download-{sources.folder}.log"
+        command = [str(go.path), "mod", "download", "-json", f"{sources.module}@{version}"]
+        _run(command, log=log, folder=self._root / sources.folder, environment=go.environment)
+        unfinished = kept.with_name(f".{kept.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(Path(json.loads(log.read_text())["Dir"]) / sources.inside, unfinished)
+        unfinished.rename(kept)
+
     def _build(self, program: Program, go: Go) -> None:
         path = self.path(program.name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +190,7 @@ class Toolchain:
         unfinished.unlink(missing_ok=True)  # go refuses to write over what is not a program
         half_the_cores = max(2, (os.cpu_count() or 2) // 2)
         options = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-p", str(half_the_cores)]
-        options += ["-ldflags", program.linker_flags(self._root), "-o", str(unfinished)]
+        options += ["-tags", program.tags, "-ldflags", program.linker_flags(self._root), "-o", str(unfinished)]
         log = self._cache / "log" / f"build-{program.name}.log"
         folder = self._root / program.folder
         _run([go.path, "build", *options, program.package], log=log, folder=folder, environment=go.environment)
@@ -170,6 +206,22 @@ class Toolchain:
                 with progress.step("waiting for another process, which builds the same programs"):
                     fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _required(go_mod: Path, module: str) -> str:
+    """Return the version of a module that a go.mod requires."""
+    return _in_go_mod(go_mod, rf"^(?:require)?\s*{re.escape(module)} (v\S+)", f"require {module}")
+
+
+def _oldest_go(go_mod: Path) -> tuple[int, ...]:
+    return _numbers(_in_go_mod(go_mod, r"^go (\S+)", "ask for a version of Go"))
+
+
+def _in_go_mod(path: Path, pattern: str, what: str) -> str:
+    found = re.search(pattern, path.read_text(), re.MULTILINE)
+    if found is None:
+        raise ClusterError(f"{path} does not {what}")
+    return found[1]
 
 
 def find_go(

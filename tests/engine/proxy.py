@@ -38,7 +38,7 @@ class Wire:
 
     async def broken(self) -> None:
         """Wait until it has been cut."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await self._cut.wait()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -82,7 +82,8 @@ class Crew:
 
     async def at_work(self, number: int) -> None:
         """Wait until a worker has its lease and a moment more: who dies before that dies of nothing that it did."""
-        while not self._logs[number].read_text(errors="replace").count(READY):  # noqa: ASYNC110 - another process does it
+        while not self._logs[number].read_text(errors="replace").count(READY):
+            self.check()
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.2)
 
@@ -103,13 +104,14 @@ class Crew:
             self.check()
             await asyncio.sleep(0.05)
 
-    def dismiss(self) -> None:
-        """Ask all to stop and see that they end well."""
-        self.check()
+    async def dismiss(self) -> None:
+        """Ask all to stop, once they are at work, and see that they end well."""
+        for number in range(len(self._workers)):
+            await self.at_work(number)
         for worker in self._workers:
             worker.terminate()
         for worker in self._workers:
-            assert worker.wait(timeout=30) == 0, self._last_words()
+            assert worker.wait(timeout=120) == 0, self._last_words()
 
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         self._started += 1

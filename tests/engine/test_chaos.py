@@ -52,7 +52,7 @@ async def test_a_storm_of_crashes_loses_nothing_and_applies_nothing_twice(
                 infos = [await patiently(client.wait_for_orchestration, name(number)) for number in range(INSTANCES)]
                 histories = [await client.get_history(info.instance_id) for info in infos]
             await until_only_the_living_are_listed(dsn)
-            crew.dismiss()
+            await crew.dismiss()
 
         assert collections.Counter(info.phase for info in infos) == {"Completed": INSTANCES}
         for number, (info, turns) in enumerate(zip(infos, histories, strict=True)):

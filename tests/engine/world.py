@@ -34,7 +34,7 @@ from perdure._engine.worker import Worker, WorkerSettings
 from perdure._store.store import Store
 from perdure.client import Client, InstanceInfo
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 PUPPET = "test::activity::puppet"
 AT_ONCE = RetryPolicy(10, backoff=Fixed(0))
 SETTINGS = WorkerSettings(lease_seconds=2.0, poll_seconds=0.2, shutdown_grace_seconds=0.5)

@@ -1,35 +1,43 @@
 """Applied again and again, expired, pruned: what GitOps tools do all day makes no second run and no noise.
 
-Flux is stood in for by what it does to the API server: a server-side apply in its name, by force, and a prune by label.
+They are stood in for by what they do to the API server: a server-side apply by force, and a prune by label.
 """
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from contextlib import AbstractAsyncContextManager
 
 import pytest
-import yaml
 
-from perdure._kube.api.base import API_VERSION
 from perdure._kube.client import Api
+from perdure._kube.schedule import AGAIN_SECONDS
 from tests.e2e.operators import World
+from tests.gitops.applying import LABEL, apply
+from tests.gitops.judging import Manifest
 from tests.gitops.sampling import Life
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-LABEL = "kustomize.toolkit.fluxcd.io/name"
+
+APPLIED = 2
+AT_ONCE = 4
+"""What is shown without delay: that it is suspended, that it is released, that it runs, that it has completed."""
+
+
+def said(version: Manifest) -> Manifest:
+    """Give a version without what the API server notes of every write."""
+    metadata = {
+        key: value for key, value in version["metadata"].items() if key not in {"managedFields", "resourceVersion"}
+    }
+    return {**version, "metadata": metadata}
 
 
 async def reconcile(world: World, name: str, **spec: object) -> None:
-    """Apply a run as Flux does at every interval."""
-    metadata = {"name": name, "labels": {LABEL: name}}
+    """Apply a run as is done at every interval."""
     wanted = {"orchestration": "test::orchestration::wait", "input": 0, **spec}
-    await world.scene.kubectl(
-        *("apply", "--server-side", "--field-manager=kustomize-controller", "--force-conflicts", "--filename=-"),
-        input=yaml.safe_dump(
-            {"apiVersion": API_VERSION, "kind": "Orchestration", "metadata": metadata, "spec": wanted}
-        ),
-    )
+    await apply(world, "Orchestration", name, **wanted)
 
 
 def life(watcher: Api, world: World, name: str) -> AbstractAsyncContextManager[Life]:
@@ -53,14 +61,20 @@ async def test_applying_the_same_again_makes_no_run_and_no_version(world: World,
 
 
 async def test_a_life_is_told_in_few_versions(world: World, watcher: Api) -> None:
-    """Each wakes Argo CD: a run that is suspended, released, and then waits six times, has at most ten."""
+    """Each wakes Argo CD, so each says something new; and a run that is suspended, released, and then waits six times
+    has one for what was applied and for what was waited for, and the others are as far apart as the projector promises.
+    """
+    began = asyncio.get_running_loop().time()
     async with life(watcher, world, "quiet") as quiet:
         await reconcile(world, "quiet", orchestration="test::orchestration::pace", input=0.1, suspend=True)
         await quiet.in_phase("Suspended")
         await reconcile(world, "quiet", orchestration="test::orchestration::pace", input=0.1)
         await quiet.in_phase("Completed")
+    lasted = asyncio.get_running_loop().time() - began
 
-    assert len(quiet.versions) <= 10
+    contents = [said(version) for version in quiet.versions]
+    assert all(before != after for before, after in itertools.pairwise(contents))
+    assert len(contents) <= APPLIED + AT_ONCE + 1 + lasted / AGAIN_SECONDS
 
 
 async def test_what_has_expired_is_adopted_when_it_is_applied_again(world: World, watcher: Api) -> None:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 import pytest
-import yaml
 
-from perdure._kube.api.base import API_VERSION
 from perdure._kube.client import Api
 from tests.e2e.operators import World
+from tests.gitops.applying import apply
 from tests.gitops.judging import Judge, Manifest
 from tests.gitops.sampling import Life, is_shown, phase_of
 
@@ -49,15 +48,6 @@ def changes(told: list[str]) -> list[str]:
 def watch(watcher: Api, world: World, name: str, kind: str = ORCHESTRATION) -> AbstractAsyncContextManager[Life]:
     """Watch a resource of the world's namespace."""
     return Life.watched(watcher, kind, name, namespace=world.scene.namespace)
-
-
-async def apply(world: World, kind: str, name: str, **spec: object) -> None:
-    """Apply a resource as Flux does."""
-    manifest = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
-    await world.scene.kubectl(
-        *("apply", "--server-side", "--field-manager=kustomize-controller", "--force-conflicts", "--filename=-"),
-        input=yaml.safe_dump(manifest),
-    )
 
 
 async def test_a_run_is_current_when_it_has_completed_and_not_before(world: World, watcher: Api, judge: Judge) -> None:

@@ -1,4 +1,4 @@
-"""The fixtures of the client and of the command line: a desk with a client, a terminal; each with a fresh database."""
+"""The fixtures of client, command line and inventory: a desk, a terminal, a shelf; each with a fresh database."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from perdure.client import Client
 from tests.store.desk import Desk
+from tests.store.shelf import Shelf
 from tests.store.terminal import Terminal
 
 
@@ -19,6 +20,14 @@ async def desk(dsn: str) -> AsyncIterator[Desk]:
     async with await Client.connect(dsn) as client:
         yield Desk(dsn, client, outside)
     await outside.close()
+
+
+@pytest.fixture
+async def shelf(dsn: str) -> AsyncIterator[Shelf]:
+    """Give a shelf in a database that is Perdure's own too, as it is by default."""
+    shelf = Shelf(dsn)
+    yield shelf
+    await shelf.database.close()
 
 
 @pytest.fixture

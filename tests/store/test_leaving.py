@@ -28,7 +28,7 @@ async def test_a_worker_that_leaves_waits_for_its_claim_and_gives_back_what_it_t
         await claiming.fetch(statements.load()["claim"], worker_id, ["flow"], [""], 10)
 
         leaving = asyncio.create_task(store.leave(worker_id))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not await desk.fetch(WAITS):  # noqa: ASYNC110 - it shows in the database
                 await asyncio.sleep(0.01)
     await leaving

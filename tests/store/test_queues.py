@@ -414,6 +414,6 @@ async def blocked(desk: Desk, table: str) -> None:
         "select 1 from pg_locks waiting join pg_locks held using (pid) where not waiting.granted "
         "and waiting.locktype in ('transactionid', 'tuple') and held.relation = $1::regclass"
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not await desk.fetch(question, table):  # noqa: ASYNC110 - it happens in the database
             await asyncio.sleep(0.01)

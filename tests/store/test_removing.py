@@ -43,7 +43,7 @@ async def show(desk: Desk, instance_id: str, *, is_gone: bool = False) -> None:
 
 async def happens(desk: Desk, what: str) -> None:
     """Wait until a connection to this database is so."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not await desk.fetch(f"select 1 from pg_stat_activity where datname = current_database() and {what}"):  # noqa: ASYNC110, S608 - it happens in the database
             await asyncio.sleep(0.01)
 

@@ -7,16 +7,16 @@ A Job that Helm runs at one moment in the life of the release. Takes a dict:
   when       the hooks of Helm that start it
   weight     its place among the hooks of that moment
   container, command   what is run
-  values     image and modules, as for a pod
+  values     image, scheduling and modules, as for a pod; without them those of `pods`
   account    the ServiceAccount of its pod
   isApi      whether it talks to the API server; else it gets no token
-  env, mounts, volumes   more of these, as text
+  env, envFrom, mounts, volumes   more of these, as text
 */}}
 {{- define "perdure.job" -}}
 {{- $root := .root }}
 {{- $hooks := $root.Values.hooks }}
-{{- $pods := $root.Values.pods }}
-{{- $image := mergeOverwrite (deepCopy $root.Values.image) ((.values | default dict).image | default dict) }}
+{{- $pods := include "perdure.podValues" (dict "root" $root "values" .values) | fromYaml }}
+{{- $image := mergeOverwrite (deepCopy $root.Values.image) ($pods.image | default dict) }}
 apiVersion: batch/v1
 kind: Job
 metadata:
@@ -66,6 +66,10 @@ spec:
           env:
             {{- trim . | nindent 12 }}
           {{- end }}
+          {{- with .envFrom }}
+          envFrom:
+            {{- trim . | nindent 12 }}
+          {{- end }}
           resources:
             {{- toYaml $hooks.resources | nindent 12 }}
           securityContext:
@@ -93,6 +97,10 @@ env: |
   {{- with $values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- with $values.extraEnvFrom }}
+envFrom: |
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 mounts: |
   {{- include "perdure.mounts" $root | nindent 2 }}
   {{- with $values.extraVolumeMounts }}

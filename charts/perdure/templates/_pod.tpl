@@ -18,6 +18,15 @@ What a Deployment of Perdure is made of: controllers, workers and both in one di
 {{- include "perdure.codeEnv" . }}
 - name: PERDURE_ROLES
   value: {{ .roles }}
+{{- with .root.Values.inventory.existingSecret }}
+{{- if .name }}
+- name: PERDURE_INVENTORY_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .name }}
+      key: {{ .key }}
+{{- end }}
+{{- end }}
 {{- if include "perdure.isMigratedByJob" .root }}
 - name: PERDURE_MIGRATE
   value: "off"

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextvars
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Literal, Protocol, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Literal, Protocol, TypeVar, cast
 
 from perdure import errors
 from perdure._core import limits, payload, secret
@@ -20,15 +20,19 @@ __all__ = [
     "ActivityContext",
     "ActivityInfo",
     "ActivityLogger",
+    "Database",
     "KubernetesApi",
     "Lifeline",
     "Manifest",
     "Preconditions",
     "Propagation",
+    "Transaction",
     "current",
     "masked_here",
     "whose_line",
 ]
+
+T = TypeVar("T")
 
 Manifest = dict[str, JsonValue]
 """A Kubernetes object as JSON."""
@@ -120,6 +124,28 @@ class KubernetesApi(Protocol):
         """Give the object now, and again after every change; None while it does not exist. Never ends by itself."""
 
 
+class Transaction(Protocol):
+    """A transaction of a database that was lent: all that is done in it counts, or nothing."""
+
+    async def fetch(self, statement: str, *arguments: object) -> Sequence[Mapping[str, object]]:
+        """Run one statement with its arguments, `$1` and so on, and give its rows."""
+
+    async def execute(self, script: str) -> None:
+        """Run statements that take no arguments."""
+
+
+class Database(Protocol):
+    """A Postgres that the process lends to activities; tables of theirs are in a schema of their own."""
+
+    async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Do the work in one transaction, and give what it gives.
+
+        While the database is away this waits, however long, and begins the work anew: it may have counted although its
+        answer was lost, so it must be safe to repeat. The way out is to cancel the activity. Raises
+        `DatabaseRefusedError` for what waiting cannot cure; an error of the work itself undoes it.
+        """
+
+
 class Lifeline(Protocol):
     """What ties a running attempt to the engine: signs of life go one way, the end of interest comes the other.
 
@@ -160,6 +186,11 @@ class ActivityInfo:
     worker_id: str = ""
     epoch: int = 0
 
+    @property
+    def namespace(self) -> str:
+        """The namespace that the run is of; empty for a run that acts as nobody."""
+        return self.run_as.rpartition(":")[0].rpartition(":")[2]
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ActivityContext:
@@ -174,6 +205,7 @@ class ActivityContext:
     _kubernetes: Callable[[str], KubernetesApi] | None = None
     _lifeline: Lifeline | None = None
     _secrecy: secret.Secrecy = dataclasses.field(default_factory=secret.Secrecy)
+    _database: Database | None = None
 
     @property
     def instance_id(self) -> str:
@@ -230,6 +262,16 @@ class ActivityContext:
         if self._kubernetes is None or not self.info.run_as:
             raise errors.NoIdentityError(self.info.instance_id)
         return self._kubernetes(self.info.run_as)
+
+    @property
+    def database(self) -> Database:
+        """The Postgres for what activities keep: PERDURE_INVENTORY_URL, else the operator's own.
+
+        Raises `NoDatabaseError` where none is lent.
+        """
+        if self._database is None:
+            raise errors.NoDatabaseError(self.info.instance_id)
+        return self._database
 
     async def resolve_secret(self, reference: secret.SecretRef, *, guard: bool = True) -> str:
         """Give the value of a secret as it is now, read as the run's ServiceAccount.

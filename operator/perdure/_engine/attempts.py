@@ -29,7 +29,7 @@ import structlog
 
 from perdure import errors
 from perdure._core import failure, history, limits, payload, retry
-from perdure._core.activity import ActivityContext, ActivityInfo, KubernetesApi, current
+from perdure._core.activity import ActivityContext, ActivityInfo, Database, KubernetesApi, current
 from perdure._core.definition import ActivityRegistry, AnyActivity
 from perdure._core.secret import Secrecy, Secrets
 from perdure._engine.clock import Clock, Epochs
@@ -181,10 +181,11 @@ class Attempts:
         capacity: Capacity,
         kubernetes: Callable[[str], KubernetesApi] | None,
         secrets: Secrets | None = None,
+        database: Database | None = None,
     ) -> None:
         """Know the activities of `registry`; `kubernetes` gives the API client of a run's identity.
 
-        `secrets` is where secrets come from, None for the API server.
+        `secrets` is where secrets come from, None for the API server; `database` is lent to the activities.
         """
         self.registry = registry
         self.secrets = secrets
@@ -196,6 +197,7 @@ class Attempts:
         self.epochs = Epochs(clock)
         self._clock = clock
         self._kubernetes = kubernetes
+        self._database = database
         self._threads = concurrent.futures.ThreadPoolExecutor(capacity.threads, thread_name_prefix=THREAD_NAME_PREFIX)
         self._loop = asyncio.get_running_loop()
         self._own_thread = threading.get_ident()
@@ -354,7 +356,8 @@ class Attempts:
             worker_id=self.worker_id,
             epoch=self.epochs.next(),
         )
-        return ActivityContext(info, _Logger(info, attempt.secrecy), self._kubernetes, attempt, attempt.secrecy)
+        logger = _Logger(info, attempt.secrecy)
+        return ActivityContext(info, logger, self._kubernetes, attempt, attempt.secrecy, self._database)
 
     def _timeout(self, job: Job) -> float | None:
         """Give what bounds this attempt: its own timeout or what is left of the total one."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import structlog
 
 from perdure._core import limits
-from perdure._core.activity import KubernetesApi
+from perdure._core.activity import Database, KubernetesApi
 from perdure._core.definition import ActivityRegistry, OrchestrationRegistry
 from perdure._core.secret import Secrets
 from perdure._engine.lease import LeaseLost
@@ -35,6 +35,7 @@ class WorkerSettings:
     `retention_seconds` is how long a finished instance stays, None for ever. `secrets` is where a worker outside of
     Kubernetes has them from (`perdure.secrets`); without it they are read through the API server, as the ServiceAccount
     of the run. Without a cluster (`has_cluster`) no runs of resources are taken, which could not act as anybody.
+    `database` is what activities are lent (`ctx.database`).
     """
 
     lease_seconds: float = 10.0
@@ -48,6 +49,7 @@ class WorkerSettings:
     retention_seconds: float | None = None
     queues: tuple[str, ...] = ()
     secrets: Secrets | None = None
+    database: Database | None = None
     has_cluster: bool = True
 
 

@@ -50,6 +50,7 @@ class Workshop:
             capacity=Capacity(settings.max_activities, settings.activity_threads),
             kubernetes=worker.kubernetes,
             secrets=settings.secrets,
+            database=settings.database,
         )
         self._attempts.is_certain = is_certain
         self._attempts.measures, self._attempts.worker_id = worker.measures, str(ledger.worker_id)

@@ -24,9 +24,10 @@ from perdure._engine.worker import Worker, WorkerSettings
 from perdure._kube import gauges, metrics, readings
 from perdure._kube.cluster import Cluster, Loop
 from perdure._kube.health import STUCK_SECONDS, Health, Need, Pulse
+from perdure._store.lending import LentDatabase
 from perdure._store.store import Store
 from perdure.secrets import EnvironmentSecrets, FileSecrets
-from perdure.settings import Settings
+from perdure.settings import Settings, masked
 
 __all__ = ["Offered", "Roles"]
 
@@ -48,6 +49,7 @@ class Roles:
         self._settings = settings
         self._store = store
         self._cluster = cluster
+        self._lent = _lent_database(settings, store)
         self._worker = None if offered is None else self._make_worker(offered)
         self._crashes = 0
 
@@ -64,6 +66,7 @@ class Roles:
             queues=self._settings.queues,
             secrets=_secrets_without_cluster(self._settings) if cluster is None else None,
             has_cluster=cluster is not None,
+            database=self._lent,
         )
         return Worker(
             self._store,
@@ -115,6 +118,7 @@ class Roles:
         finally:
             await _end(controlling)
             await asyncio.gather(*working)
+            await self._lent.close()
             if cluster is not None:
                 await _show_the_last(cluster)
                 await _end([*showing, *cluster.confirming])
@@ -178,6 +182,15 @@ class Roles:
         yield "loop_crashes_total", "Loops that ended by an error and were begun again.", self._crashes
         if self._worker is not None:
             yield from readings.of_worker(self._worker)
+
+
+def _lent_database(settings: Settings, store: Store) -> LentDatabase:
+    """Give what activities keep their own things in: the database that is named for it, else that of the store."""
+    if settings.inventory_url is None:
+        address = masked(store.dsn)
+        return LentDatabase(store.dsn, address=address, variable="PERDURE_DATABASE_URL", password=settings.password())
+    dsn = settings.inventory_url.get_secret_value()
+    return LentDatabase(dsn, address=masked(dsn), variable="PERDURE_INVENTORY_URL")
 
 
 def _secrets_without_cluster(settings: Settings) -> Secrets:

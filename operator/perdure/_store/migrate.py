@@ -15,17 +15,15 @@ nobody can say any more what the schema is.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
 import asyncpg
 
-from perdure import errors
+from perdure import errors, migrations
 from perdure._store import connect, statements
+from perdure.migrations import Migration
 from perdure.passwords import Password
 
 if TYPE_CHECKING:
@@ -34,51 +32,15 @@ if TYPE_CHECKING:
 
     from perdure._store.connect import Connection
 
-__all__ = ["LOCK_KEY", "Migration", "check", "files", "migrate"]
+__all__ = ["LOCK_KEY", "check", "files", "migrate"]
 
 LOCK_KEY = int.from_bytes(b"perdure")
 """Key of the advisory lock: the bytes of `perdure` as a number, 31,636,739,377,689,189. Never changes."""
 
-_FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One file of the series."""
-
-    number: int
-    name: str
-    text: str
-
-    @property
-    def checksum(self) -> str:
-        """The sha256 of the text, hex; line ends do not count, as version control may change them."""
-        return hashlib.sha256(self.text.replace("\r\n", "\n").encode()).hexdigest()
-
 
 def files(folder: Traversable | None = None) -> list[Migration]:
-    """Return the migrations in order; those of the store when no folder is given.
-
-    Raises:
-        MigrationFilesError: a name is not `NNNN_words.sql`, or a number is there twice.
-
-    """
-    found: dict[int, Migration] = {}
-    for file in sorted((folder or resources.files(__package__) / "migrations").iterdir(), key=lambda file: file.name):
-        if not file.name.endswith(".sql"):
-            continue
-        match = _FILE_NAME.fullmatch(file.name)
-        if match is None:
-            raise errors.MigrationFilesError(
-                f"A migration is named {file.name}; expected NNNN_words.sql in small letters."
-            )
-        number = int(match.group(1))
-        if number in found:
-            raise errors.MigrationFilesError(
-                f"{file.name} and {found[number].name} have the same number. Give the younger one the next free number."
-            )
-        found[number] = Migration(number, file.name, file.read_text("utf-8"))
-    return list(found.values())
+    """Return the migrations in order; those of the store when no folder is given. Raises `MigrationFilesError`."""
+    return migrations.read(folder or resources.files(__package__) / "migrations")
 
 
 async def migrate(
@@ -167,31 +129,7 @@ async def _apply_next(connection: Connection, series: Sequence[Migration]) -> st
 
 
 def _pending(series: Sequence[Migration], applied: Sequence[asyncpg.Record]) -> list[Migration]:
-    """Return what is not applied yet; raise when what is applied does not fit the files."""
-    ours = {migration.number: migration for migration in series}
-    newest_applied = max((row["number"] for row in applied), default=-1)
-    unknown = [row["name"] for row in applied if row["number"] not in ours]
-    if unknown:
-        raise errors.SchemaNewerError(
-            f"The database has {', '.join(unknown)}, which this Perdure does not know; its newest migration is "
-            f"{series[-1].name if series else '(none)'}. Run the Perdure that migrated the database, or a newer one."
-        )
-    for row in applied:
-        file = ours[row["number"]]
-        if row["checksum"] != file.checksum:
-            raise errors.MigrationChangedError(
-                f"{file.name} was edited after it was applied: recorded as {row['name']} with sha256 "
-                f"{row['checksum'][:12]}, the file has {file.checksum[:12]}. "
-                "Restore the file and put the change into a new one."
-            )
-    pending = [migration for migration in series if migration.number not in {row["number"] for row in applied}]
-    late = [migration.name for migration in pending if migration.number < newest_applied]
-    if late:
-        raise errors.MigrationChangedError(
-            f"{', '.join(late)} came after number {newest_applied:04} was applied. Migrations go "
-            "forward only: give it the next free number."
-        )
-    return pending
+    return migrations.pending(series, {row["number"]: (row["name"], row["checksum"]) for row in applied})
 
 
 def _explained(migration: Migration, failure: asyncpg.PostgresError) -> str:

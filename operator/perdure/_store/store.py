@@ -6,6 +6,7 @@ through here or through `resources.py` (ADR 0006).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -75,6 +76,13 @@ class Control:
 
         await self._connection.add_listener(channel, heard)
 
+    async def wait_ended(self) -> None:
+        """Return when the connection is no more; a link whose other side is silent for long counts so, too."""
+        ended = asyncio.Event()
+        self._connection.add_termination_listener(lambda _: ended.set())
+        if not self._connection.is_closed():
+            await ended.wait()
+
     async def reap(self) -> list[str]:
         """Free the instances and tasks of all workers whose lease has ended; give the ids of the instances."""
         async with self._connection.transaction():
@@ -126,6 +134,11 @@ class Store:
     def pool(self) -> connect.Pool:
         """The pool, for the other modules of the store."""
         return self._pool
+
+    @property
+    def dsn(self) -> str:
+        """The address it was opened with, which may hold a password."""
+        return self._dsn
 
     async def close(self) -> None:
         """Close all connections; statements under way are broken off."""

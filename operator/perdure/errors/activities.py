@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import JsonValue
 
 from perdure.errors.base import PerdureError
@@ -11,6 +13,10 @@ __all__ = [
     "ActivityPoisonError",
     "ActivityTimeoutError",
     "CredentialsError",
+    "NameContestedError",
+    "NameInUseError",
+    "NameNotReservedError",
+    "NameTakenError",
     "NonRetryableError",
     "ObjectBusyError",
     "ObjectFailedError",
@@ -19,7 +25,9 @@ __all__ = [
     "ObjectNotReadyError",
     "ObjectTerminatingError",
     "PostgresUnreachableError",
+    "ServerIncompleteError",
     "StaleAttemptError",
+    "StateTransitionError",
     "UnknownActivityError",
 ]
 
@@ -159,6 +167,75 @@ class PostgresUnreachableError(PerdureError):
         )
 
 
+class NameTakenError(NonRetryableError):
+    """A name of the inventory is held by another instance."""
+
+    code = "PERDURE-1330"
+
+    def __init__(self, what: str, namespace: str, *, owner: str, wanted_by: str) -> None:
+        """Say what is held, by whom, and who wanted it."""
+        self.owner = owner
+        super().__init__(
+            f"{what} in namespace {namespace} is held by instance {owner}, so {wanted_by} does not get it. Choose "
+            "another, or delete the server that has it: its name is free when that is over."
+        )
+
+
+class NameInUseError(PerdureError):
+    """A name cannot be released while objects of its server exist."""
+
+    code = "PERDURE-1331"
+    retryable = True
+
+    def __init__(self, name: str, namespace: str, objects: Sequence[str]) -> None:
+        """Name what is still there."""
+        self.objects = list(objects)
+        super().__init__(
+            f"The name {name} in namespace {namespace} stays reserved: of its server there is still "
+            f"{', '.join(self.objects)}. Delete these first; this is tried again until they are gone."
+        )
+
+
+class NameNotReservedError(NonRetryableError):
+    """Nobody holds that name in the inventory."""
+
+    code = "PERDURE-1332"
+
+    def __init__(self, name: str, namespace: str) -> None:
+        """Name what was looked for."""
+        super().__init__(
+            f"Nobody holds the name {name} in namespace {namespace}: it was never reserved, or is released already. "
+            "Reserve it first."
+        )
+
+
+class StateTransitionError(NonRetryableError):
+    """A server cannot come to that state from the one it is in."""
+
+    code = "PERDURE-1333"
+
+    def __init__(self, name: str, current: str, wanted: str) -> None:
+        """Name the server and both states."""
+        super().__init__(
+            f"{name} is {current}, which {wanted} may not follow. Say which states are `expected` where somebody else "
+            "may have been faster."
+        )
+
+
+class NameContestedError(PerdureError):
+    """A name changed hands again and again while it was to be reserved."""
+
+    code = "PERDURE-1334"
+    retryable = True
+
+    def __init__(self, name: str, namespace: str) -> None:
+        """Name what was wanted."""
+        super().__init__(
+            f"The name {name} in namespace {namespace} was taken and released by others at every try. Try again; look "
+            "for who creates and deletes it in a loop."
+        )
+
+
 class StaleAttemptError(PerdureError):
     """A later attempt has written to the object already; this one leaves it untouched."""
 
@@ -196,3 +273,17 @@ class ObjectBusyError(PerdureError):
     def __init__(self, described: str, why: str) -> None:
         """Name the object and what is in the way."""
         super().__init__(f"{described} cannot be changed now: {why}. Try again in a while, by a retry policy.")
+
+
+class ServerIncompleteError(PerdureError):
+    """A Postgres server lacks an object that is needed."""
+
+    code = "PERDURE-1335"
+    retryable = True
+
+    def __init__(self, name: str, missing: Sequence[str]) -> None:
+        """Name the server and the kinds of what is missing."""
+        super().__init__(
+            f"Of Postgres {name} there is no {' and no '.join(missing)}. Deploy it again: that makes what is missing; "
+            "this is tried again until it is there."
+        )

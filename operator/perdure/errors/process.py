@@ -35,11 +35,10 @@ class DatabaseRefusedError(PerdureError):
 
     code = "PERDURE-1604"
 
-    def __init__(self, address: str, said: str) -> None:
-        """Name the address without its password, and what the database said."""
+    def __init__(self, address: str, said: str, *, variable: str = "PERDURE_DATABASE_URL") -> None:
+        """Name the address without its password, what the database said, and where the address comes from."""
         super().__init__(
-            f"The database at {address} refuses: {said}. Check user, password, database and rights in "
-            "PERDURE_DATABASE_URL."
+            f"The database at {address} refuses: {said}. Check user, password, database and rights in {variable}."
         )
 
 

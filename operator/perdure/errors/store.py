@@ -12,6 +12,7 @@ __all__ = [
     "MigrationChangedError",
     "MigrationFailedError",
     "MigrationFilesError",
+    "NoDatabaseError",
     "PostgresNotFoundError",
     "SchemaNewerError",
     "SchemaOlderError",
@@ -23,6 +24,19 @@ class DatabaseUnavailableError(PerdureError):
 
     code = "PERDURE-1401"
     retryable = True
+
+
+class NoDatabaseError(PerdureError):
+    """An activity asks for a database, and its process lends none."""
+
+    code = "PERDURE-1402"
+
+    def __init__(self, instance_id: str) -> None:
+        """Name the instance whose activity asked."""
+        super().__init__(
+            f"The process that runs this activity of {instance_id} lends no database. `perdure run` lends its own, or "
+            "that of PERDURE_INVENTORY_URL; a worker of your own passes `WorkerSettings.database`."
+        )
 
 
 class MigrationFilesError(PerdureError):

@@ -15,7 +15,7 @@ import msgspec
 
 from perdure import errors
 from perdure._core import failure, history, payload, retry, secret
-from perdure._core.activity import ActivityContext, ActivityInfo, ActivityLogger, KubernetesApi, Lifeline
+from perdure._core.activity import ActivityContext, ActivityInfo, ActivityLogger, Database, KubernetesApi, Lifeline
 from perdure._core.replay import Trace
 from perdure.testing.run import ActivityCall
 from perdure.testing.standins import Activities, StandIn
@@ -27,10 +27,11 @@ _RUN_AS = "system:serviceaccount:test:test"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outside:
-    """What stands for the world that activities reach through their context: the API server, and secrets by value."""
+    """What activities reach through their context: what stands for the API server, secrets by value, a database."""
 
     kubernetes: KubernetesApi | None = None
     secrets: Mapping[secret.SecretRef, str] | None = None
+    database: Database | None = None
 
     def secrecy(self) -> secret.Secrecy:
         """Give the memory of an attempt for the secrets it resolves."""
@@ -42,8 +43,9 @@ class Outside:
         """Give the context of an attempt."""
         api = self.kubernetes
         if api is None:
-            return ActivityContext(info, logger, None, lifeline, secrecy)
-        return ActivityContext(dataclasses.replace(info, run_as=_RUN_AS), logger, lambda _: api, lifeline, secrecy)
+            return ActivityContext(info, logger, None, lifeline, secrecy, self.database)
+        acting = dataclasses.replace(info, run_as=_RUN_AS)
+        return ActivityContext(acting, logger, lambda _: api, lifeline, secrecy, self.database)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -209,9 +211,13 @@ def activity_context(
     instance_id: str = "test",
     kubernetes: KubernetesApi | None = None,
     secrets: Mapping[secret.SecretRef, str] | None = None,
+    database: Database | None = None,
     logger: ActivityLogger | None = None,
 ) -> ActivityContext:
-    """Give a context to call an activity with, on its own; `kubernetes` and `secrets` stand for the world outside."""
+    """Give a context to call an activity with, on its own.
+
+    `kubernetes` and `secrets` stand for the world outside; `database` is lent as it is (`ctx.database`).
+    """
     info = ActivityInfo(
         instance_id=instance_id,
         orchestration="test::orchestration::test",
@@ -221,7 +227,7 @@ def activity_context(
         attempt=attempt,
         epoch=attempt,
     )
-    outside = Outside(kubernetes, secrets)
+    outside = Outside(kubernetes, secrets, database)
     return outside.context(info, logger or _Lines([]), secrecy=outside.secrecy())
 
 

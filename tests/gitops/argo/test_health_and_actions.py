@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 import yaml
@@ -11,6 +10,7 @@ import yaml
 from perdure._kube.api.base import API_VERSION
 from perdure._kube.client import Api
 from tests.e2e.operators import World
+from tests.gitops.applying import apply
 from tests.gitops.argo.argo import CUSTOMIZATIONS, Argo
 from tests.gitops.judging import Judge
 from tests.gitops.sampling import Life
@@ -25,14 +25,6 @@ AS_KSTATUS = {
     "Terminating": {"Progressing"},
 }
 HOUR = 3600
-
-
-async def apply(world: World, kind: str, name: str, **spec: Any) -> None:
-    """Apply a resource."""
-    manifest = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
-    await world.scene.kubectl(
-        *("apply", "--server-side", "--field-manager=argocd-controller", "--filename=-"), input=yaml.safe_dump(manifest)
-    )
 
 
 async def test_the_actions_do_what_they_say(world: World, watcher: Api, argo: Argo) -> None:

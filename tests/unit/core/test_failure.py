@@ -105,7 +105,11 @@ class CarryingError(Exception):
         self.details = details
 
 
-@pytest.mark.parametrize("odd", [object(), len, {"x": object()}, float("nan"), None], ids=repr)
+@pytest.mark.parametrize(
+    "odd",
+    [object(), len, {"x": object()}, float("nan"), None],
+    ids=["an object", "a function", "one inside", "nan", "None"],
+)
 def test_what_is_no_json_value_is_no_details(odd: object) -> None:
     """An error of somebody's may have any attribute of that name; the failure is kept all the same."""
     told = failure.of(CarryingError(odd))

@@ -20,6 +20,7 @@ from perdure._store.connect import Pool
 from perdure._store.resources import Chore, Policies, Resources, Seen
 from perdure._store.store import Store
 
+CUT = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'perdure-controller'"
 END = """
 with ended as (
     update instances set phase = 'Completed', finished_at = now(), wake_at = null returning instance_id
@@ -96,6 +97,19 @@ async def test_a_run_that_another_process_begins_is_heard(store: Store, dsn: str
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
     await other.close()
+
+
+async def test_whoever_is_cut_off_listens_again(store: Store) -> None:
+    """What was notified meanwhile may have been missed: the ears are told."""
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    listening = asyncio.create_task(Hearing(store, heard=[lambda: heard.put_nowait("one")]).run())
+    await heard.get()
+
+    await store.pool.execute(CUT)
+
+    await heard.get()
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
 
 
 async def test_a_changed_request_has_its_turn_when_a_run_of_another_process_ends(

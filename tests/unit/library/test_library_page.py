@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import typing
 from pathlib import Path
 
 from activities import types
@@ -21,8 +22,14 @@ def row_of(activity: AnyActivity) -> tuple[str, str, str, str]:
         activity.name.rpartition("::")[2],
         f"{function.__module__}.{getattr(function, '__name__', '')}",
         getattr(activity.signature.input_type, "__name__", ""),
-        getattr(activity.signature.output_type, "__name__", ""),
+        _name(activity.signature.output_type),
     )
+
+
+def _name(output: object) -> str:
+    """Name a type; of one that may be None, the other."""
+    others = [each for each in typing.get_args(output) if each is not type(None)]
+    return str(getattr(others[0] if others else output, "__name__", ""))
 
 
 def test_the_page_of_the_library_is_the_registry() -> None:

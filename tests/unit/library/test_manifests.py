@@ -105,4 +105,41 @@ def test_the_selectors_find_the_pod() -> None:
 
     assert fields.mapping(SERVICE, "spec", "selector") == pod_labels
     assert fields.mapping(STATEFUL_SET, "spec", "selector", "matchLabels") == pod_labels
-    assert manifests.stateful_set("pg", "18", storage="1Gi")["metadata"] == STATEFUL_SET["metadata"]
+    later = manifests.stateful_set("pg", "18", storage="1Gi")
+    assert fields.mapping(later, "metadata", "labels") == fields.mapping(STATEFUL_SET, "metadata", "labels")
+
+
+def test_a_plain_server_is_as_it_always_was() -> None:
+    """A server of before settings, images and volumes could be chosen has the same Pod: nobody restarts for it."""
+    [volume] = [each for each in fields.items(container(), "volumeMounts") if each["name"] == "data"]
+
+    assert "args" not in container()
+    assert volume["mountPath"] == "/var/lib/postgresql/data"
+    assert fields.mapping(container(), "resources", "limits") == {"cpu": "1", "memory": "512Mi"}
+
+
+def test_what_was_chosen_can_be_read_off_the_server() -> None:
+    """Version, image, settings and volume of a StatefulSet are those that it was made of."""
+    shape = manifests.Shape("data-v18", "mine:1", {"work_mem": "8MB", "search_path": "a=b"}, {"limits": {"cpu": "2"}})
+    made = manifests.stateful_set("pg", "18.4", storage="2Gi", shape=shape)
+
+    assert manifests.version_of(made) == "18.4"
+    assert manifests.image_of(made) == "mine:1"
+    assert manifests.parameters_of(made) == {"work_mem": "8MB", "search_path": "a=b"}
+    assert manifests.volume_of(made) == ("data-v18", "2Gi")
+    assert manifests.claim_name("pg", "data-v18") == "data-v18-pg-0"
+
+
+def test_a_server_of_an_earlier_release_says_its_version_by_its_image() -> None:
+    """The annotation is younger than servers that run."""
+    made = fields.merged(STATEFUL_SET, {"metadata": {"annotations": None}})
+
+    assert manifests.version_of(made) == "16.2"
+
+
+def test_the_service_may_have_a_name_of_its_own() -> None:
+    """It leads to the same Pod."""
+    named = manifests.service("pg", "orders-db")
+
+    assert fields.text(named, "metadata", "name") == "orders-db"
+    assert named["spec"] == SERVICE["spec"]

@@ -58,6 +58,7 @@ from activities.types import (
 )
 from perdure import Manifest, SecretRef, errors
 from perdure._core import payload
+from tests.unit.library.examples import INVENTORY, POSTGRES
 from workflows import types as workflow_types
 from workflows.types import (
     ApplyManifestsInput,
@@ -122,6 +123,8 @@ EXAMPLES: list[Model] = [
     WaitForPostgresInput(name="pg"),
     VerifyConnectionInput.model_validate(SERVER),
     VerifyConnectionOutput(server_version="18.4"),
+    *INVENTORY,
+    *POSTGRES,
     CreatePostgresInput(name="pg", version="16.2", storage="10Gi", verify_connection=False),
     CreatePostgresOutput.model_validate({**SERVER, "version": "18"}),
     ApplyManifestsInput(manifests=[CONFIG], timeout_seconds=0),

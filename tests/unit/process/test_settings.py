@@ -110,6 +110,12 @@ def test_a_worker_can_do_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> N
         ("PERDURE_SECRETS_FOLDER", "/run/secrets", "as the ServiceAccount of the run"),
         ("PERDURE_LEASE_SECONDS", "0", "greater than or equal to 0.5"),
         ("PERDURE_DATABASE_URL", "mysql://localhost/x", "postgresql://"),
+        (
+            "PERDURE_DATABASE_URL",
+            "postgresql://db/x?application_name=a?sslmode=verify-full",
+            "options stand behind options",
+        ),
+        ("PERDURE_INVENTORY_URL", "mysql://localhost/x", "postgresql://"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(

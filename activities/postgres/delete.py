@@ -1,0 +1,61 @@
+"""Delete a server: the StatefulSet with its Pods, the Service, the volumes, and last the Secret.
+
+In this order, each gone before the next: no Service leads to a Pod that ends, no volume goes from under a server, and
+the Secret, whose owner decides about all of it, is there until nothing else is. Before anything is deleted all objects
+are looked at; one that is another owner's stops it.
+"""
+
+from __future__ import annotations
+
+from activities import names
+from activities.kubernetes import delete, fields, ownership
+from activities.postgres import jobs, objects
+from activities.types import DeleteInput, DeletePostgresObjectsInput, DeletePostgresObjectsOutput, ObjectRef
+from perdure import ActivityContext, Manifest, activity
+
+__all__ = ["delete_postgres_objects"]
+
+_LABELLED = frozenset({"Pod", "PersistentVolumeClaim"})
+"""Made by controllers: they carry the labels of the server, and no owner."""
+
+
+@activity(names.DELETE_POSTGRES_OBJECTS)
+async def delete_postgres_objects(
+    ctx: ActivityContext, input: DeletePostgresObjectsInput
+) -> DeletePostgresObjectsOutput:
+    """Delete what there is of a server, and wait until it is gone; what is gone already is fine.
+
+    Raises `ObjectNotOwnedError` before anything is deleted, and `ObjectNotReadyError` for what is not gone in time.
+    """
+    own = ownership.acting_for(ctx, input.owner)
+    found = await objects.of_server(ctx, input.name, host=input.host)
+    for each in found:
+        if fields.text(each, "kind") not in _LABELLED:
+            ownership.require_own(each, own.instance_id)
+    detail = ctx.heartbeat_detail
+    deleted = [str(each) for each in detail] if isinstance(detail, list) else []
+    for target in _in_order(found, input):
+        one = DeleteInput(
+            api_version=target.api_version,
+            kind=target.kind,
+            name=target.name,
+            propagation="Foreground",
+            wait_seconds=input.wait_seconds,
+            require_own=target.kind not in {*_LABELLED},
+        )
+        if await delete.delete_one(own, one) and str(target) not in deleted:
+            deleted.append(str(target))
+            ctx.heartbeat(deleted)
+    return DeletePostgresObjectsOutput(deleted=deleted)
+
+
+def _in_order(found: list[Manifest], input: DeletePostgresObjectsInput) -> list[ObjectRef]:
+    """Give what is to go, in the order in which it goes; the backups when they are not to stay."""
+    targets = [objects.reference(each) for each in found]
+    if not input.delete_volumes:
+        targets = [target for target in targets if target.kind not in objects.KINDS_OF_DATA]
+    if input.delete_backups:
+        backups = ObjectRef(api_version="v1", kind="PersistentVolumeClaim", name=jobs.claim_name(input.name))
+        secrets = [target for target in targets if target.kind == "Secret"]
+        targets = [*(target for target in targets if target.kind != "Secret"), backups, *secrets]
+    return targets

@@ -1,0 +1,30 @@
+# Bring a database back from a dump: all of it or nothing, and the same when it is done again.
+#
+# From the environment: PGHOST PGPORT PGDATABASE, SECRETS (a folder with the files `username` and `password`), FOLDER,
+# BACKUP (its name), RESULT (a file for what came out).
+set -eu
+umask 077
+
+PGUSER=$(cat "$SECRETS/username")
+PGPASSFILE=$(mktemp)
+export PGUSER PGPASSFILE
+trap 'rm -f "$PGPASSFILE"' EXIT
+# In a password file a colon and a backslash are written with a backslash.
+printf '*:*:*:*:%s\n' "$(sed -e 's/[\\:]/\\&/g' "$SECRETS/password")" >"$PGPASSFILE"
+
+file=$FOLDER/$BACKUP.dump
+if [ ! -f "$file" ]; then
+    echo "there is no backup $BACKUP; there are: $(ls -1t "$FOLDER" 2>/dev/null | sed -n 's/\.dump$//p' | head -20 | tr '\n' ' ')"
+    exit 3
+fi
+printf '%s  %s\n' "$(cat "$FOLDER/$BACKUP.sha256")" "$file" | sha256sum --check --quiet - || {
+    echo "the backup $BACKUP is damaged: its checksum is another one"
+    exit 4
+}
+
+pg_restore --clean --if-exists --single-transaction --exit-on-error --no-owner --no-password \
+    --dbname="$PGDATABASE" "$file"
+
+tables=$(psql --no-password --no-psqlrc --tuples-only --no-align --command \
+    "select count(*) from pg_tables where schemaname not in ('pg_catalog', 'information_schema')")
+printf '{"backup":"%s","tables":%s}\n' "$BACKUP" "$tables" | tee "$RESULT"
