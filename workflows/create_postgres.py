@@ -30,7 +30,7 @@ from perdure import (
     RetryPolicy,
     orchestration,
 )
-from workflows import names, servers
+from workflows import names, owners, servers
 from workflows.delete_postgres import delete_postgres
 from workflows.postgres_actor import postgres_actor
 from workflows.types import CreatePostgresInput, CreatePostgresOutput, DeletePostgresInput, PostgresActorInput
@@ -47,7 +47,7 @@ async def create_postgres(ctx: OrchestrationContext, input: CreatePostgresInput)
     What was made by a creation that fails or is cancelled is removed again, and the first error stays the error. A
     server that was there before, of an earlier run of the same resource, is brought to what is asked for now.
     """
-    owner, entry = servers.owner_of(ctx.instance_id), None
+    owner, entry = owners.owner_of(ctx.instance_id), None
     steps = 5 if input.verify_connection else 4
     try:
         ctx.set_progress(0, steps, f"reserving the name {input.name}")
@@ -72,7 +72,7 @@ async def _bring_up(
     ctx: OrchestrationContext, input: CreatePostgresInput, entry: InventoryEntry | None, *, steps: int
 ) -> DeployPostgresOutput:
     """Make or change the server's objects, wait for it, connect to it, and see to it that it is looked after."""
-    owner = servers.owner_of(ctx.instance_id)
+    owner = owners.owner_of(ctx.instance_id)
     ctx.set_progress(1, steps, f"{'making' if _is_new(entry) else 'changing'} the objects of {input.name}")
     wanted = DeployPostgresInput(
         name=input.name,

@@ -18,7 +18,7 @@ from activities.types import (
     SetStateInput,
 )
 from perdure import NonRetryableError, OrchestrationContext, orchestration
-from workflows import names, servers
+from workflows import names, owners, servers
 from workflows.types import DeletePostgresInput, DeletePostgresOutput
 
 __all__ = ["delete_postgres"]
@@ -50,7 +50,9 @@ async def delete_postgres(ctx: OrchestrationContext, input: DeletePostgresInput)
 
     ctx.set_progress(2, 3, f"giving the name {input.name} back")
     if entry:
-        await ctx.schedule_activity(release, ReleaseInput(name=input.name), retry=servers.PATIENT)
+        await ctx.schedule_activity(
+            release, ReleaseInput(name=input.name, keep_volumes=input.keep_volumes), retry=servers.PATIENT
+        )
     ctx.set_progress(3, 3, f"{input.name} is gone")
     return DeletePostgresOutput(deleted=gone.deleted)
 
@@ -59,7 +61,7 @@ def _owner(ctx: OrchestrationContext, input: DeletePostgresInput, entry: Invento
     """Give whose objects go. Who names an owner means no other; else it is the one of the inventory."""
     if entry and input.owner and entry.owner != input.owner:
         raise NonRetryableError(f"{input.name} belongs to {entry.owner}, and was to be deleted as {input.owner}'s.")
-    return input.owner or (entry.owner if entry else servers.owner_of(ctx.instance_id))
+    return input.owner or (entry.owner if entry else owners.owner_of(ctx.instance_id))
 
 
 async def _stop_actor(ctx: OrchestrationContext, actor: str) -> None:

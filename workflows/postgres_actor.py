@@ -27,7 +27,7 @@ from activities.types import (
     SetStateInput,
 )
 from perdure import ActivityError, OrchestrationCancelled, OrchestrationContext, orchestration
-from workflows import names, servers
+from workflows import names, owners, servers
 from workflows.delete_postgres import delete_postgres
 from workflows.types import DeletePostgresInput, PostgresActorInput, PostgresActorOutput
 
@@ -200,7 +200,7 @@ def _show(ctx: OrchestrationContext, state: PostgresActorInput, *, healthy: bool
 
 def _owner(ctx: OrchestrationContext, state: PostgresActorInput) -> str:
     """Give whose the server is: of who was named, else of this run's resource."""
-    return state.owner or servers.owner_of(ctx.instance_id)
+    return state.owner or owners.owner_of(ctx.instance_id)
 
 
 def _ended(state: PostgresActorInput, reason: str) -> PostgresActorOutput:

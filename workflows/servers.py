@@ -1,12 +1,6 @@
-"""What the orchestrations around a Postgres server have in common: whose it is, and how patient they are.
-
-A server belongs to whoever asked for it. For a resource that is the resource and not one of its runs: the second run of
-an Orchestration whose spec was changed finds the server of the first as its own.
-"""
+"""What the orchestrations around a Postgres server have in common: their signals, their patience, what they read."""
 
 from __future__ import annotations
-
-import re
 
 from activities.types import InventoryEntry, Model
 from perdure import Exponential, RetryPolicy
@@ -20,7 +14,6 @@ __all__ = [
     "UPDATE",
     "Deleted",
     "major",
-    "owner_of",
     "volume_of",
 ]
 
@@ -47,15 +40,6 @@ class Deleted(Model):
     """What the signal `InstanceDeleted` says: who wants to hear that the actor has stopped."""
 
     reply_to: str = ""
-
-
-_RUN_OF_A_RESOURCE = re.compile(r"([^/:]+/[^/:]+):\d+")
-
-
-def owner_of(instance_id: str) -> str:
-    """Give whose a server is that this instance asks for: its resource (`shop/orders-db`), else the instance itself."""
-    match = _RUN_OF_A_RESOURCE.fullmatch(instance_id)
-    return match.group(1) if match else instance_id
 
 
 def volume_of(entry: InventoryEntry | None) -> str:

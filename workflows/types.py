@@ -6,15 +6,26 @@ become the default. A type here is part of recorded history: fields may be added
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 import pydantic
 
-from activities.types import LONGEST_WAIT_SECONDS, AppliedObject, KubernetesManifest, Model
+from activities.types import (
+    LONGEST_WAIT_SECONDS,
+    AppliedObject,
+    KubernetesManifest,
+    MigratedTable,
+    Model,
+    PostgresDatabase,
+    TableCounts,
+    TenantName,
+    TenantSubject,
+)
 
 __all__ = [
     "ApplyManifestsInput",
     "ApplyManifestsOutput",
+    "Approval",
     "CreatePostgresInput",
     "CreatePostgresOutput",
     "DeletePostgresInput",
@@ -22,6 +33,10 @@ __all__ = [
     "GreetInput",
     "GreetOutput",
     "Input",
+    "MigrateDataInput",
+    "MigrateDataOutput",
+    "OnboardTenantInput",
+    "OnboardTenantOutput",
     "PostgresActorInput",
     "PostgresActorOutput",
 ]
@@ -135,6 +150,70 @@ class ApplyManifestsOutput(Model):
     """The objects as they were applied."""
 
     objects: list[AppliedObject]
+
+
+class OnboardTenantInput(Input):
+    """The tenant, whose name its namespace gets, and what it may use; how long somebody has time to approve it."""
+
+    tenant: TenantName
+    quota: dict[str, str] = pydantic.Field(default_factory=dict)
+    limits: dict[str, str] = pydantic.Field(default_factory=dict)
+    admins: list[TenantSubject] = pydantic.Field(default_factory=list, max_length=100)
+    pod_security: Literal["privileged", "baseline", "restricted"] = "restricted"
+    require_approval: bool = True
+    approval_seconds: float = pydantic.Field(default=7 * 24 * 3600.0, gt=0, le=366 * 24 * 3600.0)
+
+
+class Approval(Model):
+    """What the signal `Approval` says: yes or no, who says so, and why."""
+
+    approved: pydantic.StrictBool
+    by: str = pydantic.Field(default="somebody", max_length=200)
+    reason: str = pydantic.Field(default="", max_length=1_000)
+
+
+class OnboardTenantOutput(Model):
+    """The namespace and what was made in it; who approved it, empty when nobody had to."""
+
+    namespace: str
+    uid: str
+    approved_by: str
+    objects: list[str]
+
+
+class MigrateDataInput(Input):
+    """Tables to copy from one database to another.
+
+    `migration` names the work, so that another run goes on with it (default: the resource). `parallel` chunks of
+    `chunk_rows` rows each are copied at a time; `rows_per_second` bounds them all together (0: no bound).
+    """
+
+    source: PostgresDatabase
+    target: PostgresDatabase
+    tables: list[MigratedTable] = pydantic.Field(min_length=1, max_length=100)
+    migration: str = pydantic.Field(default="", max_length=200)
+    chunk_rows: int = pydantic.Field(default=10_000, ge=1, le=1_000_000)
+    parallel: int = pydantic.Field(default=4, ge=1, le=32)
+    rows_per_second: int = pydantic.Field(default=0, ge=0)
+
+    @pydantic.model_validator(mode="after")
+    def _goes_somewhere(self) -> Self:
+        if self.source.address == self.target.address:
+            message = "source and target are the same database"
+            raise ValueError(message)
+        named = [table.name for table in self.tables]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            message = f"a table is named twice: {', '.join(twice)}"
+            raise ValueError(message)
+        return self
+
+
+class MigrateDataOutput(Model):
+    """What was copied, and what both sides have now, for each table."""
+
+    migration: str
+    rows: int
+    tables: list[TableCounts]
 
 
 class GreetInput(Input):
