@@ -28,12 +28,15 @@ from activities.kubernetes.wait_until_ready import wait_until_ready
 from activities.kubernetes.write_secret import write_secret
 from activities.postgres.backup import backup_database
 from activities.postgres.connection import verify_connection
+from activities.postgres.copy_chunk import copy_chunk
 from activities.postgres.delete import delete_postgres_objects
 from activities.postgres.deploy import deploy_postgres
 from activities.postgres.health import check_postgres_health
 from activities.postgres.info import connection_info
+from activities.postgres.plan_migration import plan_migration
 from activities.postgres.reconfigure import reconfigure_postgres
 from activities.postgres.restore import restore_database
+from activities.postgres.verify_migration import verify_migration
 from activities.postgres.wait import wait_for_postgres
 from perdure import ActivityRegistry
 
@@ -69,6 +72,9 @@ def create_activity_registry() -> ActivityRegistry:
         deploy_postgres,
         verify_connection,
         wait_for_postgres,
+        plan_migration,
+        copy_chunk,
+        verify_migration,
         reconfigure_postgres,
         connection_info,
         check_postgres_health,

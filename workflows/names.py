@@ -7,5 +7,9 @@ nothing, so that anybody may refer to an orchestration without loading it.
 from __future__ import annotations
 
 CREATE_POSTGRES = "workflows::orchestration::create-postgres"
+DELETE_POSTGRES = "workflows::orchestration::delete-postgres"
+POSTGRES_ACTOR = "workflows::orchestration::postgres-actor"
 APPLY_MANIFESTS = "workflows::orchestration::apply-manifests"
+ONBOARD_TENANT = "workflows::orchestration::onboard-tenant"
+MIGRATE_DATA = "workflows::orchestration::migrate-data"
 GREET = "workflows::orchestration::greet"

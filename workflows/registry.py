@@ -7,12 +7,25 @@ from __future__ import annotations
 
 from perdure import OrchestrationRegistry
 from workflows.apply_manifests import apply_manifests
-from workflows.create_postgres import create_postgres
+from workflows.create_postgres import create_postgres, create_postgres_1_0_0
+from workflows.delete_postgres import delete_postgres
 from workflows.greet import greet
+from workflows.migrate_data import migrate_data
+from workflows.onboard_tenant import onboard_tenant
+from workflows.postgres_actor import postgres_actor
 
 __all__ = ["create_orchestration_registry"]
 
 
 def create_orchestration_registry() -> OrchestrationRegistry:
     """Give all orchestrations of this package, in all their versions."""
-    return OrchestrationRegistry.of(create_postgres, apply_manifests, greet)
+    return OrchestrationRegistry.of(
+        create_postgres_1_0_0,
+        create_postgres,
+        delete_postgres,
+        postgres_actor,
+        apply_manifests,
+        onboard_tenant,
+        migrate_data,
+        greet,
+    )

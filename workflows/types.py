@@ -6,20 +6,39 @@ become the default. A type here is part of recorded history: fields may be added
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 import pydantic
 
-from activities.types import LONGEST_WAIT_SECONDS, AppliedObject, KubernetesManifest, Model
+from activities.types import (
+    LONGEST_WAIT_SECONDS,
+    AppliedObject,
+    KubernetesManifest,
+    MigratedTable,
+    Model,
+    PostgresDatabase,
+    TableCounts,
+    TenantName,
+    TenantSubject,
+)
 
 __all__ = [
     "ApplyManifestsInput",
     "ApplyManifestsOutput",
+    "Approval",
     "CreatePostgresInput",
     "CreatePostgresOutput",
+    "DeletePostgresInput",
+    "DeletePostgresOutput",
     "GreetInput",
     "GreetOutput",
     "Input",
+    "MigrateDataInput",
+    "MigrateDataOutput",
+    "OnboardTenantInput",
+    "OnboardTenantOutput",
+    "PostgresActorInput",
+    "PostgresActorOutput",
 ]
 
 PostgresName = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
@@ -32,17 +51,34 @@ StorageQuantity = Annotated[str, pydantic.StringConstraints(pattern=r"^[1-9][0-9
 """A size with its unit, as in 10Gi."""
 
 
+ParameterName = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z_]+(\.[a-z_]+)?$", max_length=63)]
+
+Parameters = Annotated[dict[ParameterName, str], pydantic.Field(max_length=100)]
+"""Settings of the server, as in `postgresql.conf`."""
+
+PeriodSeconds = Annotated[float, pydantic.Field(ge=1, le=24 * 3600)]
+"""How long an actor rests between two looks."""
+
+
 class Input(Model, extra="forbid"):
     """What people write: every field is known."""
 
 
 class CreatePostgresInput(Input):
-    """The server to create, in the run's own namespace."""
+    """The server to create, in the run's own namespace.
+
+    `verify_connection` connects to it from the worker, which must be in the cluster; `actor` leaves somebody behind who
+    looks after it every `period_seconds`; without `clean_up` what was made stays when the creation fails.
+    """
 
     name: PostgresName
     version: PostgresVersion = "18"
     storage: StorageQuantity = "1Gi"
+    parameters: Parameters = pydantic.Field(default_factory=dict)
     verify_connection: bool = True
+    actor: bool = True
+    period_seconds: PeriodSeconds = 60.0
+    clean_up: bool = True
 
 
 class CreatePostgresOutput(Model):
@@ -53,6 +89,53 @@ class CreatePostgresOutput(Model):
     database: str
     secret_name: str
     version: str
+
+
+class DeletePostgresInput(Input):
+    """The server to remove. With `keep_volumes` its data stays, with `delete_backups` its backups go as well.
+
+    `owner` is whose it must be; without one, whose the inventory says it is. `is_actor_stopped` is for the actor, or
+    who knows that there is none.
+    """
+
+    name: PostgresName
+    keep_volumes: bool = False
+    delete_backups: bool = False
+    owner: str = ""
+    is_actor_stopped: bool = False
+
+
+class DeletePostgresOutput(Model):
+    """What was deleted, in its order."""
+
+    deleted: list[str]
+
+
+class PostgresActorInput(Input):
+    """The server to look after, how often, and what is carried from execution to execution.
+
+    `managed` makes the run the server's owner: it makes the server, and removes it when it is cancelled.
+    """
+
+    name: PostgresName
+    version: PostgresVersion = "18"
+    storage: StorageQuantity = "1Gi"
+    parameters: Parameters = pydantic.Field(default_factory=dict)
+    verify_connection: bool = True
+    period_seconds: PeriodSeconds = 60.0
+    managed: bool = False
+    owner: str = ""
+    rounds: int = 0
+    healed: int = 0
+    last_healed: str = ""
+
+
+class PostgresActorOutput(Model):
+    """Why it ended, how often it looked, and how often it had to mend something."""
+
+    reason: str
+    rounds: int
+    healed: int
 
 
 class ApplyManifestsInput(Input):
@@ -67,6 +150,70 @@ class ApplyManifestsOutput(Model):
     """The objects as they were applied."""
 
     objects: list[AppliedObject]
+
+
+class OnboardTenantInput(Input):
+    """The tenant, whose name its namespace gets, and what it may use; how long somebody has time to approve it."""
+
+    tenant: TenantName
+    quota: dict[str, str] = pydantic.Field(default_factory=dict)
+    limits: dict[str, str] = pydantic.Field(default_factory=dict)
+    admins: list[TenantSubject] = pydantic.Field(default_factory=list, max_length=100)
+    pod_security: Literal["privileged", "baseline", "restricted"] = "restricted"
+    require_approval: bool = True
+    approval_seconds: float = pydantic.Field(default=7 * 24 * 3600.0, gt=0, le=366 * 24 * 3600.0)
+
+
+class Approval(Model):
+    """What the signal `Approval` says: yes or no, who says so, and why."""
+
+    approved: pydantic.StrictBool
+    by: str = pydantic.Field(default="somebody", max_length=200)
+    reason: str = pydantic.Field(default="", max_length=1_000)
+
+
+class OnboardTenantOutput(Model):
+    """The namespace and what was made in it; who approved it, empty when nobody had to."""
+
+    namespace: str
+    uid: str
+    approved_by: str
+    objects: list[str]
+
+
+class MigrateDataInput(Input):
+    """Tables to copy from one database to another.
+
+    `migration` names the work, so that another run goes on with it (default: the resource). `parallel` chunks of
+    `chunk_rows` rows each are copied at a time; `rows_per_second` bounds them all together (0: no bound).
+    """
+
+    source: PostgresDatabase
+    target: PostgresDatabase
+    tables: list[MigratedTable] = pydantic.Field(min_length=1, max_length=100)
+    migration: str = pydantic.Field(default="", max_length=200)
+    chunk_rows: int = pydantic.Field(default=10_000, ge=1, le=1_000_000)
+    parallel: int = pydantic.Field(default=4, ge=1, le=32)
+    rows_per_second: int = pydantic.Field(default=0, ge=0)
+
+    @pydantic.model_validator(mode="after")
+    def _goes_somewhere(self) -> Self:
+        if self.source.address == self.target.address:
+            message = "source and target are the same database"
+            raise ValueError(message)
+        named = [table.name for table in self.tables]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            message = f"a table is named twice: {', '.join(twice)}"
+            raise ValueError(message)
+        return self
+
+
+class MigrateDataOutput(Model):
+    """What was copied, and what both sides have now, for each table."""
+
+    migration: str
+    rows: int
+    tables: list[TableCounts]
 
 
 class GreetInput(Input):

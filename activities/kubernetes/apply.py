@@ -23,11 +23,12 @@ __all__ = ["apply", "apply_own", "find_existing"]
 
 @activity(names.KUBERNETES_APPLY)
 async def apply(ctx: ActivityContext, input: ApplyInput) -> ApplyOutput:
-    """Apply manifests, labelled as this run's.
+    """Apply manifests, labelled as this run's, or as those of the `owner` it names.
 
-    Raises `ObjectNotOwnedError` when one exists that is not this run's, unless the input says to take it over, and
+    Raises `ObjectNotOwnedError` when one exists that is another's, unless the input says to take it over, and
     `StaleAttemptError` when a later attempt was here.
     """
+    ctx = ownership.acting_for(ctx, input.owner)
     applied = await apply_own(ctx, input.manifests, take_over=input.take_over)
     return ApplyOutput(objects=[ownership.reference(manifest) for manifest in applied])
 

@@ -21,7 +21,7 @@ async def delete(ctx: ActivityContext, input: DeleteInput) -> DeleteOutput:
     Raises `ObjectNotOwnedError` when the object is not this run's, `StaleAttemptError` when a later attempt has written
     to it, and `ObjectNotReadyError` when it is not gone in time.
     """
-    return DeleteOutput(deleted=await delete_one(ctx, input))
+    return DeleteOutput(deleted=await delete_one(ownership.acting_for(ctx, input.owner), input))
 
 
 @activity(names.KUBERNETES_DELETE_MANY)

@@ -7,14 +7,15 @@ two runs that were given the same name by mistake must not share a database. Pur
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 
 from activities.kubernetes import fields
 from activities.types import AppliedObject
-from perdure import Manifest, errors
+from perdure import ActivityContext, Manifest, errors
 
-__all__ = ["bound", "describe", "instance_label", "is_own", "labelled", "reference", "require_own"]
+__all__ = ["acting_for", "bound", "describe", "instance_label", "is_own", "labelled", "reference", "require_own"]
 
 FIELD_MANAGER = "perdure"
 """The one name under which all runs write; which run it was is said by the label."""
@@ -37,6 +38,18 @@ def instance_label(instance_id: str) -> str:
     readable = re.sub(r"[^A-Za-z0-9._-]+", ".", instance_id)[: _LABEL_CHARACTERS - _HASH_CHARACTERS - 1]
     readable = readable.strip("._-")
     return f"{readable}-{digest}" if readable else digest
+
+
+def acting_for(ctx: ActivityContext, owner: str) -> ActivityContext:
+    """Give the context in which the owner's objects are one's own; without an owner those of the run.
+
+    What is to outlive the run that made it has an owner who does: a server is made by one run, looked after by another
+    and removed by a third. In which attempt something was written is told by the epoch, which rises over all runs. Only
+    for objects: an idempotency key is that of the run, and stays with the context that was given.
+    """
+    if not owner or owner == ctx.instance_id:
+        return ctx
+    return dataclasses.replace(ctx, info=dataclasses.replace(ctx.info, instance_id=owner))
 
 
 def labelled(manifest: Manifest, instance_id: str) -> Manifest:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 
 from activities import names
-from activities.postgres import jobs, manifests, objects, owner, tasks
+from activities.kubernetes import ownership
+from activities.postgres import jobs, manifests, objects, tasks
 from activities.types import BackupInput, BackupOutput
 from perdure import ActivityContext, activity
 
@@ -27,7 +28,7 @@ async def backup_database(ctx: ActivityContext, input: BackupInput) -> BackupOut
     if not input.target:
         size = input.storage or manifests.volume_of(stateful_set)[1]
         # That of an earlier server of the name has its backups, and is used.
-        await objects.ensure(owner.acting_for(ctx, input.owner), jobs.claim(input.name, size), take_over=True)
+        await objects.ensure(ownership.acting_for(ctx, input.owner), jobs.claim(input.name, size), take_over=True)
     task = jobs.Task(
         job=tasks.job_name(ctx, input.name, what="backup"),
         server=input.name,

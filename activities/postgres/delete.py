@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from activities import names
 from activities.kubernetes import delete, fields, ownership
-from activities.postgres import jobs, objects, owner
+from activities.postgres import jobs, objects
 from activities.types import DeleteInput, DeletePostgresObjectsInput, DeletePostgresObjectsOutput, ObjectRef
 from perdure import ActivityContext, Manifest, activity
 
@@ -27,7 +27,7 @@ async def delete_postgres_objects(
 
     Raises `ObjectNotOwnedError` before anything is deleted, and `ObjectNotReadyError` for what is not gone in time.
     """
-    own = owner.acting_for(ctx, input.owner)
+    own = ownership.acting_for(ctx, input.owner)
     found = await objects.of_server(ctx, input.name, host=input.host)
     for each in found:
         if fields.text(each, "kind") not in _LABELLED:

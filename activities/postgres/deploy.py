@@ -14,7 +14,7 @@ import secrets
 
 from activities import names
 from activities.kubernetes import apply, fields, ownership
-from activities.postgres import manifests, objects, owner, volumes
+from activities.postgres import manifests, objects, volumes
 from activities.types import DeployPostgresInput, DeployPostgresOutput
 from perdure import ActivityContext, Manifest, NonRetryableError, activity
 
@@ -31,7 +31,7 @@ async def deploy_postgres(ctx: ActivityContext, input: DeployPostgresInput) -> D
     Raises `ObjectNotOwnedError` when one of them exists and is not this owner's, and `NonRetryableError` for another
     major version or volume than those of a server that is there.
     """
-    await apply_server(owner.acting_for(ctx, input.owner), input)
+    await apply_server(ownership.acting_for(ctx, input.owner), input)
     return DeployPostgresOutput(
         host=manifests.host(input.host or input.name, ctx.kubernetes.namespace),
         port=manifests.PORT,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from activities import names
 from activities.kubernetes import fields, ownership, readiness, troubles
-from activities.postgres import connection, drift, manifests, owner, volumes
+from activities.postgres import connection, drift, manifests, volumes
 from activities.types import HealthInput, HealthOutput, VerifyConnectionInput
 from perdure import ActivityContext, Manifest, activity, errors
 
@@ -34,7 +34,7 @@ async def check_postgres_health(ctx: ActivityContext, input: HealthInput) -> Hea
     drifted = _drifted(input, found)
     said = [f"missing: {', '.join(missing)}"] if missing else []
     said += [f"changed: {', '.join(drifted)}"] if drifted else []
-    said += _strangers(owner.acting_for(ctx, input.owner).instance_id, found)
+    said += _strangers(ownership.acting_for(ctx, input.owner).instance_id, found)
     stateful_set = found["StatefulSet"]
     trouble = "no Pod" if stateful_set is None else await _pod_trouble(ctx, input, stateful_set)
     said += [trouble] if trouble else []

@@ -8,8 +8,8 @@ the answer of the first.
 from __future__ import annotations
 
 from activities import names
-from activities.kubernetes import fencing, fields
-from activities.postgres import deploy, drift, manifests, objects, owner, quantities, volumes
+from activities.kubernetes import fencing, fields, ownership
+from activities.postgres import deploy, drift, manifests, objects, quantities, volumes
 from activities.types import DeployPostgresInput, ObjectRef, ReconfigureInput, ReconfigureOutput
 from perdure import ActivityContext, Manifest, activity, errors
 
@@ -26,7 +26,7 @@ async def reconfigure_postgres(ctx: ActivityContext, input: ReconfigureInput) ->
     Raises `ServerIncompleteError` when there is no StatefulSet, `ObjectNotOwnedError` when it is another owner's, and
     `NonRetryableError` for another major version or a smaller volume.
     """
-    own = owner.acting_for(ctx, input.owner)
+    own = ownership.acting_for(ctx, input.owner)
     target = ObjectRef(api_version=objects.STATEFUL_SET[0], kind=objects.STATEFUL_SET[1], name=input.name)
     existing = await fencing.look(own, target)
     if existing is None:

@@ -14,7 +14,7 @@ import pydantic
 
 from activities.kubernetes import fields, ownership
 from activities.kubernetes.run_job import run_job
-from activities.postgres import manifests, objects, owner
+from activities.postgres import manifests, objects
 from activities.types import Model, RunJobInput
 from perdure import ActivityContext, Manifest, errors
 
@@ -37,7 +37,7 @@ async def server_of(ctx: ActivityContext, name: str, *, owned_by: str) -> tuple[
     if stateful_set is None or service is None:
         there = {"StatefulSet": stateful_set, "Service": service}
         raise errors.ServerIncompleteError(name, [kind for kind, each in there.items() if each is None])
-    ownership.require_own(stateful_set, owner.acting_for(ctx, owned_by).instance_id)
+    ownership.require_own(stateful_set, ownership.acting_for(ctx, owned_by).instance_id)
     return stateful_set, manifests.host(fields.text(service, "metadata", "name"), ctx.kubernetes.namespace)
 
 

@@ -52,10 +52,14 @@ class ObjectRef(Model):
 
 
 class ApplyInput(Model):
-    """What to apply, in this order. `take_over` also takes objects that exist and are not this run's."""
+    """What to apply, in this order. `take_over` also takes objects that exist and are not this run's.
+
+    They are this run's own, unless they belong to an `owner` that outlives it: a resource, `namespace/name`.
+    """
 
     manifests: list[KubernetesManifest] = pydantic.Field(min_length=1)
     take_over: bool = False
+    owner: str = ""
 
 
 class AppliedObject(ObjectRef):
@@ -121,13 +125,14 @@ class DeleteInput(ObjectRef):
 
     Its dependents go after it (`Background`), before it (`Foreground`) or stay (`Orphan`). With `wait_seconds` the
     activity ends when the object is gone. A `uid` names one life of it: another of the same name is left alone. With
-    `require_own` an object that is not this run's is refused.
+    `require_own` an object that is not this run's, or the `owner`'s when one is named, is refused.
     """
 
     propagation: Propagation = "Background"
     wait_seconds: WaitOrNot = 0.0
     uid: str = ""
     require_own: bool = True
+    owner: str = ""
 
 
 class DeleteOutput(Model):

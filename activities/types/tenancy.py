@@ -16,6 +16,8 @@ __all__ = [
     "NamespaceOutput",
     "SecretInput",
     "SecretOutput",
+    "TenantName",
+    "TenantSubject",
     "WriteSecretInput",
 ]
 
@@ -68,21 +70,30 @@ def _check_subject(subject: str) -> str:
     return subject
 
 
+TenantName = Annotated[str, pydantic.StringConstraints(pattern=_DNS_LABEL)]
+"""The name of a namespace: a DNS label (RFC 1123)."""
+
+TenantSubject = Annotated[str, pydantic.AfterValidator(_check_subject)]
+"""Who may be let into a namespace: `User:NAME`, `Group:NAME` or `ServiceAccount:NAMESPACE/NAME`."""
+
+
 class NamespaceInput(Model):
     """A namespace, and what comes with it.
 
     `quota` bounds the whole namespace (`requests.cpu: "4"`, `pods: "20"`), `limits` and `requests` are what a container
-    gets that names none; `admins` are bound to the ClusterRole `role`.
+    gets that names none; `admins` are bound to the ClusterRole `role`. It is this run's own, unless it belongs to an
+    `owner` that outlives the run: a resource, `namespace/name`.
     """
 
-    name: str = pydantic.Field(pattern=_DNS_LABEL)
+    name: TenantName
     labels: dict[str, str] = pydantic.Field(default_factory=dict)
     quota: dict[str, str] = pydantic.Field(default_factory=dict)
     limits: dict[str, str] = pydantic.Field(default_factory=dict)
     requests: dict[str, str] = pydantic.Field(default_factory=dict)
-    admins: list[Annotated[str, pydantic.AfterValidator(_check_subject)]] = pydantic.Field(default_factory=list)
+    admins: list[TenantSubject] = pydantic.Field(default_factory=list)
     role: str = "admin"
     pod_security: Literal["privileged", "baseline", "restricted"] = "restricted"
+    owner: str = ""
 
 
 class NamespaceOutput(Model):

@@ -16,7 +16,10 @@ from activities.types import (
     AppliedObject,
     ApplyInput,
     ApplyOutput,
+    Chunk,
     ConditionInput,
+    CopyChunkInput,
+    CopyChunkOutput,
     DeleteInput,
     DeleteManyInput,
     DeleteManyOutput,
@@ -26,12 +29,16 @@ from activities.types import (
     GetOutput,
     ListInput,
     ListOutput,
+    MigratedTable,
     Model,
     NamespaceInput,
     NamespaceOutput,
     ObjectRef,
     PatchInput,
     PatchOutput,
+    PlanMigrationInput,
+    PlanMigrationOutput,
+    PostgresDatabase,
     RestartInput,
     RollOutInput,
     RunJobInput,
@@ -40,8 +47,10 @@ from activities.types import (
     ScaleOutput,
     SecretInput,
     SecretOutput,
+    TableCounts,
     VerifyConnectionInput,
     VerifyConnectionOutput,
+    VerifyMigrationInput,
     WaitForPostgresInput,
     WaitInput,
     WaitOutput,
@@ -54,10 +63,19 @@ from workflows import types as workflow_types
 from workflows.types import (
     ApplyManifestsInput,
     ApplyManifestsOutput,
+    Approval,
     CreatePostgresInput,
     CreatePostgresOutput,
+    DeletePostgresInput,
+    DeletePostgresOutput,
     GreetInput,
     GreetOutput,
+    MigrateDataInput,
+    MigrateDataOutput,
+    OnboardTenantInput,
+    OnboardTenantOutput,
+    PostgresActorInput,
+    PostgresActorOutput,
 )
 
 CONFIG: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "colours"}, "data": {"sky": "blue"}}
@@ -65,6 +83,12 @@ JOB: Manifest = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "
 SOURCE = {"secretRef": {"name": "house", "key": "key"}}
 WEB = {"api_version": "apps/v1", "kind": "Deployment", "name": "web"}
 APPLIED = AppliedObject(api_version="v1", kind="ConfigMap", name="colours", namespace="shop", uid="6b1f")
+ORDERS = MigratedTable(name="orders", key="id")
+COUNTS = TableCounts(table="orders", copied=3, source=3, target=4)
+MOVE = {
+    "source": PostgresDatabase(host="old.shop.svc", database="app", secret_name="old-credentials"),
+    "target": PostgresDatabase(host="new.shop.svc", port=5433, database="app", secret_name="new-credentials"),
+}
 SERVER = {"host": "pg.shop.svc", "port": 5432, "database": "app", "secret_name": "pg-credentials"}
 
 EXAMPLES: list[Model] = [
@@ -107,8 +131,26 @@ EXAMPLES: list[Model] = [
     *POSTGRES,
     CreatePostgresInput(name="pg", version="16.2", storage="10Gi", verify_connection=False),
     CreatePostgresOutput.model_validate({**SERVER, "version": "18"}),
+    DeletePostgresInput(name="pg", keep_volumes=True, owner="shop/pg", is_actor_stopped=True),
+    DeletePostgresOutput(deleted=["Service pg"]),
+    PostgresActorInput(name="pg", parameters={"work_mem": "64MB"}, managed=True, rounds=3, last_healed="Service"),
+    PostgresActorOutput(reason="pg is being deleted", rounds=3, healed=1),
     ApplyManifestsInput(manifests=[CONFIG], timeout_seconds=0),
     ApplyManifestsOutput(objects=[APPLIED]),
+    ORDERS,
+    MOVE["target"],
+    Chunk(number=1, rows=3),
+    PlanMigrationInput(migration="shop/move", **MOVE, table=ORDERS, chunk_rows=100, chunks=7),
+    PlanMigrationOutput(chunks=[Chunk(number=1, rows=3)], copied_rows=0, estimated_rows=3),
+    CopyChunkInput(migration="shop/move", **MOVE, table=ORDERS, chunk=1),
+    CopyChunkOutput(rows=3, was_done=True),
+    VerifyMigrationInput(migration="shop/move", **MOVE, table=ORDERS),
+    COUNTS,
+    MigrateDataInput(**MOVE, tables=[ORDERS], migration="move", parallel=2, rows_per_second=1_000),
+    MigrateDataOutput(migration="shop/move", rows=3, tables=[COUNTS]),
+    OnboardTenantInput(tenant="shop", quota={"pods": "5"}, admins=["Group:shop"], approval_seconds=60),
+    Approval(approved=False, by="ann", reason="too big"),
+    OnboardTenantOutput(namespace="shop", uid="6b1f", approved_by="ann", objects=["Namespace shop"]),
     GreetInput(name="Ada", pause_seconds=1.5),
     GreetOutput(greeting="Hello, Ada!"),
 ]

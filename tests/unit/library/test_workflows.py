@@ -18,11 +18,9 @@ from activities.types import (
 from perdure import ActivityContext, Manifest, errors
 from perdure.testing import Run, simulate
 from workflows.apply_manifests import apply_manifests
-from workflows.create_postgres import create_postgres
 from workflows.greet import greet
 from workflows.types import (
     ApplyManifestsInput,
-    CreatePostgresInput,
     CreatePostgresOutput,
     GreetInput,
     GreetOutput,
@@ -64,51 +62,6 @@ def failed_with(run: Run[object]) -> str:
     """Give the sentence that a run failed with."""
     assert run.error is not None
     return run.error.message
-
-
-def test_create_postgres_deploys_waits_connects_and_says_where_it_is() -> None:
-    """Three steps, each shown before it begins; the output is what a client needs, and no password."""
-    run = simulate(create_postgres, CreatePostgresInput(name="pg"), activities=POSTGRES)
-
-    assert run.output == READY
-    assert steps(run) == ["deploy-postgres", "wait-for-postgres", "verify-postgres-connection"]
-    assert [(shown.done, shown.total) for shown in run.progress] == [(0, 3), (1, 3), (2, 3), (3, 3)]
-
-
-def test_create_postgres_without_verification_has_two_steps() -> None:
-    """Where the operator cannot reach the server (outside its cluster), the input leaves the connection out."""
-    run = simulate(create_postgres, CreatePostgresInput(name="pg", verify_connection=False), activities=POSTGRES)
-
-    assert run.output == READY
-    assert steps(run) == ["deploy-postgres", "wait-for-postgres"]
-    assert (run.progress[-1].done, run.progress[-1].message) == (2, "pg is ready")
-
-
-def test_create_postgres_fails_with_the_reason_of_the_step_that_failed() -> None:
-    """A server that never answers is asked twelve times, in a good minute, and fails the run with its address."""
-    refused = errors.PostgresUnreachableError("pg.shop.svc:5432/app", "connection refused")
-
-    run = simulate(create_postgres, CreatePostgresInput(name="pg"), activities={**POSTGRES, verify_connection: refused})
-
-    assert "pg.shop.svc:5432/app: connection refused" in failed_with(run)
-    assert run.activities[-1].attempts == 12
-    assert 60 < run.elapsed < 80
-
-
-def test_create_postgres_goes_on_when_the_server_answers_after_all() -> None:
-    """A server that is starting refuses a few times: that is no failure."""
-
-    def starting(ctx: ActivityContext) -> VerifyConnectionOutput:
-        if ctx.attempt < 4:
-            raise errors.PostgresUnreachableError("pg.shop.svc:5432/app", "connection refused")
-        return VerifyConnectionOutput(server_version="18.4")
-
-    run = simulate(
-        create_postgres, CreatePostgresInput(name="pg"), activities={**POSTGRES, verify_connection: starting}
-    )
-
-    assert run.output == READY
-    assert [tuple(trace) for trace in run.traces] == [("info", "Postgres 18.4 answers at pg.shop.svc")]
 
 
 def test_apply_manifests_waits_for_each_object_before_the_next() -> None:

@@ -1,0 +1,5 @@
+-- Purpose: count the rows of a table.
+-- Parameters: none.
+-- Names: schema, table.
+-- Locks: none.
+select count(*) from :"schema".:"table";

@@ -1,0 +1,146 @@
+"""A Postgres server that is looked after: made, mended and removed by the operator, on a real API server.
+
+The connection is left out, as the operator of these tests runs outside the cluster; see `test_create_postgres`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from tests.cluster.handle import Cluster
+from tests.e2e.operator_process import until
+from tests.e2e.operators import LIBRARY, World, count_tests_beside
+from tests.e2e.scene import Scene
+from tests.e2e.test_create_postgres import example
+from tests.postgres_plugin import Server
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+MANAGED = Path(__file__).parents[2] / "docs" / "examples" / "managed-postgres.yaml"
+OBJECTS = "statefulset/orders", "service/orders", "secret/orders-credentials"
+
+
+def managed(**spec: Any) -> str:
+    """Give the resource of the page, with a short period and without the connection."""
+    manifest = yaml.safe_load(MANAGED.read_text())
+    manifest["spec"] |= spec
+    manifest["spec"]["input"] |= {"verifyConnection": False, "periodSeconds": 1}
+    return yaml.safe_dump(manifest)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(
+    cluster: Cluster, postgres: Server, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[World]:
+    """Give an operator, a database, and a namespace for each test."""
+    if cluster.has_kubelet:
+        cluster.load_image("postgres:18")
+    folder, namespaces = tmp_path_factory.mktemp("notes"), count_tests_beside(request)
+    async with World.shared(cluster, postgres, folder=folder, namespaces=namespaces) as world:
+        await world.operator(MODULES=LIBRARY)
+        yield world
+
+
+@pytest.fixture
+def scene(world: World) -> Scene:
+    """Give a namespace with nothing in it."""
+    return world.unused_scene()
+
+
+async def there(scene: Scene) -> set[str]:
+    """Name what there is of the server."""
+    found = await scene.kubectl("get", "--ignore-not-found", "--output=name", *OBJECTS)
+    return {line.replace(".apps", "") for line in found.split()}
+
+
+async def looked_after(scene: Scene) -> None:
+    """Make a managed server, and wait until it is as it should be."""
+    await scene.kubectl("apply", "-f-", input=example(kinds=["ServiceAccount", "Role", "RoleBinding"]))
+    await scene.kubectl("apply", "-f-", input=managed())
+    await scene.shown("orders", "all of it is there")
+
+
+async def test_what_is_deleted_by_hand_comes_back_and_the_status_says_so(scene: Scene) -> None:
+    """The actor finds within its period that the Service is gone, makes it again, and tells what it did."""
+    await looked_after(scene)
+
+    await scene.kubectl("delete", "service/orders")
+    status = await scene.shown("orders", '"lastHealed": "Service"')
+
+    assert status["customStatus"]["healed"] >= 1
+    assert await there(scene) == set(OBJECTS)
+
+
+async def test_what_is_changed_by_hand_is_put_right(scene: Scene) -> None:
+    """A StatefulSet that somebody has scaled to nothing is scaled back."""
+    await looked_after(scene)
+
+    await scene.kubectl("scale", "statefulset/orders", "--replicas=0")
+    await scene.shown("orders", "replicas")
+
+    async def is_back() -> bool:
+        return bool((await scene.read("statefulset", "orders"))["spec"]["replicas"] == 1)
+
+    await until(is_back)
+
+
+async def test_a_changed_resource_changes_its_server(scene: Scene) -> None:
+    """With `updatePolicy: Signal` the run hears of it, and the server has the setting."""
+    await looked_after(scene)
+    patch = '{"spec": {"input": {"parameters": {"work_mem": "64MB"}}}}'
+
+    await scene.kubectl("patch", "orchestration/orders", "--type=merge", f"--patch={patch}")
+
+    async def has_it() -> bool:
+        return "work_mem=64MB" in str((await scene.read("statefulset", "orders"))["spec"])
+
+    await until(has_it)
+    assert (await scene.read("orchestration", "orders"))["status"]["instanceId"].endswith(":1")
+
+
+async def test_deleting_the_resource_removes_the_server_in_order(world: World, scene: Scene) -> None:
+    """`Compensate` keeps the resource until nothing is left; the inventory knows when it went, and the name is free."""
+    await looked_after(scene)
+
+    await scene.kubectl("delete", "orchestration/orders", "--timeout=120s")
+
+    assert await there(scene) == set()
+    query = "select state, released_at is not null as is_free from inventory.servers where namespace = $1"
+    [server] = await world.database.fetch(query, scene.namespace)
+    assert dict(server) == {"state": "deleted", "is_free": True}
+
+
+async def test_a_creation_that_is_deleted_midway_leaves_nothing(scene: Scene) -> None:
+    """A server that does not become ready is given up: the objects that were made for it go with the resource."""
+    await scene.kubectl("create", "quota", "hold", "--hard=count/pods=0")
+    await scene.kubectl("apply", "-f-", input=example())
+    await scene.kubectl("patch", "orch/orders-db", "--type=merge", '--patch={"spec": {"deletionPolicy": "Compensate"}}')
+    await scene.shown("orders-db", "wait-for-postgres")
+
+    await scene.kubectl("delete", "orchestration/orders-db", "--timeout=120s")
+
+    assert await there(scene) == set()
+
+
+async def test_a_right_that_is_missing_is_named_and_the_work_goes_on_when_it_is_given(scene: Scene) -> None:
+    """The step that failed is done again, and none before it: the Secret is the one that was made before."""
+    role = example(kinds=["ServiceAccount", "Role", "RoleBinding"])
+    await scene.kubectl("apply", "-f-", input=role)
+    lacking = [each for each in yaml.safe_load_all(role) if each["kind"] == "Role"]
+    lacking[0]["rules"] = [rule for rule in lacking[0]["rules"] if "statefulsets" not in rule["resources"]]
+    lacking[0]["rules"].append({"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": ["get"]})
+    await scene.kubectl("apply", "-f-", input=yaml.safe_dump_all(lacking))
+    await scene.kubectl("apply", "-f-", input=example(kinds=["Orchestration"]))
+    await scene.shown("orders-db", "provisioner may not create statefulsets of API group 'apps'")
+    made = await scene.read("secret", "orders-credentials")
+
+    await scene.kubectl("apply", "-f-", input=role)
+    await scene.completed("orders-db")
+
+    assert (await scene.read("secret", "orders-credentials"))["data"] == made["data"]
