@@ -93,7 +93,7 @@ def test_a_server_is_created_and_connected_to_from_the_pod_of_a_worker(shop: Sho
 
     shop.kubectl("wait", "orchestration/orders-db", "--for=condition=Completed", "--timeout=180s")
 
-    assert shop.kubectl("get", "orchestration", "orders-db", "--output=jsonpath={.status.progress.text}") == "3/3"
+    assert shop.kubectl("get", "orchestration", "orders-db", "--output=jsonpath={.status.progress.text}") == "5/5"
 
 
 def test_a_rolling_update_fails_no_run_and_doubles_nothing(perdure: Installation, shop: Shop) -> None:
