@@ -27,6 +27,7 @@ from tests.demo import cast, proof, timeline
 from tests.demo.journey import logbook
 from tests.demo.show import Show
 from tests.demo.watch import Run, Watch
+from workflows import owners
 
 __all__ = ["DemoError", "Outcome", "Stage", "ignore_interrupts", "play"]
 
@@ -245,7 +246,7 @@ def _prove(show: Show, stage: Stage, *, outcome: Outcome, journey: list[history.
         f"the {len(done)} legs that were done before were not travelled again (says the logbook)": proof.repeated(
             book, done=done
         ),
-        "every object has the label of its run": _unlabelled(stage, outcome),
+        "every object has the label of its owner": _unlabelled(stage, outcome),
         "no password in any row of Postgres, nor in any log": _leaks(stage),
     }
     for truth, complaints in findings.items():
@@ -275,8 +276,13 @@ def _unlabelled(stage: Stage, outcome: Outcome) -> list[str]:
     return [
         f"{what} has the label {labels.get(what)}, expected that of {run}"
         for what, run in expected.items()
-        if labels.get(what) != ownership.instance_label(outcome.runs[run].instance_id)
+        if labels.get(what) not in {ownership.instance_label(owner) for owner in _owners(outcome.runs[run])}
     ]
+
+
+def _owners(run: Run) -> tuple[str, str]:
+    """Give whose the objects of a run may be: its own, or, of a server that outlives it, its resource's."""
+    return run.instance_id, owners.owner_of(run.instance_id)
 
 
 def _leaks(stage: Stage) -> list[str]:
@@ -304,7 +310,7 @@ def _tell(show: Show, stage: Stage, *, outcome: Outcome, journey: list[history.T
 
 
 def _list_objects(show: Show, stage: Stage, outcome: Outcome) -> None:
-    names = {run.instance_id: name for name, run in outcome.runs.items()}
+    names = {owner: name for name, run in outcome.runs.items() for owner in _owners(run)}
     rows = [
         (
             f"{item['kind']}/{item['metadata']['name']}",
