@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from perdure import OrchestrationRegistry
 from workflows.apply_manifests import apply_manifests
+from workflows.backup_postgres import backup_postgres
 from workflows.create_postgres import create_postgres
 from workflows.greet import greet
+from workflows.roll_back_postgres import roll_back_postgres
+from workflows.upgrade_postgres import upgrade_postgres
 
 __all__ = ["create_orchestration_registry"]
 
 
 def create_orchestration_registry() -> OrchestrationRegistry:
     """Give all orchestrations of this package, in all their versions."""
-    return OrchestrationRegistry.of(create_postgres, apply_manifests, greet)
+    return OrchestrationRegistry.of(
+        create_postgres, upgrade_postgres, roll_back_postgres, backup_postgres, apply_manifests, greet
+    )

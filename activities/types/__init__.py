@@ -50,6 +50,7 @@ from activities.types.kubernetes import (
 )
 from activities.types.postgres import (
     BackupInput,
+    BackupName,
     BackupOutput,
     ConnectionInfo,
     DeletePostgresObjectsInput,
@@ -88,6 +89,7 @@ __all__ = [
     "ApplyInput",
     "ApplyOutput",
     "BackupInput",
+    "BackupName",
     "BackupOutput",
     "ConditionInput",
     "ConnectionInfo",

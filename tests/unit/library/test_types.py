@@ -49,15 +49,21 @@ from activities.types import (
 )
 from perdure import Manifest, SecretRef, errors
 from perdure._core import payload
-from tests.unit.library.examples import INVENTORY, POSTGRES
+from tests.unit.library.examples import AT, INVENTORY, POSTGRES
 from workflows import types as workflow_types
 from workflows.types import (
     ApplyManifestsInput,
     ApplyManifestsOutput,
+    BackupPostgresInput,
+    BackupPostgresOutput,
     CreatePostgresInput,
     CreatePostgresOutput,
     GreetInput,
     GreetOutput,
+    RollBackPostgresInput,
+    RollBackPostgresOutput,
+    UpgradePostgresInput,
+    UpgradePostgresOutput,
 )
 
 CONFIG: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "colours"}, "data": {"sky": "blue"}}
@@ -107,6 +113,14 @@ EXAMPLES: list[Model] = [
     *POSTGRES,
     CreatePostgresInput(name="pg", version="16.2", storage="10Gi", verify_connection=False),
     CreatePostgresOutput.model_validate({**SERVER, "version": "18"}),
+    BackupPostgresInput(name="pg", keep=3, storage="2Gi", target="nas", restore="latest", owner="shop/pg"),
+    BackupPostgresOutput(backup="monday", tables=2, restored=False, size_bytes=9, checksum="sha256:0", finished_at=AT),
+    UpgradePostgresInput(name="pg", version="18", require_approval=False, approval_seconds=60, keep_old_volume=True),
+    UpgradePostgresOutput(from_version="16", version="18", volume="data-v18", backup="monday", tables=2),
+    RollBackPostgresInput(
+        before=DeployPostgresInput(name="pg", version="16", storage="1Gi"), volume="data-v18", upgrade="a", reason="b"
+    ),
+    RollBackPostgresOutput(rolled_back=True),
     ApplyManifestsInput(manifests=[CONFIG], timeout_seconds=0),
     ApplyManifestsOutput(objects=[APPLIED]),
     GreetInput(name="Ada", pause_seconds=1.5),
