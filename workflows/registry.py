@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from perdure import OrchestrationRegistry
 from workflows.apply_manifests import apply_manifests
+from workflows.backup_postgres import backup_postgres
 from workflows.create_postgres import create_postgres, create_postgres_1_0_0
 from workflows.delete_postgres import delete_postgres
 from workflows.greet import greet
 from workflows.migrate_data import migrate_data
 from workflows.onboard_tenant import onboard_tenant
 from workflows.postgres_actor import postgres_actor
+from workflows.roll_back_postgres import roll_back_postgres
+from workflows.upgrade_postgres import upgrade_postgres
 
 __all__ = ["create_orchestration_registry"]
 
@@ -23,6 +26,9 @@ def create_orchestration_registry() -> OrchestrationRegistry:
         create_postgres_1_0_0,
         create_postgres,
         delete_postgres,
+        upgrade_postgres,
+        roll_back_postgres,
+        backup_postgres,
         postgres_actor,
         apply_manifests,
         onboard_tenant,

@@ -6,6 +6,7 @@ become the default. A type here is part of recorded history: fields may be added
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Literal, Self
 
 import pydantic
@@ -13,6 +14,8 @@ import pydantic
 from activities.types import (
     LONGEST_WAIT_SECONDS,
     AppliedObject,
+    BackupName,
+    DeployPostgresInput,
     KubernetesManifest,
     MigratedTable,
     Model,
@@ -26,6 +29,8 @@ __all__ = [
     "ApplyManifestsInput",
     "ApplyManifestsOutput",
     "Approval",
+    "BackupPostgresInput",
+    "BackupPostgresOutput",
     "CreatePostgresInput",
     "CreatePostgresOutput",
     "DeletePostgresInput",
@@ -39,6 +44,10 @@ __all__ = [
     "OnboardTenantOutput",
     "PostgresActorInput",
     "PostgresActorOutput",
+    "RollBackPostgresInput",
+    "RollBackPostgresOutput",
+    "UpgradePostgresInput",
+    "UpgradePostgresOutput",
 ]
 
 PostgresName = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
@@ -227,3 +236,70 @@ class GreetOutput(Model):
     """What was said."""
 
     greeting: str
+
+
+class BackupPostgresInput(Input):
+    """The server to back up, how many backups to keep, and where: in the claim `target`, else in one of its own.
+
+    With `restore`, the name of a backup or `latest`, nothing is backed up and that one is brought back. `storage` is
+    the size of a claim that is made (as large as the server's volume), `owner` whose the server must be (without one,
+    whose the inventory says it is).
+    """
+
+    name: PostgresName
+    keep: int = pydantic.Field(default=7, ge=1, le=1_000)
+    storage: StorageQuantity | None = None
+    target: str = pydantic.Field(default="", max_length=253)
+    restore: BackupName = ""
+    owner: str = ""
+
+
+class BackupPostgresOutput(Model):
+    """The backup that was made or brought back, and its tables; of one that was made also size, checksum and time."""
+
+    backup: str
+    tables: int
+    restored: bool
+    size_bytes: int | None = None
+    checksum: str | None = None
+    finished_at: datetime.datetime | None = None
+
+
+class UpgradePostgresInput(Input):
+    """The server to upgrade, and the major version that it comes to.
+
+    Unless `require_approval` is off somebody must agree within `approval_seconds`. With `keep_old_volume` the claim
+    with the data of before stays. `verify_connection` connects from the worker, which must be in the cluster.
+    """
+
+    name: PostgresName
+    version: PostgresVersion
+    require_approval: bool = True
+    approval_seconds: float = pydantic.Field(default=24 * 3_600.0, gt=0, le=30 * 24 * 3_600.0)
+    keep_old_volume: bool = False
+    verify_connection: bool = True
+
+
+class UpgradePostgresOutput(Model):
+    """What the server was and is, the volume it has now, and the backup that its data was moved by."""
+
+    from_version: str
+    version: str
+    volume: str
+    backup: str
+    tables: int
+
+
+class RollBackPostgresInput(Input):
+    """An upgrade to go back from: the server as it was before, the volume that was made for the new one, and why."""
+
+    before: DeployPostgresInput
+    volume: str
+    upgrade: str
+    reason: str
+
+
+class RollBackPostgresOutput(Model):
+    """Whether there was something to go back from; if not, the upgrade had not begun, or was over."""
+
+    rolled_back: bool

@@ -25,6 +25,7 @@ __all__ = [
     "parameters_of",
     "pod_name",
     "pod_security",
+    "resources_of",
     "secret_name",
     "selector",
     "service",
@@ -152,6 +153,11 @@ def parameters_of(existing: Manifest) -> dict[str, str]:
     given = _container_of(existing).get("args")
     pairs = [str(each).partition("=") for each in given if each != "-c"] if isinstance(given, list) else []
     return {key: value for key, _, value in pairs}
+
+
+def resources_of(existing: Manifest) -> Manifest:
+    """Give the requests and limits of a StatefulSet's server."""
+    return fields.mapping(_container_of(existing), "resources")
 
 
 def volume_of(existing: Manifest) -> tuple[str, str]:

@@ -47,7 +47,6 @@ def _wanted(input: ReconfigureInput, existing: Manifest) -> DeployPostgresInput:
     """Give the server that it comes to: what is there, and what is named laid over it."""
     version, image = manifests.version_of(existing), manifests.image_of(existing)
     volume, storage = manifests.volume_of(existing)
-    [container] = fields.items(existing, "spec", "template", "spec", "containers")
     own_image = "" if image == f"postgres:{version}" else image
     parameters = {**manifests.parameters_of(existing), **input.parameters}
     return DeployPostgresInput(
@@ -58,7 +57,7 @@ def _wanted(input: ReconfigureInput, existing: Manifest) -> DeployPostgresInput:
         host=input.host,
         image=own_image if input.version is None else "",
         parameters={key: value for key, value in parameters.items() if value},
-        resources=input.resources or fields.mapping(container, "resources"),
+        resources=input.resources or manifests.resources_of(existing),
     )
 
 

@@ -61,6 +61,7 @@ from activities.types.migration import (
 )
 from activities.types.postgres import (
     BackupInput,
+    BackupName,
     BackupOutput,
     ConnectionInfo,
     DeletePostgresObjectsInput,
@@ -101,6 +102,7 @@ __all__ = [
     "ApplyInput",
     "ApplyOutput",
     "BackupInput",
+    "BackupName",
     "BackupOutput",
     "Chunk",
     "ConditionInput",

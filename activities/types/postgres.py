@@ -18,6 +18,7 @@ from perdure import Manifest
 
 __all__ = [
     "BackupInput",
+    "BackupName",
     "BackupOutput",
     "ConnectionInfo",
     "DeletePostgresObjectsInput",

@@ -3,7 +3,8 @@
 On the local control plane there is no container engine. This is what makes a StatefulSet, a Deployment or a Job
 there come to its end all the same: a Node that is Ready, Pods bound to it, Ready or Succeeded, with an address,
 volume claims bound. It looks at no image, command or probe. A test that needs a Pod which never gets ready, or
-fails, says so by the annotation `ANNOTATION` on the Pod.
+fails, says so by the annotation `ANNOTATION` on the Pod; one whose containers are to say something when they complete
+(in their termination message) says what by the annotation `LAST_WORD` on the namespace.
 
 Theory of operation: all decisions are pure functions of one Pod (`next_step`). Each pass lists all Pods and then
 watches from there, and every error whatsoever, also in handling one Pod, ends the pass and begins the next one: so
@@ -25,6 +26,7 @@ NODE = "stand-in"
 NODE_ADDRESS = "10.244.0.1"
 ANNOTATION = "stand-in.perdure.dev/outcome"
 """On a Pod: `Hold` leaves it Pending on the node, `Fail` lets its containers end with code 1, and `Fail:42` with 42."""
+LAST_WORD = "stand-in.perdure.dev/last-word"
 
 HEARTBEAT_SECONDS = 15
 """The controller manager gives a node up after 50 s without one."""
@@ -59,11 +61,13 @@ def next_step(pod: Pod) -> Step:
             return "run" if spec.get("restartPolicy", "Always") == "Always" else "complete"
 
 
-def pod_status(pod: Pod, step: Step, *, address: str, now: str) -> dict[str, Any]:
-    """Return the status of a Pod that runs and is ready, or whose containers have ended."""
+def pod_status(pod: Pod, step: Step, *, address: str, now: str, last_word: str = "") -> dict[str, Any]:
+    """Return the status of a Pod that runs and is ready, or whose containers have ended, completed with a word."""
     phase = {"run": "Running", "complete": "Succeeded", "fail": "Failed"}[step]
     is_ready = step == "run"
     done: dict[str, Any] = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now, "finishedAt": now}}
+    if last_word and step == "complete":
+        done["terminated"]["message"] = last_word
     failed: dict[str, Any] = {
         "terminated": {"exitCode": _outcome(pod)[1], "reason": "Error", "startedAt": now, "finishedAt": now}
     }
@@ -187,7 +191,8 @@ class Kubelet:
                 await self._call("POST", f"{path}/binding", body)
             case "run" | "complete" | "fail" as step:
                 await self._provide_volumes(pod)
-                status = pod_status(pod, step, address=next(self._addresses), now=_now())
+                word = await self._last_word(metadata["namespace"]) if step == "complete" else ""
+                status = pod_status(pod, step, address=next(self._addresses), now=_now(), last_word=word)
                 await self._call(
                     "PATCH", f"{path}/status", {"metadata": {"uid": metadata["uid"]}, "status": status}, headers=MERGE
                 )
@@ -196,6 +201,10 @@ class Kubelet:
                 await self._call("DELETE", path, now)
             case "nothing":
                 pass
+
+    async def _last_word(self, namespace: str) -> str:
+        found = await self._call("GET", f"/api/v1/namespaces/{namespace}")
+        return str(found.get("metadata", {}).get("annotations", {}).get(LAST_WORD, ""))
 
     async def _provide_volumes(self, pod: Pod) -> None:
         for volume in pod["spec"].get("volumes", []):

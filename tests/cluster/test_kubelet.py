@@ -71,3 +71,14 @@ def test_a_pod_may_fail_with_a_code_of_its_choice() -> None:
     status = kubelet.pod_status(given, "fail", address="10.244.1.1", now="2026-01-01T00:00:00Z")
 
     assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 42
+
+
+def test_a_pod_that_completes_may_leave_a_word() -> None:
+    """What reads the termination message of a container finds what the namespace says it is; a failed one has none."""
+    completed, failed = (
+        kubelet.pod_status(pod(restart="Never"), step, address="10.244.1.1", now="now", last_word="done")
+        for step in ("complete", "fail")
+    )
+
+    assert completed["containerStatuses"][0]["state"]["terminated"]["message"] == "done"
+    assert "message" not in failed["containerStatuses"][0]["state"]["terminated"]

@@ -118,6 +118,35 @@ async def test_a_backup_brings_back_what_was_lost(room: Room) -> None:
     assert made.size_bytes == (room.folder / "orders" / "monday.dump").stat().st_size
 
 
+async def test_the_latest_backup_is_the_newest(room: Room) -> None:
+    """Who restores need not know a name; without any backup there is nothing to restore."""
+    refused = await asyncio.to_thread(room.run, "restore", backup="latest")
+    for number, name in enumerate(("z", "a")):
+        await asyncio.to_thread(room.backed_up, backup=name)
+        os.utime(room.folder / "orders" / f"{name}.dump", (number, number))
+
+    done = await asyncio.to_thread(room.run, "restore", backup="latest")
+
+    assert (refused.returncode, "there is no backup latest" in refused.stdout) == (3, True)
+    assert done.returncode == 0, done.stderr
+    assert RestoreOutput.model_validate_json(done.stdout).backup == "a"
+
+
+async def test_a_partitioned_table_is_counted_as_what_it_consists_of(room: Room) -> None:
+    """As many tables are in the backup as the restored database has: who compares them finds what did not come back."""
+    await room.do(
+        "create table days (at date not null) partition by range (at)",
+        "create table days_of_may partition of days for values from ('2026-05-01') to ('2026-06-01')",
+        "select 1",
+    )
+    made = await asyncio.to_thread(room.backed_up)
+
+    done = await asyncio.to_thread(room.run, "restore")
+
+    assert done.returncode == 0, done.stderr
+    assert made.tables == RestoreOutput.model_validate_json(done.stdout).tables == 4
+
+
 async def test_a_backup_is_made_once(room: Room) -> None:
     """A second Pod of the Job finds the dump, and says the same of it, whatever is in the database now."""
     first = await asyncio.to_thread(room.backed_up)

@@ -35,8 +35,8 @@ ls -1t -- *.dump | tail -n "+$((KEEP + 1))" | while IFS= read -r old; do
     rm -f -- "$old" "${old%.dump}.sha256"
 done
 
-# The data of a table is listed apart from the table.
-tables=$(pg_restore --list "$file" | grep '^[0-9]*; [0-9]* [0-9]* TABLE ' | grep -vc ' TABLE DATA ' || true)
+# The data of a table is listed apart from the table, and so is its place in a partitioned one.
+tables=$(pg_restore --list "$file" | grep '^[0-9]*; [0-9]* [0-9]* TABLE ' | grep -Evc ' TABLE (DATA|ATTACH) ' || true)
 printf '{"backup":"%s","sizeBytes":%s,"checksum":"sha256:%s","tables":%s,"finishedAt":"%s"}\n' \
     "$BACKUP" "$(stat -c %s "$file")" "$(cat "$BACKUP.sha256")" "$tables" "$(date -u -r "$file" +%Y-%m-%dT%H:%M:%SZ)" |
     tee "$RESULT"

@@ -1,7 +1,7 @@
 # Bring a database back from a dump: all of it or nothing, and the same when it is done again.
 #
 # From the environment: PGHOST PGPORT PGDATABASE, SECRETS (a folder with the files `username` and `password`), FOLDER,
-# BACKUP (its name), RESULT (a file for what came out).
+# BACKUP (its name, or `latest`), RESULT (a file for what came out).
 set -eu
 umask 077
 
@@ -12,6 +12,10 @@ trap 'rm -f "$PGPASSFILE"' EXIT
 # In a password file a colon and a backslash are written with a backslash.
 printf '*:*:*:*:%s\n' "$(sed -e 's/[\\:]/\\&/g' "$SECRETS/password")" >"$PGPASSFILE"
 
+if [ "$BACKUP" = latest ] && [ ! -f "$FOLDER/latest.dump" ]; then
+    newest=$(ls -1t "$FOLDER" 2>/dev/null | sed -n 's/\.dump$//p' | head -1)
+    BACKUP=${newest:-$BACKUP}
+fi
 file=$FOLDER/$BACKUP.dump
 if [ ! -f "$file" ]; then
     echo "there is no backup $BACKUP; there are: $(ls -1t "$FOLDER" 2>/dev/null | sed -n 's/\.dump$//p' | head -20 | tr '\n' ' ')"

@@ -36,7 +36,7 @@ from activities.types import (
     StateOutput,
 )
 
-__all__ = ["INVENTORY", "POSTGRES"]
+__all__ = ["AT", "INVENTORY", "POSTGRES"]
 
 AT = datetime.datetime(2026, 3, 29, 1, 30, 0, 125, tzinfo=datetime.UTC)
 EVENT = InventoryEvent(at=AT, kind="state", message="it answers", from_state="creating", to_state="running")

@@ -58,12 +58,14 @@ from activities.types import (
 )
 from perdure import Manifest, SecretRef, errors
 from perdure._core import payload
-from tests.unit.library.examples import INVENTORY, POSTGRES
+from tests.unit.library.examples import AT, INVENTORY, POSTGRES
 from workflows import types as workflow_types
 from workflows.types import (
     ApplyManifestsInput,
     ApplyManifestsOutput,
     Approval,
+    BackupPostgresInput,
+    BackupPostgresOutput,
     CreatePostgresInput,
     CreatePostgresOutput,
     DeletePostgresInput,
@@ -76,6 +78,10 @@ from workflows.types import (
     OnboardTenantOutput,
     PostgresActorInput,
     PostgresActorOutput,
+    RollBackPostgresInput,
+    RollBackPostgresOutput,
+    UpgradePostgresInput,
+    UpgradePostgresOutput,
 )
 
 CONFIG: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "colours"}, "data": {"sky": "blue"}}
@@ -135,6 +141,14 @@ EXAMPLES: list[Model] = [
     DeletePostgresOutput(deleted=["Service pg"]),
     PostgresActorInput(name="pg", parameters={"work_mem": "64MB"}, managed=True, rounds=3, last_healed="Service"),
     PostgresActorOutput(reason="pg is being deleted", rounds=3, healed=1),
+    BackupPostgresInput(name="pg", keep=3, storage="2Gi", target="nas", restore="latest", owner="shop/pg"),
+    BackupPostgresOutput(backup="monday", tables=2, restored=False, size_bytes=9, checksum="sha256:0", finished_at=AT),
+    UpgradePostgresInput(name="pg", version="18", require_approval=False, approval_seconds=60, keep_old_volume=True),
+    UpgradePostgresOutput(from_version="16", version="18", volume="data-v18", backup="monday", tables=2),
+    RollBackPostgresInput(
+        before=DeployPostgresInput(name="pg", version="16", storage="1Gi"), volume="data-v18", upgrade="a", reason="b"
+    ),
+    RollBackPostgresOutput(rolled_back=True),
     ApplyManifestsInput(manifests=[CONFIG], timeout_seconds=0),
     ApplyManifestsOutput(objects=[APPLIED]),
     ORDERS,
