@@ -63,7 +63,7 @@ async def test_an_install_of_an_unknown_orchestration_fails_with_the_known_names
     """A wrong name is not waited for until the timeout."""
     flow = chart(tmp_path, "wrong", "no-such")
 
-    with pytest.raises(CommandFailedError, match=r"test::orchestration::steps@1\.0\.0"):
+    with pytest.raises(CommandFailedError, match=r"test::orchestration::approve@1\.0\.0"):
         await asyncio.wait_for(helm(world, "install", "wrong", flow, "--wait", "--timeout=600s"), timeout=60)
 
 

@@ -137,7 +137,7 @@ async def test_an_unknown_orchestration_waits_for_a_worker_that_has_it(world: Wo
 
     stalled = next(condition for condition in status["conditions"] if condition["type"] == "Stalled")
     assert stalled["status"] == "True"
-    assert "test::orchestration::steps@1.0.0" in stalled["message"]
+    assert "test::orchestration::approve@1.0.0" in stalled["message"]
 
 
 async def test_an_unknown_version_is_said(world: World) -> None:

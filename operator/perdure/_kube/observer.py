@@ -8,8 +8,9 @@ Theory of operation. kopf runs in a thread and loop of its own, because at its e
 and it does end: on a watch error that is not 410, on HTTP 410 of a list, on a server that fails for a minute. `run`
 starts it again, with pauses, for ever. Around a restart events are lost; whoever owns an observer sweeps when
 `on_started` is called: when kopf has listed every namespace and asks for what comes after, which its requests tell. A
-sweep that lists later than the watch did misses nothing. The handler remembers (generation, deleting) of each uid, so
-that the echoes of our own status writes end here.
+sweep that lists later than the watch did misses nothing. It is called again when kopf had to list anew (a 410): of what
+was deleted since its last watch nobody tells. The handler remembers (generation, deleting) of each uid, so that the
+echoes of our own status writes end here.
 
 A kind has an observer, and so a kopf, of its own: kopf ends as a whole when one of the kinds that it watches is no
 longer served, and a kind that is missing when it begins it never looks for again. What becomes of one CRD is then
@@ -27,7 +28,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import kopf
@@ -50,6 +51,13 @@ _LIST_CHUNK = 500
 
 Configure = Callable[[], Awaitable[kubernetes_client.Configuration]]
 """Gives the address and credentials of the API server, the same that the rest of the process uses."""
+
+
+class Asked(Protocol):
+    """Is told of a list or a watch that kopf asks for."""
+
+    def __call__(self, path: str, *, is_watch: bool) -> None:
+        """Note the path."""
 
 
 class Memory:
@@ -192,15 +200,17 @@ class Observer:
             self.is_running = True
             self._on_started()
 
-        def watching(path: str) -> None:
-            if path not in watched:
+        def asked(path: str, *, is_watch: bool) -> None:
+            if not is_watch:
+                watched.discard(path)
+            elif path not in watched:
                 watched.add(path)
                 if len(watched) == max(1, len(set(self._namespaces))):
                     loop.call_soon_threadsafe(started)
 
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> kopf.AiohttpSession:
-            return await _session(await self._configure(), self._plural, watching)
+            return await _session(await self._configure(), self._plural, asked)
 
         @kopf.on.cleanup(registry=registry)
         async def cleanup(**_: Any) -> None:
@@ -262,20 +272,18 @@ class _Content:
             yield rest
 
 
-async def _session(
-    configuration: kubernetes_client.Configuration, plural: str, watching: Callable[[str], None]
-) -> kopf.AiohttpSession:
+async def _session(configuration: kubernetes_client.Configuration, plural: str, asked: Asked) -> kopf.AiohttpSession:
     """Give kopf a session with our TLS rules; the token is asked for at each request, so a renewed one is seen.
 
-    `watching` is told the path of each watch of our kind that is about to be sent.
+    `asked` is told the path of each list and watch of our kind that is about to be sent.
     """
 
     async def authorize(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         token = await configuration.get_api_key_with_prefix("BearerToken")
         if token:
             request.headers["Authorization"] = token
-        if "watch" in request.url.query and request.url.path.endswith(f"/{plural}"):
-            watching(request.url.path)
+        if request.url.path.endswith(f"/{plural}"):
+            asked(request.url.path, is_watch="watch" in request.url.query)
         return await handler(request)
 
     connector = aiohttp.TCPConnector(ssl=rest.RESTClientObject(configuration).ssl_context, limit=16)
