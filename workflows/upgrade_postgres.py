@@ -58,8 +58,13 @@ STEPS = 7
 WHILE_AWAY = RetryPolicy(8, backoff=Exponential(base=2, multiplier=2.0, max=60))
 """For what takes its own time, while the API server may be away for some of it."""
 
+STARTING = RetryPolicy(12, backoff=Exponential(base=1, multiplier=1.5, max=10), timeout=60)
+"""A server that has just begun, or whose Service the node does not know yet, refuses a few times."""
+
 KEPT_BACKUPS = 1_000
 """As many as there may be: an upgrade makes backups and takes none away."""
+
+CLOSING_TRIES = 3
 
 ROLL_BACK_SECONDS = 2 * 3600.0
 
@@ -177,12 +182,8 @@ async def _fill(
 ) -> BackupOutput:
     """Dump the old server, make the new one, and restore into it, both out of the reach of clients."""
     ctx.set_progress(3, STEPS, f"closing {before.name} to its clients, and backing it up")
-    await _take_away(ctx, before)
-    await _bring_up(ctx, before)
-    saved = await _back_up(ctx, before)
-
+    saved = await _last_backup(ctx, before)
     ctx.set_progress(4, STEPS, f"moving {saved.tables} tables to Postgres {after.version}")
-    await _take_away(ctx, before)
     await _delete(ctx, volumes.claim(after.name, after.volume))
     server = await _bring_up(ctx, after)
     back = RestoreInput(name=after.name, owner=after.owner, backup=saved.backup)
@@ -192,14 +193,29 @@ async def _fill(
         raise NonRetryableError(message)
     if verify:
         where = VerifyConnectionInput.model_validate(server.model_dump())
-        await ctx.schedule_activity(verify_connection, where, retry=servers.PATIENT)
+        await ctx.schedule_activity(verify_connection, where, retry=STARTING)
     return saved
 
 
-async def _take_away(ctx: OrchestrationContext, server: DeployPostgresInput) -> None:
-    """Delete the Service, the StatefulSet and the Pod, with all connections; the volumes stay."""
+async def _last_backup(ctx: OrchestrationContext, server: DeployPostgresInput) -> BackupOutput:
+    """Give a backup during which no client was let in, and leave the server taken away.
+
+    Its actor may have begun to mend it before it was told to rest, and make the Service once more.
+    """
+    await _take_away(ctx, server)
+    for _ in range(CLOSING_TRIES):
+        await _bring_up(ctx, server)
+        saved = await _back_up(ctx, server)
+        if f"Service {server.host}" not in await _take_away(ctx, server):
+            return saved
+        ctx.trace_warn(f"the Service of {server.name} was made again; backup {saved.backup} does not count")
+    raise NonRetryableError(f"Somebody lets clients in to {server.name} whenever it is closed.")
+
+
+async def _take_away(ctx: OrchestrationContext, server: DeployPostgresInput) -> list[str]:
+    """Delete the Service, the StatefulSet and the Pod, with all connections, and give what was there; volumes stay."""
     gone = DeletePostgresObjectsInput(name=server.name, owner=server.owner, host=server.host, delete_volumes=False)
-    await ctx.schedule_activity(delete_postgres_objects, gone, retry=servers.UNHURRIED)
+    return (await ctx.schedule_activity(delete_postgres_objects, gone, retry=servers.UNHURRIED)).deleted
 
 
 async def _bring_up(ctx: OrchestrationContext, server: DeployPostgresInput) -> DeployPostgresOutput:

@@ -2,7 +2,7 @@
 
 For simulations of orchestrations whose steps build on each other. What matters is in whose reach the data is, so a
 volume holds rows, a backup is a copy of them, and a Service lets clients in. `troubles` says at which call of all an
-activity fails or never ends.
+activity fails or never ends, or somebody makes the Service of the server.
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ class Pretence:
             trouble = self.troubles.get(len(self.calls))
             if trouble == "hang":
                 await asyncio.sleep(10**9)
-            if trouble:
+            if trouble == "let in":
+                self.services.add("orders")
+            elif trouble:
                 raise NonRetryableError(trouble)
             return do(input)
 
@@ -186,8 +188,9 @@ class Pretence:
         assert not input.delete_volumes
         assert input.owner == OWNER
         self.server = None
-        self.services.discard(input.host or input.name)
-        return DeletePostgresObjectsOutput(deleted=[])
+        deleted = {input.host or input.name} & self.services
+        self.services -= deleted
+        return DeletePostgresObjectsOutput(deleted=[f"Service {name}" for name in deleted])
 
     def _back_up(self, _: BackupInput) -> BackupOutput:
         assert self.server

@@ -255,6 +255,25 @@ def test_tables_that_did_not_come_back_are_noticed() -> None:
     assert pretence.now == before
 
 
+def test_a_backup_during_which_clients_were_let_in_does_not_count() -> None:
+    """An actor that had begun to mend makes the Service once more: what clients wrote is in the next backup."""
+    pretence = Pretence(troubles={8: "let in"})
+
+    run = upgraded(pretence)
+
+    assert run.output.backup == "backup-3"
+    assert pretence.calls == [*STEPS[:9], *STEPS[5:9], *STEPS[9:]]
+    assert pretence.now[0] == UPGRADED
+
+
+def test_a_server_that_cannot_be_closed_is_not_upgraded() -> None:
+    """Who makes the Service again and again is stronger; nothing is lost."""
+    pretence, before = Pretence(troubles={8: "let in", 12: "let in", 16: "let in"}), Pretence().now
+
+    assert "lets clients in to orders whenever it is closed" in failed_with(upgraded(pretence))
+    assert pretence.now == before
+
+
 def test_of_two_upgrades_one_does_not_begin() -> None:
     """Both were approved; who comes second finds the server taken, and leaves what the first one does alone."""
     pretence = Pretence()
