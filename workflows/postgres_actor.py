@@ -10,6 +10,8 @@ it makes the server, deleting it removes the server.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from activities.inventory.look import get_entry
 from activities.inventory.record_health import record_health
 from activities.inventory.reserve import reserve
@@ -39,6 +41,17 @@ ROUNDS = 20
 SOON_SECONDS = 5.0
 """How long until the next look after something was mended."""
 
+TAKEN_AWAY = {"upgrading", "deleting", "deleted"}
+"""States in which what is missing is missing on purpose."""
+
+
+class _Round(NamedTuple):
+    """What came of a round: the state, how long to rest, and why it was the last one."""
+
+    state: PostgresActorInput
+    seconds: float
+    reason: str = ""
+
 
 @orchestration(names.POSTGRES_ACTOR, version="1.0.0")
 async def postgres_actor(ctx: OrchestrationContext, state: PostgresActorInput) -> PostgresActorOutput:
@@ -47,13 +60,10 @@ async def postgres_actor(ctx: OrchestrationContext, state: PostgresActorInput) -
         if state.managed and state.rounds == 0:
             await _take_name(ctx, state)
         for _ in range(ROUNDS):
-            entry = await _entry_or_none(ctx, state)
-            if entry and entry.state in {"deleting", "deleted"}:
-                return _ended(state, f"the inventory says that {state.name} is {entry.state}")
-            state, seconds = await _round(ctx, state, entry)
-            news = await _rest(ctx, state, seconds)
+            state, seconds, reason = await _round(ctx, state)
+            news = None if reason else await _rest(ctx, state, seconds)
             if news is None:
-                return _ended(state, f"{state.name} is being deleted")
+                return _ended(state, reason or f"{state.name} is being deleted")
             state = news
     except OrchestrationCancelled:
         if state.managed:
@@ -62,14 +72,26 @@ async def postgres_actor(ctx: OrchestrationContext, state: PostgresActorInput) -
     return ctx.continue_as_new(state)
 
 
-async def _round(
-    ctx: OrchestrationContext, state: PostgresActorInput, entry: InventoryEntry | None
-) -> tuple[PostgresActorInput, float]:
-    """Look once and mend what can be mended; give what is known now, and how long to rest."""
+async def _round(ctx: OrchestrationContext, state: PostgresActorInput) -> _Round:
+    """Look once, and mend what can be mended; nothing is touched while the inventory does not answer."""
     state = state.model_copy(update={"rounds": state.rounds + 1})
-    if entry and entry.state == "upgrading":
-        _show(ctx, state, healthy=False, message=entry.message or "it is being upgraded")
-        return state, state.period_seconds
+    try:
+        entry = await _entry_or_none(ctx, state)
+        reason = _reason_to_end(ctx, state, entry)
+        if reason:
+            return _Round(state, 0, reason)
+        if entry and entry.state == "upgrading":
+            _show(ctx, state, healthy=False, message=entry.message or "it is being upgraded")
+            return _Round(state, state.period_seconds)
+        return await _look_after(ctx, state, entry)
+    except ActivityError as error:
+        ctx.trace_warn(f"{state.name} cannot be looked after now: {error.message}")
+        _show(ctx, state, healthy=False, message=error.message)
+        return _Round(state, state.period_seconds)
+
+
+async def _look_after(ctx: OrchestrationContext, state: PostgresActorInput, entry: InventoryEntry | None) -> _Round:
+    """See how the server is, make again what is missing, and write down what was seen."""
     wanted = _wanted(ctx, state, entry)
     look = HealthInput(
         name=wanted.name,
@@ -79,23 +101,31 @@ async def _round(
         owner=wanted.owner,
         connect=state.verify_connection,
     )
-    try:
-        health = await ctx.schedule_activity(check_postgres_health, look, retry=servers.QUICK)
-        broken = [*health.missing, *health.drifted]
-        if broken:
-            await ctx.schedule_activity(deploy_postgres, wanted, retry=servers.QUICK)
-    except ActivityError as error:
-        ctx.trace_warn(f"{state.name} cannot be looked after now: {error.message}")
-        _show(ctx, state, healthy=False, message=error.message)
-        return state, state.period_seconds
+    health = await ctx.schedule_activity(check_postgres_health, look, retry=servers.QUICK)
+    broken = [*health.missing, *health.drifted]
     if broken:
+        now = await _entry_or_none(ctx, state)
+        if now and now.state in TAKEN_AWAY:  # since the round began: it is missing on purpose
+            return _Round(state, min(SOON_SECONDS, state.period_seconds))
+        await ctx.schedule_activity(deploy_postgres, wanted, retry=servers.QUICK)
         ctx.trace_warn(f"{state.name}: {', '.join(broken)} mended")
         mended = {"healed": state.healed + 1, "last_healed": ", ".join(broken)}
         state = state.model_copy(update=mended)
     await _record(ctx, state, health, entry)
     message = f"mended: {state.last_healed}" if broken else _message(state, wanted, health)
     _show(ctx, state, healthy=health.healthy, message=message)
-    return state, min(SOON_SECONDS, state.period_seconds) if broken else state.period_seconds
+    return _Round(state, min(SOON_SECONDS, state.period_seconds) if broken else state.period_seconds)
+
+
+def _reason_to_end(ctx: OrchestrationContext, state: PostgresActorInput, entry: InventoryEntry | None) -> str:
+    """Say why there is nothing to look after any more; empty while there is."""
+    if entry is None:
+        return ""
+    if entry.owner != _owner(ctx, state):
+        return f"the inventory says that {state.name} is {entry.owner}'s now"
+    if entry.released_at or entry.state in {"deleting", "deleted"}:
+        return f"the inventory says that {state.name} is {entry.state}"
+    return ""
 
 
 def _wanted(ctx: OrchestrationContext, state: PostgresActorInput, entry: InventoryEntry | None) -> DeployPostgresInput:
@@ -150,12 +180,8 @@ async def _take_name(ctx: OrchestrationContext, state: PostgresActorInput) -> No
 
 
 async def _entry_or_none(ctx: OrchestrationContext, state: PostgresActorInput) -> InventoryEntry | None:
-    """Give what the inventory says; None when it says nothing, or cannot be asked."""
-    try:
-        return await ctx.schedule_activity(get_entry, NameInput(name=state.name), retry=servers.QUICK)
-    except ActivityError as error:
-        ctx.trace_warn(f"the inventory does not answer: {error.message}")
-        return None
+    """Give what the inventory says; None when it has never heard of the server."""
+    return await ctx.schedule_activity(get_entry, NameInput(name=state.name), retry=servers.QUICK)
 
 
 async def _rest(ctx: OrchestrationContext, state: PostgresActorInput, seconds: float) -> PostgresActorInput | None:

@@ -40,7 +40,7 @@ from perdure._core.activity import Manifest
 from perdure._kube import nesting
 from perdure._kube.api import base
 
-__all__ = ["Configure", "Memory", "Observer"]
+__all__ = ["Asked", "Configure", "Memory", "Observer"]
 
 _log = structlog.get_logger(__name__)
 

@@ -11,8 +11,9 @@ import pytest
 
 from activities.inventory.reserve import reserve
 from activities.postgres.connection import verify_connection
+from activities.postgres.health import check_postgres_health
 from activities.postgres.wait import wait_for_postgres
-from activities.types import VerifyConnectionOutput, WaitOutput
+from activities.types import HealthInput, HealthOutput, VerifyConnectionOutput, WaitOutput
 from perdure import ActivityContext, JsonValue, errors
 from perdure.testing import Run, Simulation, simulate
 from tests.unit.library.estate import KINDS, Estate
@@ -295,6 +296,42 @@ def test_an_actor_leaves_a_server_alone_that_is_being_upgraded(estate: Estate) -
         simulation.advance(600)
 
         assert estate.objects == []
+
+
+def test_an_actor_mends_nothing_while_the_inventory_does_not_answer(estate: Estate) -> None:
+    """It cannot know whether the server is missing on purpose, nor which volume it has by now."""
+    estate.away.add("inventory-get")
+    estate.objects.clear()
+    with Simulation(activities=estate.activities) as simulation:
+        simulation.start(postgres_actor, STATE)
+        simulation.advance(600)
+
+        assert estate.objects == []
+
+
+def test_what_is_taken_away_while_an_actor_looks_is_not_made_again(estate: Estate) -> None:
+    """An upgrade that begins between its look and its hand is seen: it asks once more before it mends."""
+
+    def taken_away(look: HealthInput) -> HealthOutput:
+        estate.known(state="upgrading")
+        estate.objects.clear()
+        return estate.look(look)
+
+    activities = {**estate.activities, check_postgres_health: lambda _, look: taken_away(look)}
+    with Simulation(activities=activities) as simulation:
+        simulation.start(postgres_actor, STATE)
+        simulation.advance(600)
+
+        assert estate.objects == []
+
+
+def test_an_actor_whose_name_has_another_holder_ends(estate: Estate) -> None:
+    """The name was given back and taken by somebody else: that is not its server."""
+    estate.known(owner="shop/other")
+
+    run = simulate(postgres_actor, STATE, activities=estate.activities)
+
+    assert run.output.reason == "the inventory says that pg is shop/other's now"
 
 
 def test_an_actor_keeps_the_version_and_the_volume_of_an_upgrade(estate: Estate) -> None:
