@@ -156,7 +156,8 @@ async def _failure(ctx: ActivityContext, target: ObjectRef, seen: watching.Seen,
     ended = f"; Pod {end.pod} ended with exit code {end.exit_code}" if end.exit_code is not None else ""
     wrote = f"; its log ends with: {log}" if log else ""
     details: JsonValue = {"exitCode": end.exit_code, "logTail": log, "pod": end.pod}
-    reason = f"{seen.verdict.message}{ended}{await troubles.told(ctx, seen.manifest)}{wrote}"
+    # The log before the events: where a message is cut, it is the log that people would miss.
+    reason = f"{seen.verdict.message}{ended}{wrote}{await troubles.told(ctx, seen.manifest)}"
     return errors.ObjectFailedError(str(target), reason, details=details)
 
 
