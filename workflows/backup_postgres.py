@@ -11,7 +11,7 @@ from activities.inventory.look import get_entry
 from activities.inventory.record_event import record_event
 from activities.postgres.backup import backup_database
 from activities.postgres.restore import restore_database
-from activities.types import BackupInput, EventInput, InventoryEntry, NameInput, RestoreInput
+from activities.types import BackupInput, EntryInput, EventInput, InventoryEntry, RestoreInput
 from perdure import ActivityError, Exponential, NonRetryableError, OrchestrationContext, RetryPolicy, orchestration
 from workflows import names, owners, servers
 from workflows.types import BackupPostgresInput, BackupPostgresOutput
@@ -26,7 +26,7 @@ WHILE_AWAY = RetryPolicy(8, backoff=Exponential(base=2, multiplier=2.0, max=60))
 async def backup_postgres(ctx: OrchestrationContext, input: BackupPostgresInput) -> BackupPostgresOutput:
     """Find out whose the server is, do it, and note in the inventory what came of it."""
     ctx.set_progress(0, 2, f"looking {input.name} up")
-    entry = await ctx.schedule_activity(get_entry, NameInput(name=input.name), retry=servers.PATIENT)
+    entry = await ctx.schedule_activity(get_entry, EntryInput(name=input.name, shown=0), retry=servers.PATIENT)
     known = entry if entry and entry.released_at is None else None
     if known and known.state in {"upgrading", "deleting"}:
         raise NonRetryableError(f"{input.name} is {known.state}: {known.message or 'try again when that is over'}")

@@ -15,8 +15,8 @@ from activities.postgres.wait import wait_for_postgres
 from activities.types import (
     DeployPostgresInput,
     DeployPostgresOutput,
+    EntryInput,
     InventoryEntry,
-    NameInput,
     ReserveInput,
     SetStateInput,
     VerifyConnectionInput,
@@ -53,7 +53,7 @@ async def create_postgres(ctx: OrchestrationContext, input: CreatePostgresInput)
         ctx.set_progress(0, steps, f"reserving the name {input.name}")
         wanted = ReserveInput(name=input.name, version=input.version, storage=input.storage, owner=owner)
         await ctx.schedule_activity(reserve, wanted, retry=servers.PATIENT)
-        entry = await ctx.schedule_activity(get_entry, NameInput(name=input.name), retry=servers.PATIENT)
+        entry = await ctx.schedule_activity(get_entry, EntryInput(name=input.name, shown=0), retry=servers.PATIENT)
         server = await _bring_up(ctx, input, entry, steps=steps)
     except (PerdureError, OrchestrationCancelled) as error:
         if _is_new(entry) or isinstance(error, OrchestrationCancelled):
@@ -64,8 +64,8 @@ async def create_postgres(ctx: OrchestrationContext, input: CreatePostgresInput)
 
 
 def _is_new(entry: InventoryEntry | None) -> bool:
-    """Say whether there has been no server yet: what runs is not removed because a change of it fails."""
-    return entry is not None and entry.state in {"creating", "failed"}
+    """Say whether there has been no server yet: what runs is not removed because a change of it comes to nothing."""
+    return entry is not None and entry.released_at is None and entry.state in {"creating", "failed"}
 
 
 async def _bring_up(
@@ -146,6 +146,10 @@ async def _clean_up(ctx: OrchestrationContext, input: CreatePostgresInput, *, ow
     failed = SetStateInput(name=input.name, state="failed", message=str(error), owner=owner)
     gone = DeletePostgresInput(name=input.name, owner=owner, is_actor_stopped=True)
     try:
+        known = EntryInput(name=input.name, shown=0)
+        entry = await ctx.schedule_activity(get_entry, known, retry=servers.QUICK)
+        if entry is None or entry.owner != owner or not _is_new(entry):
+            return
         await ctx.schedule_activity(set_state, failed, retry=servers.QUICK)
         if input.clean_up:
             await ctx.schedule_sub_orchestration(delete_postgres, gone)

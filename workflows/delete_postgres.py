@@ -12,8 +12,8 @@ from activities.inventory.set_state import set_state
 from activities.postgres.delete import delete_postgres_objects
 from activities.types import (
     DeletePostgresObjectsInput,
+    EntryInput,
     InventoryEntry,
-    NameInput,
     ReleaseInput,
     SetStateInput,
 )
@@ -31,7 +31,7 @@ ACTOR_SECONDS = 90.0
 async def delete_postgres(ctx: OrchestrationContext, input: DeletePostgresInput) -> DeletePostgresOutput:
     """Stop who looks after the server, delete what it consists of, and give its name back."""
     ctx.set_progress(0, 3, f"looking {input.name} up")
-    entry = await ctx.schedule_activity(get_entry, NameInput(name=input.name), retry=servers.PATIENT)
+    entry = await ctx.schedule_activity(get_entry, EntryInput(name=input.name, shown=0), retry=servers.PATIENT)
     entry = None if entry is None or entry.released_at else entry
     owner = _owner(ctx, input, entry)
     if entry:

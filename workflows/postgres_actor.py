@@ -20,11 +20,11 @@ from activities.postgres.deploy import deploy_postgres
 from activities.postgres.health import check_postgres_health
 from activities.types import (
     DeployPostgresInput,
+    EntryInput,
     HealthInput,
     HealthOutput,
     HealthRecordInput,
     InventoryEntry,
-    NameInput,
     ReserveInput,
     SetStateInput,
 )
@@ -181,7 +181,7 @@ async def _take_name(ctx: OrchestrationContext, state: PostgresActorInput) -> No
 
 async def _entry_or_none(ctx: OrchestrationContext, state: PostgresActorInput) -> InventoryEntry | None:
     """Give what the inventory says; None when it has never heard of the server."""
-    return await ctx.schedule_activity(get_entry, NameInput(name=state.name), retry=servers.QUICK)
+    return await ctx.schedule_activity(get_entry, EntryInput(name=state.name, shown=0), retry=servers.QUICK)
 
 
 async def _rest(ctx: OrchestrationContext, state: PostgresActorInput, seconds: float) -> PostgresActorInput | None:

@@ -17,8 +17,8 @@ from activities.postgres.wait import wait_for_postgres
 from activities.types import (
     DeleteInput,
     DeletePostgresObjectsInput,
+    EntryInput,
     InventoryEntry,
-    NameInput,
     ServerState,
     SetStateInput,
     WaitForPostgresInput,
@@ -49,7 +49,7 @@ async def roll_back_postgres(ctx: OrchestrationContext, input: RollBackPostgresI
     """Bring the old server back and write down why; in any case tell the upgrade that this is over."""
     try:
         await ctx.schedule_timer(SETTLING_SECONDS)
-        entry = await ctx.schedule_activity(get_entry, NameInput(name=input.before.name), retry=STUBBORN)
+        entry = await ctx.schedule_activity(get_entry, EntryInput(name=input.before.name, shown=0), retry=STUBBORN)
         if entry is None or entry.state != "upgrading" or entry.details.get("upgrade") != input.upgrade:
             ctx.trace_info(f"{input.before.name} is not in the hands of {input.upgrade}: nothing to go back from")
             return RollBackPostgresOutput(rolled_back=False)

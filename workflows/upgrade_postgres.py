@@ -30,9 +30,9 @@ from activities.types import (
     DeletePostgresObjectsInput,
     DeployPostgresInput,
     DeployPostgresOutput,
+    EntryInput,
     EventInput,
     InventoryEntry,
-    NameInput,
     ObjectRef,
     RestoreInput,
     SetStateInput,
@@ -113,7 +113,7 @@ async def _server_there(
     ctx: OrchestrationContext, input: UpgradePostgresInput
 ) -> tuple[InventoryEntry, DeployPostgresInput]:
     """Give the server as the inventory and its StatefulSet have it; refuse one that cannot be upgraded."""
-    entry = await ctx.schedule_activity(get_entry, NameInput(name=input.name), retry=servers.PATIENT)
+    entry = await ctx.schedule_activity(get_entry, EntryInput(name=input.name, shown=0), retry=servers.PATIENT)
     if entry is None or entry.released_at is not None:
         raise NonRetryableError(f"There is no server {input.name} in the inventory of this namespace.")
     if entry.state not in {"running", "degraded"}:

@@ -6,17 +6,14 @@ import json
 
 from activities import names
 from activities.inventory.schema import statement, transact
-from activities.types import InventoryEntry, InventoryListInput, InventoryListOutput, InventoryName, NameInput
+from activities.types import EntryInput, InventoryEntry, InventoryListInput, InventoryListOutput, InventoryName
 from perdure import ActivityContext, Transaction, activity
 
 __all__ = ["get_entry", "list_names"]
 
-_SHOWN = 20
-"""Events and looks in an answer: what a person reads, and small enough for history."""
-
 
 @activity(names.INVENTORY_GET)
-async def get_entry(ctx: ActivityContext, input: NameInput) -> InventoryEntry | None:
+async def get_entry(ctx: ActivityContext, input: EntryInput) -> InventoryEntry | None:
     """Give what is known of the server that holds a name, else of the last that did; None when none ever did."""
 
     async def once(transaction: Transaction) -> InventoryEntry | None:
@@ -25,8 +22,8 @@ async def get_entry(ctx: ActivityContext, input: NameInput) -> InventoryEntry | 
             return None
         server = dict(rows[0])
         server_id, details = server.pop("server_id"), json.loads(str(server.pop("details")))
-        events = await transaction.fetch(statement("get_events"), server_id, _SHOWN)
-        health = await transaction.fetch(statement("get_health"), server_id, _SHOWN)
+        events = await transaction.fetch(statement("get_events"), server_id, input.shown)
+        health = await transaction.fetch(statement("get_health"), server_id, input.shown)
         return InventoryEntry.model_validate({**server, "details": details, "events": events, "health": health})
 
     return await transact(ctx, once)

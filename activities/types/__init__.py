@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from activities.types.base import LONGEST_WAIT_SECONDS, KubernetesManifest, Model
 from activities.types.inventory import (
+    EntryInput,
     EventInput,
     EventOutput,
     HealthRecordInput,
@@ -117,6 +118,7 @@ __all__ = [
     "DeletePostgresObjectsOutput",
     "DeployPostgresInput",
     "DeployPostgresOutput",
+    "EntryInput",
     "EventInput",
     "EventOutput",
     "GetOutput",

@@ -14,6 +14,7 @@ from activities.types.base import Model
 from perdure import JsonValue
 
 __all__ = [
+    "EntryInput",
     "EventInput",
     "EventOutput",
     "HealthRecordInput",
@@ -54,6 +55,12 @@ class NameInput(Model):
     """A server by its name."""
 
     name: str
+
+
+class EntryInput(NameInput):
+    """A server by its name, and how many of its events and looks are wanted, the newest first."""
+
+    shown: int = pydantic.Field(default=20, ge=0, le=200)
 
 
 class ReserveInput(Model):
@@ -154,7 +161,7 @@ class InventoryHealth(Model):
 
 
 class InventoryEntry(Model):
-    """What is known of a server; the newest events and looks come first, twenty of each.
+    """What is known of a server; the newest events and looks come first, as many as were asked for.
 
     `failure` and `failed_at` are those of the last time it failed, also when it is in another state by now. A server
     with `released_at` holds its name no more.

@@ -6,17 +6,14 @@ no image are used, so that the test says the same wherever it runs.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 import yaml
 
-from tests.cluster.handle import Cluster
-from tests.e2e.operators import LIBRARY, World, count_tests_beside
+from tests.e2e.operators import World
 from tests.e2e.scene import Scene
-from tests.postgres_plugin import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -56,21 +53,10 @@ def run(name: str, *manifests: dict[str, Any], **input: object) -> str:
     )
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(
-    cluster: Cluster, postgres: Server, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> AsyncIterator[World]:
-    """Give an operator, a database, and a namespace for each test."""
-    folder, namespaces = tmp_path_factory.mktemp("notes"), count_tests_beside(request)
-    async with World.shared(cluster, postgres, folder=folder, namespaces=namespaces) as world:
-        await world.operator(MODULES=LIBRARY)
-        yield world
-
-
 @pytest_asyncio.fixture(loop_scope="module")
-async def scene(world: World) -> Scene:
+async def scene(library_world: World) -> Scene:
     """Give a namespace with a ServiceAccount that may do everything in it."""
-    scene = world.unused_scene()
+    scene = library_world.unused_scene()
     await scene.kubectl("create", "serviceaccount", "runner")
     account = f"--serviceaccount={scene.namespace}:runner"
     await scene.kubectl("create", "rolebinding", "runner", "--clusterrole=admin", account)

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-import pytest_asyncio
 import yaml
 
 from activities.kubernetes import ownership
 from tests.cluster.handle import Cluster
-from tests.e2e.operators import LIBRARY, World, count_tests_beside
+from tests.e2e.operators import LIBRARY, World
 from tests.e2e.scene import Scene
-from tests.postgres_plugin import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -49,21 +47,10 @@ def images(cluster: Cluster) -> None:
             cluster.load_image(f"postgres:{version}")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(
-    cluster: Cluster, postgres: Server, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> AsyncIterator[World]:
-    """Give an operator, a database, and a namespace for each test."""
-    folder, namespaces = tmp_path_factory.mktemp("notes"), count_tests_beside(request)
-    async with World.shared(cluster, postgres, folder=folder, namespaces=namespaces) as world:
-        await world.operator(MODULES=LIBRARY)
-        yield world
-
-
 @pytest.fixture
-def scene(world: World) -> Scene:
+def scene(library_world: World) -> Scene:
     """Give a namespace with nothing in it."""
-    return world.unused_scene()
+    return library_world.unused_scene()
 
 
 async def test_a_postgres_is_created_and_says_where_it_is(scene: Scene) -> None:
@@ -87,7 +74,7 @@ async def test_a_postgres_is_created_and_says_where_it_is(scene: Scene) -> None:
         assert "perdure" in {entry["manager"] for entry in made["metadata"]["managedFields"]}
 
 
-async def test_the_password_is_in_the_secret_and_nowhere_else(world: World, scene: Scene) -> None:
+async def test_the_password_is_in_the_secret_and_nowhere_else(library_world: World, scene: Scene) -> None:
     """Neither the database, nor the status, nor the log, nor any object but the Secret knows the password."""
     await scene.kubectl("apply", "--filename=-", input=example())
     await scene.completed("orders-db")
@@ -95,9 +82,9 @@ async def test_the_password_is_in_the_secret_and_nowhere_else(world: World, scen
     secrets = (encoded, base64.b64decode(encoded).decode())
 
     told = {
-        "database": await _everything_in(world.dsn),
+        "database": await _everything_in(library_world.dsn),
         "status": json.dumps(await scene.read("orchestration", "orders-db")),
-        "log": world.log,
+        "log": library_world.log,
         "objects": await scene.kubectl("get", "service,statefulset,pod,event", "--output=yaml"),
     }
 

@@ -30,6 +30,7 @@ from activities.types import (
     BackupInput,
     DeletePostgresObjectsInput,
     DeployPostgresInput,
+    EntryInput,
     HealthInput,
     HealthOutput,
     NameInput,
@@ -374,7 +375,7 @@ async def test_a_name_is_not_free_while_anything_of_its_server_lives(held: Held)
     await held.cast.do(delete_postgres_objects, GONE, epoch=3)
 
     assert (await done(release, held.run(seq=2), ReleaseInput(name="orders"))).released
-    entry = await done(get_entry, held.run(seq=3), NameInput(name="orders"))
+    entry = await done(get_entry, held.run(seq=3), EntryInput(name="orders"))
     assert entry is not None
     assert entry.released_at is not None
 

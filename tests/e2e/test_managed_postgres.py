@@ -5,20 +5,17 @@ The connection is left out, as the operator of these tests runs outside the clus
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import yaml
 
 from tests.cluster.handle import Cluster
 from tests.e2e.operator_process import until
-from tests.e2e.operators import LIBRARY, World, count_tests_beside
+from tests.e2e.operators import World
 from tests.e2e.scene import Scene
 from tests.e2e.test_create_postgres import example
-from tests.postgres_plugin import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -34,23 +31,17 @@ def managed(**spec: Any) -> str:
     return yaml.safe_dump(manifest)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(
-    cluster: Cluster, postgres: Server, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> AsyncIterator[World]:
-    """Give an operator, a database, and a namespace for each test."""
+@pytest.fixture(scope="module", autouse=True)
+def images(cluster: Cluster) -> None:
+    """Bring the image into a cluster that really runs it and has no network."""
     if cluster.has_kubelet:
         cluster.load_image("postgres:18")
-    folder, namespaces = tmp_path_factory.mktemp("notes"), count_tests_beside(request)
-    async with World.shared(cluster, postgres, folder=folder, namespaces=namespaces) as world:
-        await world.operator(MODULES=LIBRARY)
-        yield world
 
 
 @pytest.fixture
-def scene(world: World) -> Scene:
+def scene(library_world: World) -> Scene:
     """Give a namespace with nothing in it."""
-    return world.unused_scene()
+    return library_world.unused_scene()
 
 
 async def there(scene: Scene) -> set[str]:
@@ -104,7 +95,7 @@ async def test_a_changed_resource_changes_its_server(scene: Scene) -> None:
     assert (await scene.read("orchestration", "orders"))["status"]["instanceId"].endswith(":1")
 
 
-async def test_deleting_the_resource_removes_the_server_in_order(world: World, scene: Scene) -> None:
+async def test_deleting_the_resource_removes_the_server_in_order(library_world: World, scene: Scene) -> None:
     """`Compensate` keeps the resource until nothing is left; the inventory knows when it went, and the name is free."""
     await looked_after(scene)
 
@@ -112,7 +103,7 @@ async def test_deleting_the_resource_removes_the_server_in_order(world: World, s
 
     assert await there(scene) == set()
     query = "select state, released_at is not null as is_free from inventory.servers where namespace = $1"
-    [server] = await world.database.fetch(query, scene.namespace)
+    [server] = await library_world.database.fetch(query, scene.namespace)
     assert dict(server) == {"state": "deleted", "is_free": True}
 
 

@@ -15,10 +15,8 @@ import pytest_asyncio
 import yaml
 
 from activities.kubernetes import ownership
-from tests.cluster.handle import Cluster
-from tests.e2e.operators import LIBRARY, World, count_tests_beside
+from tests.e2e.operators import World
 from tests.e2e.scene import Scene
-from tests.postgres_plugin import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -61,21 +59,10 @@ async def is_there(scene: Scene) -> bool:
     return bool(await scene.kubectl("get", "namespace", tenant_of(scene), "--ignore-not-found", "--output=name"))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(
-    cluster: Cluster, postgres: Server, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> AsyncIterator[World]:
-    """Give an operator, a database, and a namespace for each test."""
-    folder, namespaces = tmp_path_factory.mktemp("notes"), count_tests_beside(request)
-    async with World.shared(cluster, postgres, folder=folder, namespaces=namespaces) as world:
-        await world.operator(MODULES=LIBRARY)
-        yield world
-
-
 @pytest_asyncio.fixture(loop_scope="module")
-async def scene(world: World) -> AsyncIterator[Scene]:
+async def scene(library_world: World) -> AsyncIterator[Scene]:
     """Give a namespace whose ServiceAccount may onboard tenants, and remove what is made in the whole cluster."""
-    scene = world.unused_scene()
+    scene = library_world.unused_scene()
     await apply(scene, *RIGHTS)
     yield scene
     await scene.kubectl("delete", "namespace", tenant_of(scene), "--ignore-not-found", "--wait=false")

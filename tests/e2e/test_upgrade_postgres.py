@@ -9,7 +9,6 @@ marked so look at the data.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,8 @@ import yaml
 
 from tests.cluster.handle import Cluster
 from tests.cluster.kubelet import LAST_WORD
-from tests.e2e.operators import LIBRARY, World, count_tests_beside
+from tests.e2e.operators import World
 from tests.e2e.scene import Scene
-from tests.postgres_plugin import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -40,21 +38,10 @@ def images(cluster: Cluster) -> None:
             cluster.load_image(f"postgres:{version}")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(
-    cluster: Cluster, postgres: Server, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> AsyncIterator[World]:
-    """Give an operator, a database, and a namespace for each test."""
-    folder, namespaces = tmp_path_factory.mktemp("notes"), count_tests_beside(request)
-    async with World.shared(cluster, postgres, folder=folder, namespaces=namespaces) as world:
-        await world.operator(MODULES=LIBRARY)
-        yield world
-
-
 @pytest_asyncio.fixture(loop_scope="module")
-async def scene(world: World) -> Scene:
+async def scene(library_world: World) -> Scene:
     """Give a namespace with a server `orders` of Postgres 16."""
-    scene = world.unused_scene()
+    scene = library_world.unused_scene()
     await scene.kubectl("annotate", "namespace", scene.namespace, f"{LAST_WORD}={json.dumps(SAID)}")
     await scene.kubectl("apply", "--filename=-", input=example("create-postgres", **SERVER))
     await scene.completed("orders-db")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+from perdure._kube.client import Api
 from perdure.client import Client
 from tests.store.desk import Desk
 from tests.store.shelf import Shelf
@@ -40,3 +43,16 @@ def terminal(dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 def bare_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """Give a terminal without any setting."""
     return Terminal(None, capsys, monkeypatch)
+
+
+@pytest.fixture
+async def no_api(tmp_path: Path) -> AsyncIterator[Api]:
+    """Give an API server that is away, for what needs none but is given one."""
+    cluster = {"name": "none", "cluster": {"server": "https://127.0.0.1:1"}}
+    context = {"name": "none", "context": {"cluster": "none", "user": "none"}}
+    user = {"name": "none", "user": {"token": "none"}}
+    config = {"clusters": [cluster], "contexts": [context], "current-context": "none", "users": [user]}
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    api = await Api.connect(str(tmp_path / "kubeconfig"))
+    yield api
+    await api.close()

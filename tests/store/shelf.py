@@ -12,7 +12,7 @@ import structlog
 
 from activities.inventory.look import get_entry
 from activities.inventory.set_state import set_state
-from activities.types import InventoryEntry, NameInput, ReserveInput, ServerState, SetStateInput, StateOutput
+from activities.types import EntryInput, InventoryEntry, ReserveInput, ServerState, SetStateInput, StateOutput
 from perdure import ActivityContext, ActivityDefinition, ActivityInfo
 from perdure._store.lending import LentDatabase
 from perdure.settings import masked
@@ -23,7 +23,7 @@ I = TypeVar("I")  # noqa: E741 - I and O are read as input and output
 O = TypeVar("O")  # noqa: E741 - see above
 
 ORDERS = ReserveInput(name="orders", version="18", storage="1Gi")
-BY_NAME = NameInput(name="orders")
+BY_NAME = EntryInput(name="orders")
 
 
 class Shelf:

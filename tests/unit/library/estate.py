@@ -44,7 +44,15 @@ class Estate:
     @property
     def activities(self) -> dict[Any, Any]:
         """What stands for the activities of a server."""
-        offered: dict[Any, Any] = {
+        return {activity: self._unless_away(activity) for activity in self._offered()}
+
+    def does(self, activity: Any, input: Any) -> Any:
+        """Do what an activity does."""
+        does = self._offered()[activity]
+        return does(input) if callable(does) else does
+
+    def _offered(self) -> dict[Any, Any]:
+        return {
             reserve: self.reserve,
             get_entry: lambda _: self.entry,
             set_state: self.set_state,
@@ -56,13 +64,12 @@ class Estate:
             check_postgres_health: self.look,
             delete_postgres_objects: self.delete,
         }
-        return {activity: self._unless_away(activity.name, does) for activity, does in offered.items()}
 
-    def _unless_away(self, name: str, does: Any) -> Any:
+    def _unless_away(self, activity: Any) -> Any:
         def stand_in(_: ActivityContext, input: Any) -> Any:
-            if name.rpartition("::")[2] in self.away:
-                raise ConnectionError(f"{name} is away")
-            return does(input) if callable(does) else does
+            if activity.name.rpartition("::")[2] in self.away:
+                raise ConnectionError(f"{activity.name} is away")
+            return self.does(activity, input)
 
         return stand_in
 

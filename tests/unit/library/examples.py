@@ -10,6 +10,7 @@ from activities.types import (
     ConnectionInfo,
     DeletePostgresObjectsInput,
     DeletePostgresObjectsOutput,
+    EntryInput,
     EventInput,
     EventOutput,
     HealthInput,
@@ -44,6 +45,7 @@ LOOK = InventoryHealth(at=AT, healthy=True, message="", latency_ms=1.25)
 HELD = InventoryName(name="pg", dns_label="db", state="running", version="18", owner="shop/pg:1")
 
 INVENTORY: list[Model] = [
+    EntryInput(name="pg", shown=0),
     NameInput(name="pg"),
     ReserveInput(name="pg", version="18", storage="1Gi", dns_label="db", owner="shop/pg"),
     ReserveOutput(name="pg", dns_label="db", state="creating", created=True),

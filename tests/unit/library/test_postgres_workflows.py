@@ -6,15 +6,19 @@ Each turn is replayed from history, so what passes here is deterministic too. `E
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from activities.inventory.look import get_entry
 from activities.inventory.reserve import reserve
 from activities.postgres.connection import verify_connection
+from activities.postgres.deploy import deploy_postgres
 from activities.postgres.health import check_postgres_health
 from activities.postgres.wait import wait_for_postgres
 from activities.types import HealthInput, HealthOutput, VerifyConnectionOutput, WaitOutput
 from perdure import ActivityContext, JsonValue, errors
+from perdure._core.definition import AnyActivity
 from perdure.testing import Run, Simulation, simulate
 from tests.unit.library.estate import KINDS, Estate
 from workflows import servers
@@ -48,6 +52,14 @@ def create(estate: Estate, activities: dict[object, object] | None = None, **inp
 def steps(run: Run[object]) -> list[str]:
     """Name the activities that were asked for, by the last part of their names."""
     return [call.name.rpartition("::")[2] for call in run.activities]
+
+
+@pytest.fixture
+def estate() -> Estate:
+    """Give a server that runs."""
+    estate = Estate()
+    create(estate)
+    return estate
 
 
 def test_a_server_is_reserved_made_connected_to_and_looked_after() -> None:
@@ -185,6 +197,28 @@ async def _wait_for_ever(ctx: ActivityContext) -> WaitOutput:
     return WaitOutput(message="ready")
 
 
+@pytest.mark.parametrize("step", [get_entry, deploy_postgres, wait_for_postgres, reserve])
+def test_a_change_that_is_cancelled_removes_nothing(estate: Estate, step: AnyActivity) -> None:
+    """At whichever step: what runs is not removed because somebody changes their mind about a change."""
+    first: list[Any] = []
+
+    async def hang_once(_: ActivityContext, input: Any) -> Any:
+        if not first:
+            first.append(input)
+            await asyncio.sleep(HOUR)
+        return estate.does(step, input)
+
+    with Simulation(activities={**estate.activities, step: hang_once}, orchestrations=OTHERS) as simulation:
+        run = simulation.start(create_postgres, CreatePostgresInput(name="pg"), instance_id="shop/pg-db:2")
+        run.cancel("another change comes")
+        simulation.run()
+
+        assert run.phase == "Cancelled"
+        assert estate.objects == list(KINDS)
+        assert estate.entry is not None
+        assert (estate.entry.state, estate.entry.released_at) == ("running", None)
+
+
 def test_a_server_is_deleted_in_order_and_its_name_is_given_back_last() -> None:
     """Its actor is told first and answers; then the objects go, then the name."""
     estate = Estate()
@@ -229,14 +263,6 @@ def test_a_server_of_somebody_else_is_not_deleted() -> None:
     assert run.error is not None
     assert "belongs to shop/pg-db" in run.error.message
     assert estate.objects == list(KINDS)
-
-
-@pytest.fixture
-def estate() -> Estate:
-    """Give a server that runs."""
-    estate = Estate()
-    create(estate)
-    return estate
 
 
 STATE = PostgresActorInput(name="pg", owner="shop/pg-db", period_seconds=60)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import cast
 from uuid import UUID
 
@@ -64,19 +62,6 @@ async def store(dsn: str) -> AsyncIterator[Store]:
     await store.close()
 
 
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[client.Api]:
-    """Give an API server that is away."""
-    cluster = {"name": "none", "cluster": {"server": "https://127.0.0.1:1"}}
-    context = {"name": "none", "context": {"cluster": "none", "user": "none"}}
-    user = {"name": "none", "user": {"token": "none"}}
-    config = {"clusters": [cluster], "contexts": [context], "current-context": "none", "users": [user]}
-    (tmp_path / "kubeconfig").write_text(json.dumps(config))
-    api = await client.Api.connect(str(tmp_path / "kubeconfig"))
-    yield api
-    await api.close()
-
-
 def seen(request: str, generation: int) -> Seen:
     """Give a sight of a resource that is to run again when it asks for something else."""
     policies = Policies(rerun="OnChange")
@@ -113,7 +98,7 @@ async def test_whoever_is_cut_off_listens_again(store: Store) -> None:
 
 
 async def test_a_changed_request_has_its_turn_when_a_run_of_another_process_ends(
-    store: Store, api: client.Api, monkeypatch: pytest.MonkeyPatch
+    store: Store, no_api: client.Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The clock would look in an hour; the end is heard, and the API server asked for the resource that is next."""
     monkeypatch.setattr(chores, "_LOOK_SECONDS", 3600.0)
@@ -122,7 +107,7 @@ async def test_a_changed_request_has_its_turn_when_a_run_of_another_process_ends
     await store.pool.execute("update instances set turn = 1, phase = 'Running'")
     await resources.ingest([seen("b", 2)])
     nobody = cast("Preparation", None)  # while the API server is away nothing is taken in
-    looking = Chores(store, resources, api=api, queue=nobody, reach=reach, namespaces=[])
+    looking = Chores(store, resources, api=no_api, queue=nobody, reach=reach, namespaces=[])
     hears = asyncio.Event()
     hearing = Hearing(store, heard=[hears.set, looking.heard])
     running = [asyncio.create_task(looking.run(0)), asyncio.create_task(hearing.run())]

@@ -7,7 +7,6 @@ import json
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -33,16 +32,9 @@ async def pool(dsn: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-async def identities(tmp_path: Path) -> AsyncIterator[identity.Identities]:
+def identities(no_api: client.Api) -> identity.Identities:
     """Give those of an API server that nobody asks: no payload here stands in a ConfigMap."""
-    cluster = {"name": "none", "cluster": {"server": "https://127.0.0.1:1"}}
-    context = {"name": "none", "context": {"cluster": "none", "user": "none"}}
-    user = {"name": "none", "user": {"token": "none"}}
-    config = {"clusters": [cluster], "contexts": [context], "current-context": "none", "users": [user]}
-    (tmp_path / "kubeconfig").write_text(json.dumps(config))
-    api = await client.Api.connect(str(tmp_path / "kubeconfig"))
-    yield identity.Identities(api)
-    await api.close()
+    return identity.Identities(no_api)
 
 
 def made(number: int) -> SeenSignal:
