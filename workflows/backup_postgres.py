@@ -28,7 +28,7 @@ async def backup_postgres(ctx: OrchestrationContext, input: BackupPostgresInput)
     ctx.set_progress(0, 2, f"looking {input.name} up")
     entry = await ctx.schedule_activity(get_entry, EntryInput(name=input.name, shown=0), retry=servers.PATIENT)
     known = entry if entry and entry.released_at is None else None
-    if known and known.state in {"upgrading", "deleting"}:
+    if known and known.state in servers.TAKEN_AWAY:
         raise NonRetryableError(f"{input.name} is {known.state}: {known.message or 'try again when that is over'}")
     owner = input.owner or (known.owner if known else owners.owner_of(ctx.instance_id))
     what = "restore" if input.restore else "backup"

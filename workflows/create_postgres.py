@@ -24,6 +24,7 @@ from activities.types import (
 )
 from perdure import (
     Exponential,
+    NonRetryableError,
     OrchestrationCancelled,
     OrchestrationContext,
     PerdureError,
@@ -73,6 +74,8 @@ async def _bring_up(
 ) -> DeployPostgresOutput:
     """Make or change the server's objects, wait for it, connect to it, and see to it that it is looked after."""
     owner = owners.owner_of(ctx.instance_id)
+    if entry and entry.state in servers.TAKEN_AWAY:
+        raise NonRetryableError(f"{input.name} is {entry.state}: {entry.message}. Apply the change when that is over.")
     ctx.set_progress(1, steps, f"{'making' if _is_new(entry) else 'changing'} the objects of {input.name}")
     wanted = DeployPostgresInput(
         name=input.name,

@@ -41,9 +41,6 @@ ROUNDS = 20
 SOON_SECONDS = 5.0
 """How long until the next look after something was mended."""
 
-TAKEN_AWAY = {"upgrading", "deleting", "deleted"}
-"""States in which what is missing is missing on purpose."""
-
 
 class _Round(NamedTuple):
     """What came of a round: the state, how long to rest, and why it was the last one."""
@@ -105,7 +102,7 @@ async def _look_after(ctx: OrchestrationContext, state: PostgresActorInput, entr
     broken = [*health.missing, *health.drifted]
     if broken:
         now = await _entry_or_none(ctx, state)
-        if now and now.state in TAKEN_AWAY:  # since the round began: it is missing on purpose
+        if now and now.state in servers.TAKEN_AWAY:  # since the round began: it is missing on purpose
             return _Round(state, min(SOON_SECONDS, state.period_seconds))
         await ctx.schedule_activity(deploy_postgres, wanted, retry=servers.QUICK)
         ctx.trace_warn(f"{state.name}: {', '.join(broken)} mended")

@@ -10,6 +10,7 @@ __all__ = [
     "INSTANCE_DELETED",
     "PATIENT",
     "QUICK",
+    "TAKEN_AWAY",
     "UNHURRIED",
     "UPDATE",
     "Deleted",
@@ -22,6 +23,9 @@ INSTANCE_DELETED = "InstanceDeleted"
 
 ACTOR_STOPPED = "ActorStopped"
 """The actor's answer, to who asked."""
+
+TAKEN_AWAY = frozenset({"upgrading", "deleting", "deleted"})
+"""States of a server in which what is missing is missing on purpose: somebody else has it in hand."""
 
 UPDATE = "update"
 """What a changed resource sends to its run, with `updatePolicy: Signal`."""

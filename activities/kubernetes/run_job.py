@@ -75,9 +75,7 @@ async def _ensure(ctx: ActivityContext, wanted: Manifest, target: ObjectRef) -> 
                 return
         elif fields.text(existing, "metadata", "annotations", KEY) == ctx.idempotency_key:
             return
-        elif readiness.judge(existing).state == "waiting" and not fields.text(
-            existing, "metadata", "deletionTimestamp"
-        ):
+        elif _is_running(existing):
             raise errors.ObjectBusyError(str(target), "a Job of that name still runs for another activity of this run")
         else:
             uid = fields.text(existing, "metadata", "uid")

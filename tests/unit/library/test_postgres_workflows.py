@@ -162,6 +162,19 @@ def test_a_server_that_runs_is_not_removed_because_a_change_of_it_fails() -> Non
     assert estate.entry.state == "running"
 
 
+@pytest.mark.parametrize("state", ["upgrading", "deleting"])
+def test_a_server_in_other_hands_is_not_changed(estate: Estate, state: str) -> None:
+    """What an upgrade or a deletion has taken away is not made again by a change that comes meanwhile."""
+    estate.known(state=state, message="by somebody else")
+    estate.objects.clear()
+
+    run = create(estate)
+
+    assert run.error is not None
+    assert f"pg is {state}: by somebody else" in run.error.message
+    assert estate.objects == []
+
+
 def test_a_server_that_answers_late_is_no_failure() -> None:
     """A server that is starting refuses a few times."""
 
