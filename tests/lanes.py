@@ -1,8 +1,9 @@
 """Tests in several processes beside each other (`make test`, `make floors`): which of them stay together.
 
 pytest-xdist starts the processes, each with a Postgres of its own. A module stays in one of them, for the sake of what
-its tests share. All that need a cluster are one lane: so there is one control plane, and what kills its API server or
-counts what that was asked has it for itself. It must not know what the tests are about.
+its tests share. What needs a cluster is one lane, so that what kills its API server, takes its definitions away or
+counts what it was asked has it for itself; where each process has a control plane of its own, it is two: the operator,
+and what is around it. It must not know what the tests are about.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-ON_A_CLUSTER = tuple(f"tests/{room}/" for room in ("chart", "cluster", "demo", "e2e", "gitops", "kind"))
+from tests.cluster.plugin import CHOICE
+
+OPERATOR = tuple(f"tests/{room}/" for room in ("e2e", "kind"))
+AROUND_IT = tuple(f"tests/{room}/" for room in ("chart", "cluster", "demo", "gitops"))
 
 
 class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist ships no types
@@ -19,7 +23,11 @@ class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist ships no
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
-        return "cluster" if module.startswith(ON_A_CLUSTER) else module
+        if module.startswith(OPERATOR):
+            return "operator"
+        if module.startswith(AROUND_IT):
+            return "around it" if self.config.stash[CHOICE].kind == "local" else "operator"
+        return module
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
