@@ -8,8 +8,8 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
-# Two processes beside each other: while one waits for servers the other computes. PYTEST_ARGS=-n0 is one, as for --pdb.
-BESIDE := $(BIN)/python -m pytest --numprocesses=2 $(PYTEST_ARGS)
+# Three processes beside each other: while some wait for servers another computes. PYTEST_ARGS=-n0 is one, as for --pdb.
+BESIDE := $(BIN)/python -m pytest --numprocesses=3 $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint format types unit store engine simulate simulation mutants awaits e2e argo floors test bench crds chart schema demo run cluster-up cluster-down
