@@ -352,6 +352,6 @@ WORKLOADS: dict[str, Workload] = {
         90,
         False,
         many_servers,
-        {"requests_per_run": 13, "status_writes_per_run": 8, "peak_in_10_s": 1_100, "rss_mb": 250},
+        {"requests_per_run": 13, "status_writes_per_run": 8, "peak_in_10_s": 1_200, "rss_mb": 250},
     ),
 }
