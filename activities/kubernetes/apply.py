@@ -33,11 +33,21 @@ async def apply(ctx: ActivityContext, input: ApplyInput) -> ApplyOutput:
     return ApplyOutput(objects=[ownership.reference(manifest) for manifest in applied])
 
 
-async def apply_own(ctx: ActivityContext, manifests: Sequence[Manifest], *, take_over: bool = False) -> list[Manifest]:
-    """Apply manifests as this run's own and give them back as the server has them."""
-    existing = [await find_existing(ctx, manifest, take_over=take_over) for manifest in manifests]
+async def apply_own(
+    ctx: ActivityContext,
+    manifests: Sequence[Manifest],
+    *,
+    take_over: bool = False,
+    seen: Sequence[Manifest | None] | None = None,
+) -> list[Manifest]:
+    """Apply manifests as this run's own and give them back as the server has them.
+
+    `seen` is what `find_existing` gave for each, if somebody has looked: what changed since is found by writing.
+    """
+    if seen is None:
+        seen = [await find_existing(ctx, manifest, take_over=take_over) for manifest in manifests]
     applied = []
-    for manifest, before in zip(manifests, existing, strict=True):
+    for manifest, before in zip(manifests, seen, strict=True):
         applied.append(await _apply_one(ctx, manifest, before, take_over=take_over))
         ctx.trace_info("applied", object=ownership.describe(applied[-1]))
         ctx.heartbeat()

@@ -54,7 +54,7 @@ async def apply_server(
     """
     service = manifests.service(input.name, input.host)
     wanted = manifests.stateful_set(input.name, input.version, storage=input.storage, shape=shape_of(input))
-    await apply.find_existing(ctx, service)
+    its_service = await apply.find_existing(ctx, service)
     existing = await apply.find_existing(ctx, wanted)
     if existing is not None:
         _require_same_data(existing, input)
@@ -62,7 +62,7 @@ async def apply_server(
     await _ensure_credentials(ctx, input.name)
     if annotations:
         wanted = fields.merged(wanted, {"metadata": {"annotations": annotations}})
-    await apply.apply_own(ctx, [service, wanted])
+    await apply.apply_own(ctx, [service, wanted], seen=[its_service, existing])
     if existing is not None:
         await volumes.grow(ctx, existing, name=input.name, storage=input.storage)
 

@@ -21,6 +21,7 @@ import yaml
 from perdure._core.activity import Manifest
 from perdure._kube.api.base import GROUP
 from perdure._store.embedded import EmbeddedPostgres
+from perdure.settings import Settings
 from tests.bench.place import LOOK_SECONDS, NAMESPACE, PATIENCE_SECONDS, Place, cpu_seconds, load, open_place
 from tests.e2e.limited import Limited
 from tests.e2e.operator_process import Operator
@@ -30,6 +31,7 @@ _ORCHESTRATION = "workflows::orchestration::create-postgres"
 _ACCOUNT = "provisioner"
 _REST_SECONDS = 3_600
 """What actors rest between two looks: while this plays, each looks once."""
+_BUDGET = Settings.model_fields["kubernetes_requests_per_second"].default
 _KINDS = (("apps/v1", "StatefulSet", ""), ("v1", "Service", ""), ("v1", "Secret", "-credentials"))
 _RUNNING = "select count(*) from inventory.servers where state = 'running' and released_at is null and actor <> ''"
 _LOOKED_AFTER = f"{_RUNNING} and last_ok_at is not null"
@@ -68,11 +70,12 @@ async def provisioned(server: EmbeddedPostgres, *, count: int, workers: int) -> 
         cpu = sum(map(cpu_seconds, operators)) - cpu
         await place.check_shown(count)
         await _check_objects(place, count)
+        asked = _asked_by(limited, place)
         return {
             "all_ready_s": round(took, 1),
             "created_s": round(created, 1),
-            **_spent(_asked_by(limited, place), count),
-            **await _throttled(operators),
+            **_spent(asked, count),
+            **await _within_budget(place, operators, asked=asked),
             "operators_cpu_ms_per_run": round(1000 * cpu / count, 1),
             "rss_mb": max(place.peak_mb(operator) for operator in operators),
             "load": load(),
@@ -166,6 +169,18 @@ def _peak(times: Sequence[float], seconds: float) -> int:
     return most
 
 
-async def _throttled(operators: Sequence[Operator]) -> dict[str, object]:
-    readings = [await operator.reading("kubernetes_throttled_total") for operator in operators]
-    return {"throttled": round(sum(readings))}
+async def _within_budget(place: Place, operators: Sequence[Operator], *, asked: Sequence[_Asked]) -> dict[str, object]:
+    """Say how the budget was used; raise unless there was a token of it for every request that was made for a run."""
+    made, taken = sum(one.is_of_run for one in asked), await place.database.fetchval("select taken from api_budget")
+    _require(made <= taken, f"{made} requests were made for runs, and the budget gave {taken}")
+
+    async def total(name: str) -> float:
+        return sum([await operator.reading(name) for operator in operators])
+
+    return {
+        "budget_per_s": _BUDGET,
+        "budget_taken": taken,
+        "budget_spent": round(await total("kubernetes_budget_spent_total")),
+        "waited_ms_per_request": round(1000 * await total("kubernetes_budget_waited_seconds_total") / taken, 1),
+        "throttled": round(await total("kubernetes_throttled_total")),
+    }

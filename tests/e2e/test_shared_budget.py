@@ -54,6 +54,6 @@ async def test_every_request_of_every_worker_takes_one_token_of_one_budget(
         given = await world.database.fetchval("select taken from api_budget")
         await limited.remove()
 
-    assert asked_for_runs(local_cluster, limited.user) == given == sum(taken) >= len(RUNS)
+    assert len(RUNS) <= asked_for_runs(local_cluster, limited.user) == sum(taken) <= given
     assert min(taken) > 0
     assert sum(spent) > 0

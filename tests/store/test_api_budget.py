@@ -58,8 +58,8 @@ async def test_who_meets_another_waits_and_sees_what_is_left(dsn: str) -> None:
     """A statement that began before another was committed counts on the row as that left it."""
     first, second = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
     async with first.transaction():
-        one = await first.fetchrow(SQL["api_budget_take"], 1, NEVER, 0.0, 10.0)
-        meeting = asyncio.create_task(second.fetchrow(SQL["api_budget_take"], 1, NEVER, 0.0, 10.0))
+        one = await first.fetchrow(SQL["api_budget_take"], 1, 5, NEVER, 0.0, 10.0)
+        meeting = asyncio.create_task(second.fetchrow(SQL["api_budget_take"], 1, 5, NEVER, 0.0, 10.0))
         await blocked(first)
     other = await meeting
     await first.close()
@@ -125,6 +125,20 @@ async def test_a_database_that_crashed_begins_with_a_full_budget(pool: connect.P
     await pool.execute("truncate api_budget")
 
     assert (await budget.take(30)).granted == 20
+
+
+async def test_in_advance_one_gets_half_of_what_is_left(pool: connect.Pool) -> None:
+    """Who takes more than it needs leaves something for the others, and takes nothing when there is too little."""
+    await pool.execute(
+        "insert into api_budget (tokens, refilled_at, granted, taken) values (10, clock_timestamp(), 0, 0)"
+    )
+    budget = ApiBudget(pool, per_second=10)
+
+    first = await budget.take(2, ahead=100)
+    await pass_time(pool, 10)
+    second = await budget.take(10, ahead=100)
+
+    assert (first.granted, second.granted) == (6, 10)
 
 
 async def test_it_is_said_how_many_workers_share_it(pool: connect.Pool) -> None:

@@ -5,8 +5,9 @@ It knows lines, tokens and who waits; what a token is good for is the connection
 
 Theory of operation. Whoever is about to send a request stands in line. While somebody does, one loop asks the database
 for as many tokens as the line is long, and serves it from its front: what arrives while a question is under way is the
-next question. So a process whose runs ask nothing costs the database nothing, and the budget is exact however many
-there are. Who waits hears of it all the while, as a heartbeat that no longer comes would end the attempt that waits.
+next question. Where there are plenty it takes some in advance, as many as were used since the question before: they are
+good for a second, so that a busy process asks a few times a second and not for each request, and an idle one never.
+Who waits hears of it all the while, as a heartbeat that no longer comes would end the attempt that waits.
 
 The API server that asks one process to come back later (429) has asked all of them: the pause is in the same row.
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
+import time
 from collections.abc import Callable
 
 import structlog
@@ -39,6 +41,8 @@ _PATIENCE_SECONDS = 2.0
 _LOOK_SECONDS = 0.2
 """While the line is longer than what there was: so that the next question is for many tokens, not for one."""
 _TELL_SECONDS = 1.0
+_GOOD_SECONDS = 1.0
+"""What was taken in advance and not used is worth nothing later: by then the budget is full again anyway."""
 _STRANGERS = 10
 """Who has never been told how many share the budget takes himself for one of so many."""
 
@@ -61,13 +65,19 @@ class _Place:
 class Pace:
     """The line of one process. Belongs to one event loop.
 
-    `taken` counts tokens of the database, `taken_alone` those of the process's own share while it was away, `spent`
-    how often there was less than was wanted; `waited_seconds` is what all who stood in line have waited together.
+    `taken` counts requests with a token of the database, `taken_alone` those with one of the process's own share while
+    it was away, `spent` how often there was less than was wanted; `waited_seconds` is what all who stood in line have
+    waited together.
     """
 
-    def __init__(self, budget: ApiBudget, *, availability: Availability) -> None:
+    def __init__(
+        self, budget: ApiBudget, *, availability: Availability, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Ask nothing yet. `availability` is what the rest of the process knows of the database."""
         self._budget = budget
+        self._clock = clock
+        self._spare, self._spare_until = 0, 0.0
+        self._used = 0
         self._availability = availability
         self._line: collections.deque[_Place] = collections.deque()
         self._pause_seconds = 0.0
@@ -84,6 +94,11 @@ class Pace:
 
     async def take(self, on_wait: OnWait | None = None) -> None:
         """Return with a token, after all who came before."""
+        if not self._line and self._spare > 0 and self._clock() < self._spare_until:
+            self._spare -= 1
+            self._used += 1
+            self.taken += 1
+            return
         loop = asyncio.get_running_loop()
         began = loop.time()
         place = _Place(loop.create_future(), on_wait, began)
@@ -98,7 +113,7 @@ class Pace:
 
     def pause(self, seconds: float) -> None:
         """Let nobody, of any process, have a token for so long: the API server asked for it."""
-        self._pause_seconds = max(self._pause_seconds, seconds)
+        self._pause_seconds, self._spare = max(self._pause_seconds, seconds), 0
         self._serve()
 
     def _serve(self) -> None:
@@ -117,7 +132,8 @@ class Pace:
         """Ask for what the line wants and give it out; give the seconds until it is worth asking again."""
         wanted, pause, self._pause_seconds = len(self._line), self._pause_seconds, 0.0
         taken = await self._from_database(wanted, pause) or self._from_share(wanted, pause)
-        self._give(taken.granted)
+        self._used = min(wanted, taken.granted)
+        self._give(self._used)
         if taken.granted >= wanted:
             return 0.0
         self.spent += 1
@@ -143,14 +159,16 @@ class Pace:
             return None
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                taken = await self._budget.take(wanted, pause_seconds=pause)
+                taken = await self._budget.take(wanted, ahead=self._used, pause_seconds=pause)
         except Exception as error:  # noqa: BLE001 - a border: whatever the database says, runs go on, within the share
             _log.info("no answer about the budget of the API server", error=f"{type(error).__name__}: {error}")
             return None
         if self._share is not None:
             _log.info("budget of the API server is shared again")
         self._workers, self._share = max(1, taken.workers), None
-        self.taken += taken.granted
+        self.taken += min(wanted, taken.granted)
+        if not self._pause_seconds:
+            self._spare, self._spare_until = max(0, taken.granted - wanted), self._clock() + _GOOD_SECONDS
         return taken
 
     def _from_share(self, wanted: int, pause: float) -> Taken:

@@ -33,9 +33,12 @@ class ApiBudget:
         self._sql = statements.load()
         self.per_second = per_second
 
-    async def take(self, wanted: int, *, pause_seconds: float = 0.0) -> Taken:
-        """Take so many, or as many as there are; with a pause none, and nobody else gets any until it is over."""
+    async def take(self, wanted: int, *, ahead: int = 0, pause_seconds: float = 0.0) -> Taken:
+        """Take so many, or as many as there are; with a pause none, and nobody else gets any until it is over.
+
+        `ahead` are welcome besides, if there are plenty: at most half of what is left.
+        """
         longest = limits.API_PAUSE_SECONDS
         pause = min(pause_seconds, longest)
-        [row] = await self._pool.fetch(self._sql.api_budget_take, wanted, self.per_second, pause, longest)
+        [row] = await self._pool.fetch(self._sql.api_budget_take, wanted, ahead, self.per_second, pause, longest)
         return Taken(row["granted"], row["again_seconds"], row["workers"])
