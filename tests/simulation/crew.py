@@ -59,6 +59,7 @@ class Crew:
             max_activities=dice.choice((1, 3, 200)),
             cancel_grace_seconds=dice.choice((3.0, 60.0)),
             retention_seconds=dice.choice((None, None, None, 20.0)),
+            is_watched=False,
         )
         world.ledger.is_forgetful = self._settings.retention_seconds is not None
         self._numbers = itertools.count(1)
@@ -124,7 +125,7 @@ class Crew:
                 world.note(hand.actor, "is asked to stop")
                 hand.stop.set()
             case "away":
-                world.go_away(dice.choice((0.1, 2.0, 20.0)) * dice.random())
+                world.go_away(dice.choice((0.1, 2.0, 20.0, 90.0)) * dice.random())
             case _:
                 pass
 

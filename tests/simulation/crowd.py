@@ -65,7 +65,7 @@ class Crowd:
             if is_suspended:
                 self._do(instance_id, self._resume(instance_id))
             for name in programs.SIGNALS:
-                self._do(instance_id, self._send(instance_id, name, times=1))
+                self._do(instance_id, self._help(instance_id, name))
 
     def _do(self, about: str, work: Coroutine[object, object, object]) -> None:
         task = self._actor.start(self._world.loop, work)
@@ -159,16 +159,25 @@ class Crowd:
         if dice.random() < 0.7:
             await self._start(instance_id, dice)
 
-    async def _send(self, instance_id: str, name: str, *, times: int) -> None:
-        """Send a signal, perhaps several times under one key."""
+    async def _help(self, instance_id: str, name: str) -> None:
+        """Send what may be waited for; who has too much of something else ends without."""
+        if not await self._send(instance_id, name, times=1):
+            await _patiently(lambda: self._client.cancel_instance(instance_id, "it takes no more"))
+
+    async def _send(self, instance_id: str, name: str, *, times: int) -> bool:
+        """Send a signal, perhaps several times under one key; say whether there was room for it."""
         letter = Letter(instance_id, name, next(self._letters))
         self._world.ledger.letters.append(letter)
         for _ in range(times):
-            fate = await _patiently(
-                lambda: self._client.send_signal(instance_id, name, letter.text, dedupe_key=f"key {letter.number}")
-            )
+            try:
+                fate = await _patiently(
+                    lambda: self._client.send_signal(instance_id, name, letter.text, dedupe_key=f"key {letter.number}")
+                )
+            except errors.SignalsFullError:
+                return False
             if fate == "Sent" and letter.told_at is None:
                 letter.told_at = self._world.now()
+        return True
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:

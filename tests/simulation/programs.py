@@ -24,6 +24,7 @@ from perdure import (
     RetryPolicy,
     orchestration,
 )
+from perdure.errors import SignalsFullError
 
 __all__ = ["NAME", "QUEUES", "SIGNALS", "STEP", "Plan", "Program", "draw", "orchestrations", "plan_of"]
 
@@ -159,8 +160,7 @@ def _say(ctx: OrchestrationContext, word: str, rest: Sequence[JsonValue]) -> Jso
             ctx.set_ready(True, "as always")
             return None
         case "send":
-            ctx.send_signal(str(rest[0]), str(rest[1]), f"{ctx.instance_id} {ctx.new_guid()}")
-            return None
+            return _send_signal(ctx, str(rest[0]), str(rest[1]))
         case "detached":
             instance_id = f"{ctx.instance_id}::free::{ctx.new_guid().hex[:8]}"
             ctx.schedule_orchestration(NAME, instance_id, _input_of(rest))
@@ -168,6 +168,15 @@ def _say(ctx: OrchestrationContext, word: str, rest: Sequence[JsonValue]) -> Jso
         case _:
             message = "the code has a mistake"
             raise ValueError(message)
+
+
+def _send_signal(ctx: OrchestrationContext, instance_id: str, name: str) -> JsonValue:
+    """Send a signal; who is full gets none."""
+    try:
+        ctx.send_signal(instance_id, name, f"{ctx.instance_id} {ctx.new_guid()}")
+    except SignalsFullError:
+        return "full"
+    return None
 
 
 async def _combine(ctx: OrchestrationContext, word: str, parts: Sequence[Sequence[JsonValue]]) -> JsonValue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 
 import pytest
 
@@ -38,3 +39,14 @@ def test_the_same_seed_is_the_same_story(database: Database) -> None:
 
     assert again.steps == once.steps
     assert again.digest == once.digest, f"seed {seed} takes two ways"
+
+
+@pytest.mark.slow
+def test_no_thread_and_no_clock_of_the_machine_has_a_part_in_a_story(database: Database) -> None:
+    """What takes long because the machine has much to do is no part of the world, and nobody there looks at it."""
+    before = set(threading.enumerate())
+    threads: set[threading.Thread] = set()
+
+    world.play(database, secrets.randbelow(10**9), world.Options(watch=lambda _: threads.update(threading.enumerate())))
+
+    assert not [thread.name for thread in threads - before]

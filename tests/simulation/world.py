@@ -20,6 +20,7 @@ from unittest import mock
 
 import structlog
 
+from perdure._core import limits
 from perdure._core.definition import OrchestrationRegistry
 from tests.simulation import programs, story
 from tests.simulation.checks import Checks, Violation
@@ -243,15 +244,16 @@ def play(database: Database, seed: int, options: Options | None = None) -> World
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Let the chance that the engine uses itself (jitter, ids of workers) come from the seed too."""
+    """Let chance that the engine uses itself (jitter, ids of workers) come from the seed, and how many signals fit."""
     state, ids = random.getstate(), random.Random(f"{seed} ids")
+    room = random.Random(f"{seed} room").choice((1, limits.UNCONSUMED_SIGNALS, limits.UNCONSUMED_SIGNALS))
 
     def drawn() -> uuid.UUID:
         return uuid.UUID(int=ids.getrandbits(128), version=4)
 
     random.seed(seed)
     try:
-        with mock.patch.object(uuid, "uuid4", drawn):
+        with mock.patch.object(uuid, "uuid4", drawn), mock.patch.object(limits, "UNCONSUMED_SIGNALS", room):
             yield
     finally:
         random.setstate(state)

@@ -151,7 +151,8 @@ class Life:
         """Live until `stop` (then give everything back) or until the lease is lost."""
         loops: list[Coroutine[object, object, object]] = [self.lease.run(), self._work(), stop.wait()]
         tasks = [asyncio.create_task(loop) for loop in loops]
-        self.watchdog.begin()
+        if self.worker.settings.is_watched:
+            self.watchdog.begin()
         try:
             await self._live(tasks, stop)
         finally:

@@ -3,8 +3,9 @@
 Theory of operation. Code is stepped in the thread of the event loop, between two awaits. While it runs nothing else of
 its worker does, heartbeats neither. A thread beside looks several times in the time allowed at which step is being
 taken. Finding the same one too often, it has Python raise `TurnInterrupted` in the loop's thread, between any two
-bytecodes: the one way into a `while True`. It looks instead of measuring, so a process that was stopped and goes on is
-not taken for one that ran.
+bytecodes: the one way into a `while True`. A look counts for no more than the time between two of them, so a process
+that was stopped and goes on is not taken for one that ran; nor does the time count in which the thread waited for a
+processor, as on a machine with too much to do or in a container that has used up its share: Linux says how long.
 
 An exception that comes from outside must never arrive when the step has been left: it would hit the engine. So
 to enter, to leave and to interrupt need one lock, and whoever leaves takes back, under it, what is on its way. It may
@@ -17,9 +18,12 @@ Code that blocks in C (a lock, a driver without a timeout) is not between two by
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, TypeVar
 
 import structlog
@@ -31,7 +35,7 @@ __all__ = ["TurnInterrupted", "Watchdog", "raise_in"]
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _LOOKS = 10
-"""How often the same step is seen before it is interrupted: the grain of the time allowed."""
+"""How often, and once more, the same step is seen before it is interrupted: the grain of the time allowed."""
 
 raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -78,6 +82,7 @@ class Watchdog:
         """Allow each step of the calling thread so many seconds, once the watch has begun."""
         self.seconds = seconds
         self.thread_id = threading.get_ident()
+        self.native_id = threading.get_native_id()
         self.lock = threading.Lock()
         self.steps = 0
         self.is_stepping = False
@@ -119,14 +124,31 @@ class Watchdog:
     def _too_long(self, instance_id: str) -> errors.TurnTooLongError:
         return errors.TurnTooLongError(instance_id, self.seconds * self.interruptions)
 
+    def waited_seconds(self) -> float:
+        """Give how long the watched thread has waited for a processor so far; always 0 where nobody counts that."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            counts = Path(f"/proc/self/task/{self.native_id}/schedstat").read_text(encoding="ascii")
+            return int(counts.split()[1]) / 1e9
+        return 0.0
+
+    def _is_at(self, step: int) -> bool:
+        return self.is_stepping and self.steps == step
+
     def _watch(self) -> None:
-        seen, looks = 0, 0
-        while not self._is_over.wait(self.seconds / _LOOKS):
+        seen, ran = 0, 0.0
+        interval = self.seconds / _LOOKS
+        runnable = before = 0.0
+        while not self._is_over.wait(interval):
+            if not self.is_stepping:  # read without the lock: at worst this look sees the step that has just begun
+                seen = 0
+                continue
+            runnable, before = time.monotonic() - self.waited_seconds(), runnable
             with self.lock:
-                if not self.is_stepping or self.steps != seen:
-                    seen, looks = self.steps, 0
+                if not self._is_at(seen):
+                    seen, ran = self.steps, 0.0
                     continue
-                looks += 1
-                if looks % _LOOKS == 0:
+                ran += min(interval, max(0.0, runnable - before))
+                if ran >= self.seconds:
+                    ran = 0.0
                     self.interruptions += 1
                     raise_in(self.thread_id, TurnInterrupted)

@@ -35,7 +35,8 @@ class WorkerSettings:
     `retention_seconds` is how long a finished instance stays, None for ever. `secrets` is where a worker outside of
     Kubernetes has them from (`perdure.secrets`); without it they are read through the API server, as the ServiceAccount
     of the run. Without a cluster (`has_cluster`) no runs of resources are taken, which could not act as anybody.
-    `database` is what activities are lent (`ctx.database`).
+    `database` is what activities are lent (`ctx.database`). `is_watched` says whether code that does not await is
+    interrupted, which takes a thread and a clock: a world whose time is played has neither.
     """
 
     lease_seconds: float = 10.0
@@ -51,6 +52,7 @@ class WorkerSettings:
     secrets: Secrets | None = None
     database: Database | None = None
     has_cluster: bool = True
+    is_watched: bool = True
 
 
 class Worker:

@@ -23,6 +23,7 @@ from perdure import (
 )
 from perdure._core.definition import AnyActivity, AnyOrchestration
 from perdure.client import Client
+from perdure.errors import SignalsFullError
 
 __all__ = ["ACTIVITIES", "ORCHESTRATIONS", "SCENES", "Scene"]
 
@@ -239,6 +240,17 @@ async def paused(ctx: OrchestrationContext) -> JsonValue:
     return await ctx.schedule_wait("go")
 
 
+@orchestration("golden::orchestration::refused")
+async def refused(ctx: OrchestrationContext) -> JsonValue:
+    """Send more signals in one turn than anybody takes, be told, and go on."""
+    try:
+        for number in range(10_001):
+            ctx.send_signal("golden-nobody", "word", number)
+    except SignalsFullError as error:
+        return [error.instance_id, await ctx.schedule_activity(echo, "refused")]
+    return None
+
+
 # From outside.
 
 
@@ -297,6 +309,7 @@ SCENES = {
     "queued": Scene(queued),
     "tree": Scene(tree, act=_fell, phase="Cancelled"),
     "paused": Scene(paused, act=_pause),
+    "refused": Scene(refused),
 }
 """What is recorded, by the name of its file."""
 

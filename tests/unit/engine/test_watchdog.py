@@ -77,6 +77,32 @@ def test_a_step_that_does_not_end_is_interrupted() -> None:
         dog.step("stuck", for_ever)
 
 
+def test_who_waits_for_a_processor_is_not_taken_for_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with too much to do a step takes long without running: that time does not count."""
+    monkeypatch.setattr(Watchdog, "waited_seconds", lambda _: time.monotonic())
+
+    with watching(0.02) as dog:
+        assert dog.step("starved", lambda: busy(0.2)) == 0.2
+
+
+def test_who_runs_only_now_and_then_is_interrupted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts is how long it ran, however little of the machine it gets."""
+    monkeypatch.setattr(Watchdog, "waited_seconds", lambda _: 0.9 * time.monotonic())
+
+    with watching(0.02) as dog, pytest.raises(errors.TurnTooLongError):
+        dog.step("stuck", for_ever)
+
+
+def test_how_long_a_thread_has_waited_only_grows() -> None:
+    """Read from the kernel where it counts that, and nothing elsewhere."""
+    dog = Watchdog(60.0)
+
+    before = dog.waited_seconds()
+    busy(0.01)
+
+    assert 0.0 <= before <= dog.waited_seconds()
+
+
 def test_a_short_step_gives_its_result_or_its_error() -> None:
     """Whoever stays within the time notices nothing of the watch."""
 
