@@ -28,7 +28,7 @@ async def delete_postgres_objects(
     Raises `ObjectNotOwnedError` before anything is deleted, and `ObjectNotReadyError` for what is not gone in time.
     """
     own = ownership.acting_for(ctx, input.owner)
-    found = await objects.of_server(ctx, input.name, host=input.host)
+    found = await objects.of_server(ctx, input.name)
     for each in found:
         if fields.text(each, "kind") not in _LABELLED:
             ownership.require_own(each, own.instance_id)

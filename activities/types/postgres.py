@@ -204,7 +204,6 @@ class DeletePostgresObjectsInput(NameInput):
     """
 
     owner: str = ""
-    host: str = ""
     delete_volumes: bool = True
     delete_backups: bool = False
     wait_seconds: float = pydantic.Field(default=300.0, ge=0, le=LONGEST_WAIT_SECONDS)
