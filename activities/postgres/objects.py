@@ -2,7 +2,7 @@
 
 Whether a server exists is never judged by one object of several: half of it may be missing, or left over. StatefulSet
 and Secret are looked for by their names; Services, Pods and volumes, of which there may be some of an earlier life or
-of an upgrade, by their labels. An object of that name without these labels is somebody else's, and none of the server's.
+of an upgrade, by their labels. An object of that name without these labels is somebody else's, none of the server's.
 """
 
 from __future__ import annotations
