@@ -78,7 +78,9 @@ async def _bring_back(ctx: OrchestrationContext, input: RollBackPostgresInput, e
     """Take away what the upgrade has made, the new volume too, and make the old server again."""
     before = input.before
     ctx.set_progress(0, 3, f"taking away what the upgrade of {before.name} has made")
-    made = DeletePostgresObjectsInput(name=before.name, owner=before.owner, delete_volumes=False)
+    made = DeletePostgresObjectsInput(
+        name=before.name, owner=before.owner, host=host_while_upgrading(before.name), delete_volumes=False
+    )
     new_claim = DeleteInput(
         **volumes.claim(before.name, input.volume).model_dump(by_alias=False), wait_seconds=300, require_own=False
     )

@@ -200,16 +200,21 @@ class RestoreOutput(Model):
 class DeletePostgresObjectsInput(NameInput):
     """A server to delete, and how long each object may take to be gone (0: do not wait).
 
-    Without `delete_volumes` its data stays, and with it the Secret that opens it. Backups stay unless `delete_backups`.
+    All of its Services go, or the one of the name `host`. Without `delete_volumes` its data stays, and with it the
+    Secret that opens it. Backups stay unless `delete_backups`.
     """
 
     owner: str = ""
+    host: str = ""
     delete_volumes: bool = True
     delete_backups: bool = False
     wait_seconds: float = pydantic.Field(default=300.0, ge=0, le=LONGEST_WAIT_SECONDS)
 
 
 class DeletePostgresObjectsOutput(Model):
-    """What was deleted, in its order, as in `Service orders`."""
+    """What was deleted, in its order, as in `Service orders`.
+
+    A worker that dies takes with it what it had deleted in its last second: for people, not to decide by.
+    """
 
     deleted: list[str]

@@ -112,8 +112,10 @@ async def test_deleting_the_resource_removes_the_server_in_order(library_world: 
 async def test_a_creation_that_is_deleted_midway_leaves_nothing(scene: Scene) -> None:
     """A server that does not become ready is given up: the objects that were made for it go with the resource."""
     await scene.kubectl("create", "quota", "hold", "--hard=count/pods=0")
-    await scene.kubectl("apply", "-f-", input=example())
-    await scene.kubectl("patch", "orch/orders-db", "--type=merge", '--patch={"spec": {"deletionPolicy": "Compensate"}}')
+    await scene.kubectl("apply", "-f-", input=example(kinds=["ServiceAccount", "Role", "RoleBinding"]))
+    kept = yaml.safe_load(example(kinds=["Orchestration"]))
+    kept["spec"]["deletionPolicy"] = "Compensate"
+    await scene.kubectl("apply", "-f-", input=yaml.safe_dump(kept))
     await scene.shown("orders-db", "wait-for-postgres")
 
     await scene.kubectl("delete", "orchestration/orders-db", "--timeout=120s")
