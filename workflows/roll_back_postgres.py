@@ -2,7 +2,8 @@
 
 An instance of its own, which an upgrade starts and does not own: whoever cancels the upgrade does not cut its way back
 off, and no grace ends it. It goes back only while the inventory says that this very upgrade has the server. Before that
-nothing was taken away, and after that the new server has clients.
+nothing was taken away, and after that the new server is the server: there is no way back, and clients are let in to it,
+whatever has kept the upgrade from doing so.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from activities.types import (
     WaitForPostgresInput,
 )
 from perdure import ActivityError, Exponential, OrchestrationContext, RetryPolicy, orchestration
-from workflows import names
+from workflows import names, servers
 from workflows.types import RollBackPostgresInput, RollBackPostgresOutput
 
 __all__ = ["ROLLED_BACK", "host_while_upgrading", "roll_back_postgres"]
@@ -46,17 +47,31 @@ def host_while_upgrading(name: str) -> str:
 
 @orchestration(names.ROLL_BACK_POSTGRES, version="1.0.0")
 async def roll_back_postgres(ctx: OrchestrationContext, input: RollBackPostgresInput) -> RollBackPostgresOutput:
-    """Bring the old server back and write down why; in any case tell the upgrade that this is over."""
+    """Bring the old server back and write down why, or lead on; in any case tell the upgrade that this is over."""
     try:
         await ctx.schedule_timer(SETTLING_SECONDS)
         entry = await ctx.schedule_activity(get_entry, EntryInput(name=input.before.name, shown=0), retry=STUBBORN)
         if entry is None or entry.state != "upgrading" or entry.details.get("upgrade") != input.upgrade:
             ctx.trace_info(f"{input.before.name} is not in the hands of {input.upgrade}: nothing to go back from")
+            if entry and entry.state in {"running", "degraded"} and servers.volume_of(entry) == input.volume:
+                await _let_clients_in(ctx, input, entry)
             return RollBackPostgresOutput(rolled_back=False)
         await _bring_back(ctx, input, entry)
     finally:
         ctx.send_signal(input.upgrade, ROLLED_BACK)
     return RollBackPostgresOutput(rolled_back=True)
+
+
+async def _let_clients_in(ctx: OrchestrationContext, input: RollBackPostgresInput, entry: InventoryEntry) -> None:
+    """Give the server that the upgrade has switched to its own name, and take away the other."""
+    ctx.set_progress(0, 1, f"letting clients in to {entry.name}, which is Postgres {entry.version}")
+    after = input.before.model_copy(update={"version": entry.version, "volume": input.volume, "image": ""})
+    other = DeleteInput(
+        api_version="v1", kind="Service", name=host_while_upgrading(entry.name), wait_seconds=0, require_own=False
+    )
+    await ctx.schedule_activity(deploy_postgres, after, retry=STUBBORN)
+    await ctx.schedule_activity(delete, other, retry=STUBBORN)
+    ctx.set_progress(1, 1, f"clients reach {entry.name} again")
 
 
 async def _bring_back(ctx: OrchestrationContext, input: RollBackPostgresInput, entry: InventoryEntry) -> None:

@@ -5,8 +5,9 @@ old server comes back under a name that no client knows, and is dumped; the new 
 the same name. No client can write what the dump does not have, and none reaches the new server before it is right.
 
 **The moment of the switch is one transaction of the inventory**: that the server runs, in its new version and volume.
-Whatever happens before it leads back (`roll_back_postgres`), whatever happens after it leads on: the Service is made
-again, by this run or by the server's actor. The old volume stays until after the switch.
+Whatever happens before it leads back (`roll_back_postgres`), whatever happens after it leads on: clients are let in,
+by this run, by the instance that would have led back, or by the server's actor. The old volume stays until after the
+switch.
 """
 
 from __future__ import annotations
@@ -89,15 +90,12 @@ async def upgrade_postgres(ctx: OrchestrationContext, input: UpgradePostgresInpu
         ctx.set_progress(5, STEPS, f"switching to Postgres {after.version}")
         await _switch(ctx, entry, before, after)
     except (PerdureError, OrchestrationCancelled) as error:
-        await _go_back(ctx, before, after, error)
+        await _end_elsewhere(ctx, before, after, error)
         raise
     try:
-        await _let_clients_in(ctx, after)
-        if not input.keep_old_volume:
-            ctx.set_progress(6, STEPS, f"dropping the volume of Postgres {before.version}")
-            await _delete(ctx, volumes.claim(before.name, before.volume))
-    except OrchestrationCancelled:
-        await _let_clients_in(ctx, after)
+        await _lead_on(ctx, input, before, after)
+    except PerdureError as error:
+        await _end_elsewhere(ctx, before, after, error)
         raise
     ctx.set_progress(STEPS, STEPS, f"{input.name} is Postgres {after.version}")
     return UpgradePostgresOutput(
@@ -253,13 +251,27 @@ async def _switch(
         raise NonRetryableError(f"{entry.name} is {switched.state} since: somebody else has taken it meanwhile.")
 
 
-async def _go_back(
+async def _lead_on(
+    ctx: OrchestrationContext, input: UpgradePostgresInput, before: DeployPostgresInput, after: DeployPostgresInput
+) -> None:
+    """Let clients in to the new server, also when that is cancelled, and drop what is not needed any more."""
+    try:
+        await _let_clients_in(ctx, after)
+        if not input.keep_old_volume:
+            ctx.set_progress(6, STEPS, f"dropping the volume of Postgres {before.version}")
+            await _delete(ctx, volumes.claim(before.name, before.volume))
+    except OrchestrationCancelled:
+        await _let_clients_in(ctx, after)
+        raise
+
+
+async def _end_elsewhere(
     ctx: OrchestrationContext, before: DeployPostgresInput, after: DeployPostgresInput, error: BaseException
 ) -> None:
-    """Start an instance that brings the old server back, however long it takes, and unless cancelled wait for it."""
+    """Start an instance that leads back or on, however long that takes, and unless cancelled wait for it."""
     is_cancelled = isinstance(error, OrchestrationCancelled)
     reason = error.message if isinstance(error, PerdureError) else "it was cancelled"
-    ctx.trace_error(f"the upgrade of {before.name} to Postgres {after.version} goes back: {reason}")
+    ctx.trace_error(f"the upgrade of {before.name} to Postgres {after.version} did not come to its end: {reason}")
     back = RollBackPostgresInput(before=before, volume=after.volume, upgrade=ctx.instance_id, reason=reason)
     ctx.schedule_orchestration(roll_back_postgres, f"{ctx.instance_id}::back", back)
     if not is_cancelled:

@@ -30,7 +30,7 @@ async def release(ctx: ActivityContext, input: ReleaseInput) -> ReleaseOutput:
     if isinstance(found, ReleaseOutput):
         return found
     if ctx.info.run_as:
-        living = await objects.living(ctx, input.name, host=found.dns_label)
+        living = await objects.living(ctx, input.name)
         if input.keep_volumes:
             living = [each for each in living if each.kind not in objects.KINDS_OF_DATA]
         if living:

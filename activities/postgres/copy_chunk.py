@@ -36,14 +36,12 @@ async def copy_chunk(ctx: ActivityContext, input: CopyChunkInput) -> CopyChunkOu
         if chunk["rows"] is not None:
             return CopyChunkOutput(rows=chunk["rows"], was_done=True)
 
-        key = await databases.key_of(source, input.table, place="source")
         schema, table = databases.split(input.table)
         columns = await databases.columns_of(source, input.table)
-        place = {"schema": schema, "table": table, "columns": columns, "key": input.table.key}
-        types = {"type_schema": key["type_schema"], "type_name": key["type_name"]}
+        place = {"schema": schema, "table": table, "columns": columns, "key": input.table.key_columns}
 
         await target.execute(statement("migration_staging", **place))
-        read = statement("migration_read_chunk", **place, **types)
+        read = statement("migration_read_chunk", **place)
         rows = await _piped(source, target, read, (chunk["after_key"], chunk["upto_key"]), columns=columns)
         await target.execute(statement("migration_write_chunk", **place))
         await target.execute(statement("migration_chunk_done"), *mine, rows)

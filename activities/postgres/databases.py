@@ -94,15 +94,16 @@ async def _beat(ctx: ActivityContext) -> None:
 
 
 async def key_of(connection: Connection, table: MigratedTable, *, place: str) -> asyncpg.Record:
-    """Give type and estimate of a table's key. Raises `NonRetryableError` when its rows are not told apart by it."""
+    """Give what is known of a table by its key. Raises `NonRetryableError` when its rows are not told apart by it."""
     schema, name = split(table)
-    found = await connection.fetchrow(statement("migration_key"), schema, name, table.key)
-    if found is None:
-        raise NonRetryableError(f"The {place} has no table {schema}.{name} with a column {table.key}.")
+    found = await connection.fetchrow(statement("migration_key"), schema, name, table.key_columns)
+    missing = [each for each in table.key_columns if found is None or each not in (found["names"] or [])]
+    if found is None or missing:
+        raise NonRetryableError(f"The {place} has no table {schema}.{name} with a column {', '.join(missing)}.")
     if not found["is_key"]:
         message = (
-            f"Column {table.key} of table {schema}.{name} in the {place} is no key: expected NOT NULL and a unique "
-            "index on it alone, as a primary key has."
+            f"{', '.join(table.key_columns)} of table {schema}.{name} in the {place} is no key: expected NOT NULL and "
+            "a unique index on exactly that, as a primary key has."
         )
         raise NonRetryableError(message)
     return found

@@ -28,7 +28,7 @@ async def delete_postgres_objects(
     Raises `ObjectNotOwnedError` before anything is deleted, and `ObjectNotReadyError` for what is not gone in time.
     """
     own = ownership.acting_for(ctx, input.owner)
-    found = await objects.of_server(ctx, input.name, host=input.host)
+    found = [each for each in await objects.of_server(ctx, input.name) if not _is_to_stay(each, input.host)]
     for each in found:
         if fields.text(each, "kind") not in _LABELLED:
             ownership.require_own(each, own.instance_id)
@@ -47,6 +47,12 @@ async def delete_postgres_objects(
             deleted.append(str(target))
             ctx.heartbeat(deleted)
     return DeletePostgresObjectsOutput(deleted=deleted)
+
+
+def _is_to_stay(found: Manifest, host: str) -> bool:
+    """Say whether this is a Service of another name than the one that is to go."""
+    is_service = fields.text(found, "kind") == "Service"
+    return is_service and host not in {"", fields.text(found, "metadata", "name")}
 
 
 def _in_order(found: list[Manifest], input: DeletePostgresObjectsInput) -> list[ObjectRef]:

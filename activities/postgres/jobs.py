@@ -63,7 +63,8 @@ def restore(task: Task) -> Manifest:
 
 @functools.cache
 def _script(name: str) -> str:
-    return (resources.files(__package__) / "scripts" / name).read_text("utf-8")
+    scripts = resources.files(__package__) / "scripts"
+    return "".join((scripts / part).read_text("utf-8") for part in ("connection.sh", name))
 
 
 def _job(task: Task, script: str, variables: dict[str, str]) -> Manifest:

@@ -1,8 +1,8 @@
 """What a Postgres server consists of in the cluster, and what of it is there now.
 
-Whether a server exists is never judged by one object of several: half of it may be missing, or left over. Objects with
-a name are looked for by that name; Pods and volumes, of which there may be some of an earlier life, by their labels. An
-object of that name without these labels is somebody else's, and none of the server's.
+Whether a server exists is never judged by one object of several: half of it may be missing, or left over. StatefulSet
+and Secret are looked for by their names; Services, Pods and volumes, of which there may be some of an earlier life or
+of an upgrade, by their labels. An object of that name without these labels is somebody else's, none of the server's.
 """
 
 from __future__ import annotations
@@ -19,28 +19,24 @@ _SERVICE = ("v1", "Service")
 _SECRET = ("v1", "Secret")
 KINDS_OF_DATA = frozenset({"PersistentVolumeClaim", "Secret"})
 """What is left of a server whose data is to stay: the volume, and the password that it was set up with."""
-_BY_LABEL = (("v1", "Pod"), ("v1", "PersistentVolumeClaim"))
+_BY_LABEL = (_SERVICE, ("v1", "Pod"), ("v1", "PersistentVolumeClaim"))
 
 
-async def living(ctx: ActivityContext, name: str, *, host: str | None = None) -> list[ObjectRef]:
+async def living(ctx: ActivityContext, name: str) -> list[ObjectRef]:
     """Give what there is of a server in the run's namespace, also what is being deleted: in the order of deletion."""
-    return [reference(found) for found in await of_server(ctx, name, host=host)]
+    return [reference(found) for found in await of_server(ctx, name)]
 
 
-async def of_server(ctx: ActivityContext, name: str, *, host: str | None = None) -> list[Manifest]:
-    """Give the objects of a server: StatefulSet, Service, Pods, claims, Secret. `host` is the name of its Service."""
-    named = {
-        STATEFUL_SET: await ctx.kubernetes.get(*STATEFUL_SET, name),
-        _SERVICE: await ctx.kubernetes.get(*_SERVICE, host or name),
-        _SECRET: await ctx.kubernetes.get(*_SECRET, manifests.secret_name(name)),
-    }
+async def of_server(ctx: ActivityContext, name: str) -> list[Manifest]:
+    """Give the objects of a server: StatefulSet, Services, Pods, claims, Secret."""
+    stateful_set = await ctx.kubernetes.get(*STATEFUL_SET, name)
     listed = [
         each
         for api_version, kind in _BY_LABEL
         for each in await ctx.kubernetes.list(api_version, kind, label_selector=manifests.selector(name))
     ]
-    found = [named[STATEFUL_SET], named[_SERVICE], *listed, named[_SECRET]]
-    return [each for each in found if each is not None and is_of_server(each, name)]
+    secret = await ctx.kubernetes.get(*_SECRET, manifests.secret_name(name))
+    return [each for each in (stateful_set, *listed, secret) if each is not None and is_of_server(each, name)]
 
 
 async def service_of(ctx: ActivityContext, name: str) -> Manifest | None:

@@ -32,7 +32,7 @@ async def plan_migration(ctx: ActivityContext, input: PlanMigrationInput) -> Pla
             await target.execute(statement("migration_ledger"))
             chunks = await _open(target, input)
             if not chunks:
-                await _plan(source, target, input, (key["type_schema"], key["type_name"]))
+                await _plan(source, target, input)
                 chunks = await _open(target, input)
             progress = await target.fetchrow(statement("migration_progress"), input.migration, input.table.name)
     copied = int(progress["copied_rows"]) if progress else 0
@@ -45,13 +45,10 @@ async def _open(target: Connection, input: PlanMigrationInput) -> list[Chunk]:
     return [Chunk(number=row["chunk"], rows=row["planned_rows"]) for row in found]
 
 
-async def _plan(source: Connection, target: Connection, input: PlanMigrationInput, key_type: tuple[str, str]) -> None:
+async def _plan(source: Connection, target: Connection, input: PlanMigrationInput) -> None:
     """Note the next chunks of the table, if it goes on."""
     schema, table = databases.split(input.table)
-    cut = statement(
-        "migration_bounds",
-        schema=schema, table=table, key=input.table.key, type_schema=key_type[0], type_name=key_type[1],
-    )  # fmt: skip
+    cut = statement("migration_bounds", schema=schema, table=table, key=input.table.key_columns)
     mine = (input.migration, input.table.name)
     before = await target.fetchrow(statement("migration_progress"), *mine)
     last, upto = (before["last_chunk"], before["upto_key"]) if before else (0, None)

@@ -42,10 +42,15 @@ class PostgresDatabase(Model):
 
 
 class MigratedTable(Model):
-    """A table to move, and the column that its rows are told apart by: unique and never null, on both sides."""
+    """A table to move, and the column or columns that its rows are told apart by: unique, never null, on both sides."""
 
     name: TableName
-    key: ColumnName
+    key: ColumnName | Annotated[list[ColumnName], pydantic.Field(min_length=1, max_length=32)]
+
+    @property
+    def key_columns(self) -> list[str]:
+        """The columns of the key, in the order in which rows are read."""
+        return [self.key] if isinstance(self.key, str) else self.key
 
 
 class PlanMigrationInput(Model):
@@ -101,9 +106,10 @@ class VerifyMigrationInput(Model):
 
 
 class TableCounts(Model):
-    """How many rows were copied, and how many each side has."""
+    """How many rows were copied, how many each side has, and which sequences of the target were moved on."""
 
     table: str
     copied: int
     source: int
     target: int
+    sequences: list[str] = pydantic.Field(default_factory=list)

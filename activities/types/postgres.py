@@ -200,7 +200,8 @@ class RestoreOutput(Model):
 class DeletePostgresObjectsInput(NameInput):
     """A server to delete, and how long each object may take to be gone (0: do not wait).
 
-    Without `delete_volumes` its data stays, and with it the Secret that opens it. Backups stay unless `delete_backups`.
+    All of its Services go, or the one of the name `host`. Without `delete_volumes` its data stays, and with it the
+    Secret that opens it. Backups stay unless `delete_backups`.
     """
 
     owner: str = ""

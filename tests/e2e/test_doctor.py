@@ -189,3 +189,31 @@ async def test_a_run_says_what_it_waits_for(clinic: Clinic) -> None:
     assert "unheard-of" in strange["found"]
     assert "ServiceAccountMissing" in nameless["found"]
     assert nobody["found"] == "there is no such Orchestration"
+
+
+async def test_a_signal_and_a_schedule_say_how_they_are(clinic: Clinic) -> None:
+    """One that waits for its run is well, one whose time zone nobody knows is stuck, and what is not there is told."""
+    scene = clinic.world.scene
+    spec = {"orchestration": "flows::orchestration::steps"}
+    kinds: dict[str, dict[str, Any]] = {
+        "OrchestrationSignal": {"orchestrationRef": {"name": "late"}, "signal": "go"},
+        "OrchestrationSchedule": {
+            "cron": "@daily",
+            "timeZone": "Europe/Atlantis",
+            "orchestrationTemplate": {"spec": spec},
+        },
+    }
+    for kind, asked in kinds.items():
+        manifest = {"apiVersion": "perdure.dev/v1alpha1", "kind": kind, "metadata": {"name": "odd"}, "spec": asked}
+        await scene.kubectl("apply", "--filename=-", input=yaml.safe_dump(manifest))
+    await scene.kubectl("wait", "orchestrationsignal/odd", "--for=condition=Reconciling", "--timeout=120s")
+    await scene.kubectl("wait", "orchestrationschedule/odd", "--for=condition=Stalled", "--timeout=120s")
+    signal, schedule, none = (f"{each}/{scene.namespace}" for each in ("signal", "schedule", "schedule"))
+
+    (waits,) = (await clinic.examine(f"{signal}/odd"))[f"{signal}/odd"]
+    (stuck,) = (await clinic.examine(f"{schedule}/odd", code=1))[f"{schedule}/odd"]
+    (missing,) = (await clinic.examine(f"{none}/even", code=1))[f"{none}/even"]
+
+    assert (waits["result"], "late" in waits["found"]) == ("ok", True)
+    assert (stuck["result"], "Atlantis" in stuck["found"]) == ("failed", True)
+    assert missing["found"] == "there is no such OrchestrationSchedule"

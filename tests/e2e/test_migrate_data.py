@@ -82,7 +82,7 @@ async def test_a_killed_operator_is_taken_over_and_every_row_arrives_once(
     await world.operator(MODULES=LIBRARY)
     status = await scene.completed("move")
 
-    counts = {"table": "orders", "copied": ROWS, "source": ROWS, "target": ROWS}
+    counts = {"table": "orders", "copied": ROWS, "source": ROWS, "target": ROWS, "sequences": []}
     assert status["output"] == {"migration": f"{scene.namespace}/move", "rows": ROWS, "tables": [counts]}
     both = [await side.fetch("table orders order by id") for side in (source, target)]
     assert both[0] == both[1]

@@ -7,6 +7,7 @@ run. The orchestration around these activities is tested in `tests/unit/library/
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from activities.postgres.copy_chunk import copy_chunk
+from activities.postgres.databases import statement
 from activities.postgres.plan_migration import plan_migration
 from activities.postgres.verify_migration import verify_migration
 from activities.types import (
@@ -23,6 +25,7 @@ from activities.types import (
     PlanMigrationInput,
     PlanMigrationOutput,
     PostgresDatabase,
+    TableCounts,
     VerifyMigrationInput,
 )
 from perdure import errors
@@ -62,11 +65,15 @@ class Sides:
         wanted = PlanMigrationInput(migration="m", **self.where, table=table, chunk_rows=chunk_rows, chunks=chunks)
         return await self.cast.do(plan_migration, wanted)
 
-    async def copy(self, chunk: int, *, run: str = "first") -> tuple[int, bool]:
+    async def copy(self, chunk: int, *, run: str = "first", table: MigratedTable = ODD) -> tuple[int, bool]:
         """Copy a chunk; give its rows, and whether it was copied before."""
-        wanted = CopyChunkInput(migration="m", **self.where, table=ODD, chunk=chunk)
+        wanted = CopyChunkInput(migration="m", **self.where, table=table, chunk=chunk)
         copied = await self.cast.do(copy_chunk, wanted, run=run)
         return copied.rows, copied.was_done
+
+    async def verify(self, table: MigratedTable = ODD) -> TableCounts:
+        """Count, and move the sequences on."""
+        return await self.cast.do(verify_migration, VerifyMigrationInput(migration="m", **self.where, table=table))
 
     async def rows(self, side: asyncpg.Connection) -> list[asyncpg.Record]:
         """Give all rows of a side."""
@@ -103,8 +110,7 @@ async def test_all_rows_arrive_as_they_were(sides: Sides) -> None:
     assert [chunk.rows for chunk in plan.chunks] == [10] * 9 + [5]
     assert await sides.rows(sides.target) == await sides.rows(sides.source)
     assert (await sides.plan()).chunks == []
-    counted = VerifyMigrationInput(migration="m", **sides.where, table=ODD)
-    counts = await sides.cast.do(verify_migration, counted)
+    counts = await sides.verify()
     assert (counts.copied, counts.source, counts.target) == (95, 95, 95)
 
 
@@ -179,10 +185,14 @@ async def test_the_plan_goes_on_where_it_stopped_with_chunks_of_another_size(sid
     [
         ("nothing", "id", "The source has no table public.nothing with a column id"),
         ('Odd "name', "body", "is no key: expected NOT NULL and a unique index"),
+        ('Odd "name', ["the Key", "n"], "the Key, n of table .* is no key"),
+        ('Odd "name', ["the Key", "nowhere"], "with a column nowhere"),
         ("x; drop table y", "id", "no table public.x; drop table y"),
     ],
 )
-async def test_a_table_that_does_not_fit_is_refused(sides: Sides, name: str, key: str, complaint: str) -> None:
+async def test_a_table_that_does_not_fit_is_refused(
+    sides: Sides, name: str, key: str | list[str], complaint: str
+) -> None:
     """Before anything is copied, and not tried again."""
     with pytest.raises(errors.NonRetryableError, match=complaint):
         await sides.plan(table=MigratedTable(name=name, key=key))
@@ -207,4 +217,99 @@ async def test_rows_written_behind_what_was_copied_are_noticed(sides: Sides) -> 
     await sides.source.execute("""insert into "Odd ""name" ("the Key") values ('a')""")
 
     with pytest.raises(errors.NonRetryableError, match="96 rows in the source and 95 in the target"):
-        await sides.cast.do(verify_migration, VerifyMigrationInput(migration="m", **sides.where, table=ODD))
+        await sides.verify()
+
+
+# --- keys of several columns -----------------------------------------------------------------------------------------
+
+LINES = """
+create table lines (
+    shop text collate "C", "at it" timestamptz, number numeric, body text, primary key (number, shop, "at it")
+)
+"""
+FILL_LINES = """
+insert into lines
+select format('s%s ""\', i % 3), timestamptz '2026-01-01 00:00:00.000001+02' + i % 2 * interval '1 us', i / 6 + 0.10, i
+from generate_series(1, 95) as i
+"""
+
+
+async def test_a_key_of_several_columns_cuts_a_table_as_one_column_does(sides: Sides) -> None:
+    """In the order that is asked for, whatever that of the index is: each row arrives once, with all of its digits."""
+    table = MigratedTable(name="lines", key=["shop", "at it", "number"])
+    for side in (sides.source, sides.target):
+        await side.execute(LINES)
+    await sides.source.execute(FILL_LINES)
+
+    first = await sides.plan(chunk_rows=7, chunks=2, table=table)
+    for chunk in first.chunks:
+        await sides.copy(chunk.number, table=table)
+    rest = await sides.plan(chunk_rows=20, table=table)
+    await asyncio.gather(*(sides.copy(chunk.number, table=table) for chunk in rest.chunks))
+
+    assert [chunk.rows for chunk in (*first.chunks, *rest.chunks)] == [7, 7, 20, 20, 20, 20, 1]
+    both = [await side.fetch("table lines order by body") for side in (sides.source, sides.target)]
+    assert both[0] == both[1]
+    assert (await sides.verify(table)).copied == 95
+
+
+async def test_the_next_chunk_is_found_by_the_index(sides: Sides) -> None:
+    """A table of any size is cut from where it was left, and not read from its beginning each time."""
+    for number, columns in enumerate((["the Key"], ["number", "shop", "at it"])):
+        await sides.source.execute(LINES) if number else None
+        names = {"schema": "public", "table": "lines" if number else ODD.name, "key": columns}
+        await sides.source.execute("set enable_seqscan = off; set enable_sort = off")
+        key = json.dumps({"the Key": "k0050", "number": 1, "shop": "s1", "at it": "2026-01-01"})
+
+        async with sides.source.transaction():
+            plan = await sides.source.fetch(f"explain {statement('migration_bounds', **names)}", key, 100, 10)
+
+        assert "Index Cond: " in "\n".join(row[0] for row in plan)
+
+
+# --- sequences -------------------------------------------------------------------------------------------------------
+
+COUNTED = """
+create sequence "Shared ""one" increment by -2;
+create table counted (
+    id serial primary key, n bigint generated by default as identity, s bigint default nextval('"Shared ""one"'),
+    fixed bigint default 1
+)
+"""
+
+
+async def test_the_next_row_of_the_target_takes_the_next_values(sides: Sides) -> None:
+    """Serials, identities and sequences of one's own, rising or falling, go on where the source has come to."""
+    table = MigratedTable(name="counted", key="id")
+    for side in (sides.source, sides.target):
+        await side.execute(COUNTED)
+    await sides.source.execute(
+        "insert into counted default values; insert into counted select from generate_series(1, 4)"
+    )
+    for chunk in (await sides.plan(table=table)).chunks:
+        await sides.copy(chunk.number, table=table)
+
+    counts = await sides.verify(table)
+    again = await sides.verify(table)
+    both = [
+        await side.fetchrow("insert into counted default values returning *") for side in (sides.source, sides.target)
+    ]
+
+    assert (counts.sequences, again.sequences) == (
+        ["public.counted_id_seq", "public.counted_n_seq", 'public.Shared "one'],
+        [],
+    )
+    assert both[0] == both[1]
+
+
+async def test_a_sequence_that_is_further_already_stays(sides: Sides) -> None:
+    """Somebody writes to the target: no value is given out twice."""
+    table = MigratedTable(name="counted", key="id")
+    for side in (sides.source, sides.target):
+        await side.execute(COUNTED)
+    await sides.target.execute("insert into counted select from generate_series(1, 7)")
+    await sides.plan(table=table)
+
+    assert (await sides.verify(table)).sequences == []
+
+    assert await sides.target.fetchval("insert into counted default values returning id") == 8

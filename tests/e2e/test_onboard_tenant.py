@@ -15,6 +15,7 @@ import pytest_asyncio
 import yaml
 
 from activities.kubernetes import ownership
+from tests.e2e.operator_process import until
 from tests.e2e.operators import World
 from tests.e2e.scene import Scene
 
@@ -150,3 +151,31 @@ async def test_a_namespace_of_somebody_else_is_left_alone(scene: Scene) -> None:
     made = await scene.read("namespace", tenant_of(scene))
     assert "deletionTimestamp" not in made["metadata"]
     assert "perdure.dev/instance" not in made["metadata"].get("labels", {})
+
+
+@pytest.mark.parametrize(("stuck_at", "policy"), [("rolebindings", "Compensate"), ("networkpolicies", "Cancel")])
+async def test_a_tenant_whose_resource_is_deleted_midway_leaves_nothing(
+    scene: Scene, stuck_at: str, policy: str
+) -> None:
+    """Within a step or between two: the namespace that is there already goes, and with it all that was in it."""
+    await may_not(scene, "create", stuck_at)
+    await apply(scene, "Orchestration", requireApproval=False)
+    await scene.kubectl("patch", "orch", RUN, "--type=merge", f'--patch={{"spec": {{"deletionPolicy": "{policy}"}}}}')
+    await scene.shown(RUN, f"may not create {stuck_at}")
+    assert await is_there(scene)
+
+    await scene.kubectl("delete", "orchestration", RUN, "--timeout=120s")
+
+    async def is_gone() -> bool:
+        return not await is_there(scene)
+
+    await until(is_gone)
+
+
+async def may_not(scene: Scene, verb: str, resource: str) -> None:
+    """Take one right away from whoever onboards."""
+    [role] = yaml.safe_load_all(example(scene, kinds=["ClusterRole"]))
+    for rule in role["rules"]:
+        if resource in rule["resources"]:
+            rule["verbs"].remove(verb)
+    await scene.kubectl("apply", "--filename=-", input=yaml.safe_dump(role))

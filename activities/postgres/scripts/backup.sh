@@ -1,17 +1,7 @@
 # Dump a database into a folder: complete under its name or not there at all, with its checksum beside it.
 #
-# From the environment: PGHOST PGPORT PGDATABASE, SECRETS (a folder with the files `username` and `password`), FOLDER,
-# BACKUP (its name), KEEP (how many backups), RESULT (a file for what came out). Run again it finds what is done.
-set -eu
-umask 077
-
-PGUSER=$(cat "$SECRETS/username")
-PGPASSFILE=$(mktemp)
-export PGUSER PGPASSFILE
-trap 'rm -f "$PGPASSFILE"' EXIT
-# In a password file a colon and a backslash are written with a backslash.
-printf '*:*:*:*:%s\n' "$(sed -e 's/[\\:]/\\&/g' "$SECRETS/password")" >"$PGPASSFILE"
-
+# From the environment, beside what connection.sh reads: FOLDER, BACKUP (its name), KEEP (how many backups), RESULT (a
+# file for what came out). Run again it finds what is done.
 mkdir -p "$FOLDER"
 cd "$FOLDER"
 file=$BACKUP.dump

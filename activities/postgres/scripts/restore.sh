@@ -1,17 +1,7 @@
 # Bring a database back from a dump: all of it or nothing, and the same when it is done again.
 #
-# From the environment: PGHOST PGPORT PGDATABASE, SECRETS (a folder with the files `username` and `password`), FOLDER,
-# BACKUP (its name, or `latest`), RESULT (a file for what came out).
-set -eu
-umask 077
-
-PGUSER=$(cat "$SECRETS/username")
-PGPASSFILE=$(mktemp)
-export PGUSER PGPASSFILE
-trap 'rm -f "$PGPASSFILE"' EXIT
-# In a password file a colon and a backslash are written with a backslash.
-printf '*:*:*:*:%s\n' "$(sed -e 's/[\\:]/\\&/g' "$SECRETS/password")" >"$PGPASSFILE"
-
+# From the environment, beside what connection.sh reads: FOLDER, BACKUP (its name, or `latest`), RESULT (a file for what
+# came out).
 if [ "$BACKUP" = latest ] && [ ! -f "$FOLDER/latest.dump" ]; then
     newest=$(ls -1t "$FOLDER" 2>/dev/null | sed -n 's/\.dump$//p' | head -1)
     BACKUP=${newest:-$BACKUP}

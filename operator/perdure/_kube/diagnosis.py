@@ -13,6 +13,8 @@ from uuid import UUID
 import msgspec
 from pydantic import JsonValue
 
+from perdure._core.activity import Manifest
+from perdure._kube import conditions
 from perdure._kube.election import Claim
 from perdure._kube.verdict import Verdict
 from perdure._kube.waiting import Waiting
@@ -31,6 +33,7 @@ __all__ = [
     "owner",
     "postgres",
     "run",
+    "shown",
     "warning",
     "workers",
 ]
@@ -220,6 +223,24 @@ def run(name: str, instance_id: str, *, judged: Verdict, waits: Sequence[Waiting
         return failed(name, found, todo=more or "See its conditions: kubectl describe.")
     if any(wait.kind in {"Worker", "Queue"} for wait in waits):
         return warning(name, found, todo=f"Start a worker that has it. {more}".strip())
+    return ok(name, found)
+
+
+def shown(name: str, resource: Manifest) -> Finding:
+    """Say of a signal or a schedule what its status says, and whether that is about what is asked for now."""
+    metadata, status = resource.get("metadata"), resource.get("status")
+    generation = metadata.get("generation") if isinstance(metadata, dict) else None
+    known = conditions.by_type(status if isinstance(status, dict) else {})
+    ready = known.get("Ready", {})
+    found = f"{ready.get('reason')}: {ready.get('message')}" if ready else "not taken in"
+    if ready.get("observedGeneration") != generation:
+        return warning(
+            name,
+            f"generation {generation} is not taken in; {found}" if ready else found,
+            todo="See the checks of leader and rights, and whether a controller watches this namespace.",
+        )
+    if known.get("Stalled", {}).get("status") == "True":
+        return failed(name, found, todo="See its conditions: kubectl describe.")
     return ok(name, found)
 
 

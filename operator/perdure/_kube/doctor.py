@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -24,7 +25,7 @@ from perdure import errors
 from perdure._core.activity import Manifest
 from perdure._engine import modules
 from perdure._kube import access, conditions, crds, diagnosis, election, identity, looks, tie, verdict, waiting
-from perdure._kube.api import base, orchestration
+from perdure._kube.api import base, orchestration, orchestration_schedule, orchestration_signal
 from perdure._kube.client import Api
 from perdure._kube.diagnosis import Finding, failed, ok, warning
 from perdure._kube.rights import RIGHTS, Right
@@ -33,22 +34,41 @@ from perdure._store.resources import Resources
 from perdure._store.store import Store, translated
 from perdure.settings import Settings, masked
 
-__all__ = ["examine"]
+__all__ = ["KINDS", "About", "examine"]
+
+KINDS = {
+    "": orchestration.KIND,
+    "signal": orchestration_signal.KIND,
+    "schedule": orchestration_schedule.KIND,
+}
+"""The kinds that are examined, by the word that stands before NAMESPACE/NAME."""
 
 _OPTIONAL = {"events", "namespaces"}
 """What the operator goes on without: Events, and knowing which cluster it is in."""
 
 
+class About(NamedTuple):
+    """One resource; `word` is its kind, as in `KINDS`."""
+
+    word: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """As people type it."""
+        return "/".join(filter(None, self))
+
+
 @dataclasses.dataclass(slots=True)
 class _Patient:
-    """What is examined; `about` is the namespace and the name of one resource.
+    """What is examined, and perhaps one resource that it is `about`.
 
     `well` is what later checks may use; `store` and `api` are there when `database` and `kubernetes` are well.
     """
 
     settings: Settings
     dsn: str
-    about: tuple[str, str] | None
+    about: About | None
     ending: contextlib.AsyncExitStack
     well: set[str] = dataclasses.field(default_factory=set)
     store: Store = dataclasses.field(init=False)
@@ -64,7 +84,7 @@ class _Patient:
         return (named or self.api.namespace) if wanted else None
 
 
-async def examine(settings: Settings, dsn: str, *, about: tuple[str, str] | None = None) -> list[Finding]:
+async def examine(settings: Settings, dsn: str, *, about: About | None = None) -> list[Finding]:
     """Give what every check has found."""
     findings: list[Finding] = []
     async with contextlib.AsyncExitStack() as ending:
@@ -152,7 +172,7 @@ async def _kubernetes(patient: _Patient) -> AsyncIterator[Finding]:
         yield ok("kubernetes", "not used (PERDURE_KUBERNETES=off)")
         if patient.about is not None:
             todo = "perdure get ID shows a run, with what it waits for."
-            yield failed("/".join(patient.about), "without a cluster there are no resources", todo=todo)
+            yield failed(str(patient.about), "without a cluster there are no resources", todo=todo)
         return
     patient.api = await Api.connect()
     patient.ending.push_async_callback(patient.api.close)
@@ -255,13 +275,19 @@ async def _leader(patient: _Patient) -> AsyncIterator[Finding]:
 async def _resource(patient: _Patient) -> AsyncIterator[Finding]:
     if patient.about is None:
         return
-    namespace, name = patient.about
-    shown = f"{namespace}/{name}"
-    found = await patient.api.get(orchestration.API_VERSION, orchestration.KIND, name, namespace=namespace)
+    kind, shown = KINDS[patient.about.word], str(patient.about)
+    found = await patient.api.get(base.API_VERSION, kind, patient.about.name, namespace=patient.about.namespace)
     if found is None:
-        yield failed(shown, "there is no such Orchestration", todo="kubectl get orchestrations -A shows what there is.")
-        return
-    yield await _account(patient.api, namespace, _part(found, "spec"))
+        yield failed(shown, f"there is no such {kind}", todo=f"kubectl get {kind.lower()}s -A shows what there is.")
+    elif patient.about.word:
+        yield diagnosis.shown(shown, found)
+    else:
+        yield await _account(patient.api, patient.about.namespace, _part(found, "spec"))
+        async for finding in _run(patient, shown, found):
+            yield finding
+
+
+async def _run(patient: _Patient, shown: str, found: Manifest) -> AsyncIterator[Finding]:
     metadata = _part(found, "metadata")
     resources = Resources(patient.store.pool, patient.store.sealing)
     facts = await resources.facts([UUID(str(metadata["uid"]))])

@@ -6,6 +6,7 @@ It knows how findings are printed, and when they are a fault; what is looked at 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -23,7 +24,11 @@ __all__: list[str] = []
 def doctor(
     resource: Annotated[
         str | None,
-        typer.Argument(help="NAMESPACE/NAME of an Orchestration: why does its run not move?", show_default=False),
+        typer.Argument(
+            help="Why does it not move? NAMESPACE/NAME of an Orchestration, signal/NAMESPACE/NAME, or "
+            "schedule/NAMESPACE/NAME.",
+            show_default=False,
+        ),
     ] = None,
     output: OutputOption = "table",
     database_url: DatabaseUrl = None,
@@ -34,7 +39,7 @@ def doctor(
     """
     from perdure._kube import doctor as checks  # noqa: PLC0415 - kubernetes takes a second to import, for this command only
 
-    about = None if resource is None else _parted(resource)
+    about = None if resource is None else checks.About(*_parted(resource, checks.KINDS))
     settings = Settings.load(database_url=database_url)
     findings = asyncio.run(checks.examine(settings, dsn_of(settings), about=about))
     count = {result: sum(one.result == result for one in findings) for result in ("ok", "warning", "failed")}
@@ -50,8 +55,13 @@ def doctor(
         raise typer.Exit(Exit.FAULT)
 
 
-def _parted(resource: str) -> tuple[str, str]:
-    namespace, slash, name = resource.partition("/")
-    if not (namespace and slash and name) or "/" in name:
-        raise errors.CommandError(f"{resource!r} is no resource; expected NAMESPACE/NAME, as in shop/db.")
-    return namespace, name
+def _parted(resource: str, words: Collection[str]) -> tuple[str, str, str]:
+    """Give kind, namespace and name."""
+    parts = ["", *resource.split("/")] if resource.count("/") == 1 else resource.split("/")
+    if len(parts) != 3 or parts[0] not in words or not all(parts[1:]):  # noqa: PLR2004 - kind, namespace, name
+        message = (
+            f"{resource!r} is no resource; expected NAMESPACE/NAME of an Orchestration, as in shop/db, or "
+            "signal/NAMESPACE/NAME, or schedule/NAMESPACE/NAME."
+        )
+        raise errors.CommandError(message)
+    return parts[0], parts[1], parts[2]

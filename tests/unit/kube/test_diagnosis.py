@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 import yaml
 
-from perdure._kube import crds, diagnosis
+from perdure._kube import conditions, crds, diagnosis
 from perdure._kube.diagnosis import Worker
 from perdure._kube.election import Claim
 from perdure._kube.verdict import CONDITIONS, State, Verdict
@@ -168,3 +168,30 @@ def test_a_run_that_does_not_move_says_why(state: State, phase: str, waits: list
     assert finding.found.startswith(f"{phase}, Why: Because.")
     assert all(wait.kind.lower() in finding.found for wait in waits)
     assert ("perdure get shop/db:1" in finding.todo) == (result != "ok")
+
+
+@pytest.mark.parametrize(
+    ("state", "generation", "result", "found"),
+    [
+        ("Waiting", 3, "ok", "Why: Because."),
+        ("Done", 3, "ok", "Why: Because."),
+        ("Stuck", 3, "failed", "Why: Because."),
+        ("Done", 2, "warning", "generation 3 is not taken in; Why: Because."),
+        (None, 3, "warning", "not taken in"),
+    ],
+)
+def test_a_signal_or_a_schedule_says_what_its_status_says(
+    state: conditions.State | None, generation: int, result: str, found: str
+) -> None:
+    """Who waits is well; what is stuck is not, and what no controller has seen is told."""
+    resource: dict[str, Any] = {"metadata": {"generation": 3}}
+    if state is not None:
+        states = conditions.STATES[state]
+        said = conditions.build(
+            states, reason="Why", message="Because.", generation=generation, previous={}, at=lambda *_: NOON
+        )
+        resource["status"] = {"conditions": said}
+
+    finding = diagnosis.shown("signal/shop/go", resource)
+
+    assert (finding.result, finding.found) == (result, found)

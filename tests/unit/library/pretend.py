@@ -2,7 +2,7 @@
 
 For simulations of orchestrations whose steps build on each other. What matters is in whose reach the data is, so a
 volume holds rows, a backup is a copy of them, and a Service lets clients in. `troubles` says at which call of all an
-activity fails or never ends, or somebody makes the Service of the server.
+activity fails, never ends or fails although it has landed, or somebody makes the Service of the server.
 """
 
 from __future__ import annotations
@@ -129,6 +129,9 @@ class Pretence:
                 await asyncio.sleep(10**9)
             if trouble == "let in":
                 self.services.add("orders")
+            elif trouble == "landed":
+                do(input)
+                raise NonRetryableError(trouble)
             elif trouble:
                 raise NonRetryableError(trouble)
             return do(input)

@@ -195,12 +195,34 @@ def test_a_failure_before_the_switch_leads_back(step: int) -> None:
 
 @pytest.mark.parametrize("step", range(SWITCH + 1, len(STEPS) + 1))
 def test_a_failure_after_the_switch_loses_nothing(step: int) -> None:
-    """The new server is the server; what is missing of it is named by its version and volume, for the actor to make."""
+    """The new server is the server, and has its clients and no other Service; only an old volume may be left."""
     pretence = Pretence(troubles={step: "the disk is full"})
 
     assert failed_with(upgraded(pretence)) == "the disk is full"
     assert pretence.now[3] == ("running", "18", "data-v18")
     assert (pretence.server, pretence.claims["data-v18-orders-0"]) == (UPGRADED, ["a", "b"])
+    assert (pretence.services, pretence.clients_reach) == ({"orders"}, ["a", "b"])
+
+
+def test_a_switch_that_was_taken_for_failed_leads_on() -> None:
+    """It stands in the inventory, and its answer was an error: nothing goes back, and clients reach the new server."""
+    pretence = Pretence(troubles={SWITCH: "landed"})
+
+    assert failed_with(upgraded(pretence)) == "landed"
+    assert (pretence.now[0], pretence.services) == (UPGRADED, {"orders"})
+
+
+@pytest.mark.parametrize("step", range(SWITCH + 1, len(STEPS) + 1))
+def test_a_failure_while_it_leads_on_after_a_cancel_is_made_good(step: int) -> None:
+    """Cancelled behind the switch, and letting clients in fails as well: another instance does it."""
+    pretence = Pretence(troubles={step: "hang", step + 1: "the disk is full"})
+    with simulation_of(pretence) as simulation:
+        run = simulation.start(upgrade_postgres, AT_ONCE)
+        run.cancel("too late")
+        simulation.run()
+
+    assert run.phase == "Cancelled"
+    assert (pretence.services, pretence.clients_reach) == ({"orders"}, ["a", "b"])
 
 
 @pytest.mark.parametrize("step", range(1, SWITCH + 1))
