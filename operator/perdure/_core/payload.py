@@ -106,8 +106,9 @@ def encode(value: object, what: str, *, limit_bytes: int = limits.PAYLOAD_BYTES)
 def decoder(annotation: object, what: str = "value") -> Callable[[bytes], object]:
     """Give the function that reads JSON bytes as `annotation`; `what` names them in errors ("input of activity x").
 
-    It raises `InputInvalidError` with the path of each wrong field, what was expected there and what was found.
-    JSON types are read without pydantic: they are the hot path.
+    It raises `InputInvalidError` with the path of each wrong field, what was expected there and what was found. An
+    annotation that nothing can be read as raises `DefinitionError` here. JSON types are read without pydantic: they are
+    the hot path.
     """
     if annotation in _JSON_TYPES:
         return _decode_plain
@@ -128,7 +129,15 @@ def decoder(annotation: object, what: str = "value") -> Callable[[bytes], object
 @functools.lru_cache(maxsize=1024)
 def _adapter(annotation: object) -> pydantic.TypeAdapter[object]:
     """Give what reads an annotation: made once, however many things are of that type."""
-    return pydantic.TypeAdapter(cast("type[object]", annotation))
+    try:
+        return pydantic.TypeAdapter(cast("type[object]", annotation))
+    except pydantic.errors.PydanticUserError as error:
+        reason = error.message.partition("\n")[0].rstrip(".")
+        message = (
+            f"No value can be read as {_name(annotation)}: {reason}. Use pydantic models, dataclasses or JSON values "
+            "(None, bool, int, float, str, list, dict with text keys)."
+        )
+        raise errors.DefinitionError(message) from error
 
 
 def _decode_plain(data: bytes) -> object:
