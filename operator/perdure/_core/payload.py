@@ -18,7 +18,7 @@ import pydantic_core
 from perdure import errors
 from perdure._core import limits, secret
 
-__all__ = ["JsonValue", "Payload", "decoder", "encode"]
+__all__ = ["JsonValue", "Payload", "decoder", "encode", "is_same"]
 
 JsonValue = pydantic.JsonValue
 Payload = NewType("Payload", bytes)
@@ -138,6 +138,11 @@ def _adapter(annotation: object) -> pydantic.TypeAdapter[object]:
             "(None, bool, int, float, str, list, dict with text keys)."
         )
         raise errors.DefinitionError(message) from error
+
+
+def is_same(first: bytes, second: bytes) -> bool:
+    """Whether two payloads are the same JSON value, in whatever order their fields stand."""
+    return first == second or _encoder.encode(_decode_plain(first)) == _encoder.encode(_decode_plain(second))
 
 
 def _decode_plain(data: bytes) -> object:

@@ -23,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 class Steering(Looking):
     """How one stops and ends instances."""
 
-    async def cancel_instance(self, instance_id: str, reason: str = "") -> None:
+    async def cancel_instance(self, instance_id: str, reason: str | None = "") -> None:
         """Ask for the end of an instance: its code may compensate, then it ends Cancelled. A finished one stays.
 
         One that is paused goes on, to end. Raises `InstanceNotFoundError` when there is none.
@@ -83,11 +83,11 @@ class Steering(Looking):
         self._nudge()
 
 
-def _bounded(reason: str) -> str:
-    return text.bounded(reason, limits.ERROR_MESSAGE_CHARACTERS)
+def _bounded(reason: object) -> str:
+    return text.bounded("" if reason is None else str(reason), limits.ERROR_MESSAGE_CHARACTERS)
 
 
-def _message(reason: str) -> bytes:
+def _message(reason: object) -> bytes:
     """Give the payload of a message that says why."""
     return _encode({"reason": _bounded(reason)})
 
