@@ -10,7 +10,7 @@ import pytest
 
 from perdure import ActivityContext, JsonValue, OrchestrationContext, activity, errors, orchestration
 from perdure._core import history, limits
-from perdure.client import Client, InstanceFilter, Page
+from perdure.client import Client, InstanceFilter, InstanceInfo, Page
 from tests.engine.world import ALONE, World
 
 
@@ -234,6 +234,30 @@ async def test_unknown_instances_are_an_error(world: World) -> None:
     for call in (world.client.get_instance_info, world.client.get_history, world.client.cancel_instance):
         with pytest.raises(errors.InstanceNotFoundError, match="nowhere"):
             await call("nowhere")
+
+
+@pytest.mark.parametrize("id", ["a\0b", "\ud800", "", "x" * 600], ids=ascii)
+async def test_what_can_be_no_id_is_no_instance_and_troubles_nobody(world: World, id: str) -> None:
+    """Many are read in one statement: what the database does not take is told to whoever asked, and to no other."""
+    there = await world.start(answer)
+
+    asked = [world.client.get_instance_info(id), world.client.get_instance_info(there)]
+    wrong, right = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert isinstance(wrong, errors.InstanceNotFoundError)
+    assert isinstance(right, InstanceInfo)
+    calls = (
+        world.client.get_history,
+        world.client.get_tree,
+        world.client.list_executions,
+        world.client.cancel_instance,
+        world.client.suspend_instance,
+        world.client.terminate_instance,
+        world.client.delete_instance,
+    )
+    for call in calls:
+        with pytest.raises(errors.InstanceNotFoundError):
+            await call(id)
 
 
 async def test_waiting_ends_with_the_timeout_of_the_one_who_waits(world: World) -> None:

@@ -226,7 +226,10 @@ def translated() -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Do as `translated`, and turn what means "that table is not there" into `SchemaOlderError`: for programs."""
+    """Do as `translated`, and say in our words what a program has done wrong.
+
+    A table that is not there is `SchemaOlderError`, a value of the wrong type or out of range `DefinitionError`.
+    """
     with translated():
         try:
             yield
@@ -235,6 +238,9 @@ def explained() -> Iterator[None]:
                 f"The database has not the schema of this Perdure: {failure}. Run `perdure migrate`, start an operator "
                 "of this release, or connect with migrate=True."
             ) from failure
+        except asyncpg.DataError as failure:
+            message = f"The call holds a value that the database does not take: {failure}."
+            raise errors.DefinitionError(message) from failure
 
 
 class Availability:

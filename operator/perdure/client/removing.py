@@ -14,7 +14,7 @@ from perdure._core import limits
 from perdure._store import removal
 from perdure._store.store import Record, explained
 from perdure.client.instances import InstanceFilter
-from perdure.client.looking import Looking, not_found
+from perdure.client.looking import Looking, not_found, possible
 
 __all__ = ["Removing"]
 
@@ -33,6 +33,7 @@ class Removing(Looking):
         Raises `InstanceNotFoundError`, `InstanceNotRemovableError` with the reason, and nothing is removed then.
         """
         fate = "Changed"
+        possible(instance_id)
         for _ in range(limits.REMOVAL_TRIES):
             with explained():
                 rows = await removal.remove(self._store, [instance_id], force=force)

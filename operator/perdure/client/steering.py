@@ -12,7 +12,7 @@ from perdure import errors
 from perdure._core import failure, history, lifecycle, limits, text
 from perdure._store.store import Record
 from perdure.client.instances import InstanceFilter
-from perdure.client.looking import Looking, not_found
+from perdure.client.looking import Looking, not_found, possible
 
 __all__ = ["Steering"]
 
@@ -28,7 +28,7 @@ class Steering(Looking):
 
         One that is paused goes on, to end. Raises `InstanceNotFoundError` when there is none.
         """
-        rows = await self._fetch("instance_cancel", instance_id, _message(reason))
+        rows = await self._fetch("instance_cancel", possible(instance_id), _message(reason))
         if not rows:
             await self.get_instance_info(instance_id)
         else:
@@ -66,16 +66,14 @@ class Steering(Looking):
         nobody owns has ended when this returns, one that a worker owns a moment later. Raises `InstanceNotFoundError`.
         """
         while True:
-            row = await self._reads.submit(instance_id)
-            if row is None:
-                raise not_found(instance_id)
+            row = await self._row(instance_id)
             rows = await self._fetch("instance_terminate", *_termination(row, _bounded(reason)))
             if rows and rows[0]["is_done"]:
                 self._nudge()
                 return
 
     async def _mark(self, statement: str, instance_id: str, value: object) -> None:
-        rows = await self._fetch(statement, instance_id, value)
+        rows = await self._fetch(statement, possible(instance_id), value)
         if not rows:
             raise not_found(instance_id)
         if rows[0]["is_finished"]:
