@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
 BESIDE := $(BIN)/python -m pytest --numprocesses=2 $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format types unit store engine simulate simulation mutants e2e argo floors test bench crds chart schema demo run cluster-up cluster-down
+.PHONY: help setup lint format types unit store engine simulate simulation mutants awaits e2e argo floors test bench crds chart schema demo run cluster-up cluster-down
 
 help: ## Print this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ simulation: setup ## New seeds of the simulation in a row: make simulation SEEDS
 
 mutants: setup ## Break a rule of the engine at a time: the simulation must find each within 100 seeds.
 	PERDURE_MUTANTS=1 $(PYTEST) tests/simulation/test_mutants.py
+
+awaits: setup ## Kill the worker at every await of every workflow: make awaits ONLY=create-postgres PLACE=17
+	@$(BIN)/python -m tests.awaits $(if $(ONLY),--only $(ONLY)) $(if $(PLACE),--place $(PLACE)) $(if $(EVERY),--every $(EVERY))
 
 e2e: setup ## The test cluster, the demo, the operator against a real API server; where docker and kind are, also in Pods.
 	$(PYTEST) $(IN_PODS) $(ABOVE)

@@ -15,7 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.cluster.plugin import CHOICE
 
 OPERATOR = tuple(f"tests/{room}/" for room in ("e2e", "kind"))
-AROUND_IT = tuple(f"tests/{room}/" for room in ("chart", "cluster", "demo", "gitops"))
+AROUND_IT = tuple(f"tests/{room}/" for room in ("awaits", "chart", "cluster", "demo", "gitops"))
 
 
 class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist ships no types

@@ -115,7 +115,7 @@ class DeletePostgresInput(Input):
 
 
 class DeletePostgresOutput(Model):
-    """What was deleted, in its order."""
+    """What was deleted, in its order; what a worker that died had deleted in its last second may be missing."""
 
     deleted: list[str]
 

@@ -200,28 +200,36 @@ async def _fill(
 async def _last_backup(ctx: OrchestrationContext, server: DeployPostgresInput) -> BackupOutput:
     """Give a backup during which no client was let in, and leave the server taken away.
 
-    Its actor may have begun to mend it before it was told to rest, and make the Service once more.
+    Its actor may have begun to mend it before it was told to rest, and make the Service once more. That is looked for
+    when nobody can be served any more, and before it is taken away: what has been seen is in history, whoever dies.
     """
     await _take_away(ctx, server)
     for _ in range(CLOSING_TRIES):
         await _bring_up(ctx, server)
         saved = await _back_up(ctx, server)
-        if f"Service {server.host}" not in await _take_away(ctx, server):
+        await _take_away(ctx, _closed(server))
+        service = ObjectRef(api_version="v1", kind="Service", name=server.host)
+        if (await ctx.schedule_activity(get, service, retry=servers.PATIENT)).manifest is None:
             return saved
         ctx.trace_warn(f"the Service of {server.name} was made again; backup {saved.backup} does not count")
+        await _take_away(ctx, server)
     raise NonRetryableError(f"Somebody lets clients in to {server.name} whenever it is closed.")
 
 
-async def _take_away(ctx: OrchestrationContext, server: DeployPostgresInput) -> list[str]:
-    """Delete the Service, the StatefulSet and the Pod, with all connections, and give what was there; volumes stay."""
+async def _take_away(ctx: OrchestrationContext, server: DeployPostgresInput) -> None:
+    """Delete the StatefulSet, the Service of this name and the Pod, with all connections; volumes stay."""
     gone = DeletePostgresObjectsInput(name=server.name, owner=server.owner, host=server.host, delete_volumes=False)
-    return (await ctx.schedule_activity(delete_postgres_objects, gone, retry=servers.UNHURRIED)).deleted
+    await ctx.schedule_activity(delete_postgres_objects, gone, retry=servers.UNHURRIED)
+
+
+def _closed(server: DeployPostgresInput) -> DeployPostgresInput:
+    """Give the server as no client finds it."""
+    return server.model_copy(update={"host": host_while_upgrading(server.name)})
 
 
 async def _bring_up(ctx: OrchestrationContext, server: DeployPostgresInput) -> DeployPostgresOutput:
     """Make a server that only this upgrade finds."""
-    closed = server.model_copy(update={"host": host_while_upgrading(server.name)})
-    made = await ctx.schedule_activity(deploy_postgres, closed, retry=servers.PATIENT)
+    made = await ctx.schedule_activity(deploy_postgres, _closed(server), retry=servers.PATIENT)
     wait = WaitForPostgresInput(name=server.name, timeout_seconds=600)
     await ctx.schedule_activity(wait_for_postgres, wait, retry=WHILE_AWAY)
     return made

@@ -211,6 +211,9 @@ class DeletePostgresObjectsInput(NameInput):
 
 
 class DeletePostgresObjectsOutput(Model):
-    """What was deleted, in its order, as in `Service orders`."""
+    """What was deleted, in its order, as in `Service orders`.
+
+    A worker that dies takes with it what it had deleted in its last second: for people, not to decide by.
+    """
 
     deleted: list[str]

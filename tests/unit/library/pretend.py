@@ -38,6 +38,7 @@ from activities.types import (
     EventOutput,
     GetOutput,
     InventoryEntry,
+    ObjectRef,
     RestoreInput,
     RestoreOutput,
     SetStateInput,
@@ -95,7 +96,7 @@ class Pretence:
             get_entry: self._entry,
             set_state: self._set_state,
             record_event: self._event,
-            get: self._stateful_set,
+            get: self._get,
             delete: self._delete,
             deploy_postgres: self._deploy,
             wait_for_postgres: lambda _: WaitOutput(message="ready"),
@@ -157,7 +158,9 @@ class Pretence:
         self.events.append((input.kind, input.message))
         return EventOutput()
 
-    def _stateful_set(self, _: object) -> GetOutput:
+    def _get(self, target: ObjectRef) -> GetOutput:
+        if target.kind == "Service":
+            return GetOutput(manifest={"kind": "Service"} if target.name in self.services else None)
         if self.server is None:
             return GetOutput(manifest=None)
         made = manifests.stateful_set(
@@ -188,9 +191,8 @@ class Pretence:
         assert not input.delete_volumes
         assert input.owner == OWNER
         self.server = None
-        deleted = {input.host or input.name} & self.services
-        self.services -= deleted
-        return DeletePostgresObjectsOutput(deleted=[f"Service {name}" for name in deleted])
+        self.services.discard(input.host or input.name)
+        return DeletePostgresObjectsOutput(deleted=[])
 
     def _back_up(self, _: BackupInput) -> BackupOutput:
         assert self.server
