@@ -64,8 +64,15 @@ class Signature:
 class Function(Protocol[O]):
     """The author's function, called with the context and, if it takes one, the input."""
 
-    def __call__(self, *arguments: object, **named: object) -> O:
+    def __call__(self, *arguments: object) -> O:
         """Call it; the definition knows with what."""
+
+
+class _ByName(Protocol[O]):
+    """The same function as a unit test calls it: the input may be given by its name."""
+
+    def __call__(self, *arguments: object, **named: object) -> O:
+        """Call it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ class OrchestrationDefinition(Generic[I, O]):
 
     def __call__(self, ctx: OrchestrationContext, *args: I, **named: I) -> Awaitable[O]:
         """Call the plain function."""
-        return self.function(ctx, *args, **named)
+        return typing.cast("_ByName[Awaitable[O]]", self.function)(ctx, *args, **named)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,7 +99,7 @@ class ActivityDefinition(Generic[I, O]):
 
     def __call__(self, ctx: ActivityContext, *args: I, **named: I) -> Awaitable[O] | O:
         """Call the plain function."""
-        return self.function(ctx, *args, **named)
+        return typing.cast("_ByName[Awaitable[O] | O]", self.function)(ctx, *args, **named)
 
 
 AnyOrchestration = OrchestrationDefinition[Never, object]
