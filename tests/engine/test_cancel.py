@@ -125,6 +125,16 @@ async def test_an_instance_that_never_began_is_cancelled_without_running(world: 
     assert puppet.count == 0
 
 
+async def test_a_cancel_needs_no_reason(world: World, puppet: Puppet) -> None:
+    """None is no reason, and no error of the caller's."""
+    instance_id = await world.start(careful)
+    await world.client.cancel_instance(instance_id, None)
+
+    await world.worker(careful, puppet.activity)
+
+    assert (await world.end(instance_id)).phase == "Cancelled"
+
+
 async def test_a_finished_instance_stays_as_it_is(world: World, puppet: Puppet) -> None:
     """A cancel after the end is harmless and leaves nothing behind."""
     await world.worker(relay, puppet.activity)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime
 
 import pytest
 
 from perdure import ActivityContext, JsonValue, OrchestrationContext, activity, errors, orchestration
 from perdure._core import history, limits
-from perdure.client import Client, InstanceFilter, Page
+from perdure.client import Client, InstanceFilter, InstanceInfo, Page
 from tests.engine.world import ALONE, World
 
 
@@ -64,6 +65,14 @@ async def test_starting_the_same_id_twice_runs_once(world: World) -> None:
 
     assert (first.created, again.created, late.created) == (True, False, False)
     assert len(await world.events("twice")) == 2
+
+
+async def test_one_value_is_one_input_in_whatever_order_its_fields_stand(world: World) -> None:
+    """A dataclass, a dict and the JSON of a command line are the same request."""
+    first = await world.client.start_orchestration("same", pass_on, Size(width=2, height=1))
+    again = await world.client.start_orchestration("same", pass_on, {"height": 1, "width": 2})
+
+    assert (first.created, again.created) == (True, False)
 
 
 async def test_many_starts_of_one_id_at_once_create_one(world: World) -> None:
@@ -188,6 +197,15 @@ async def test_an_exact_version_is_never_substituted(world: World) -> None:
     assert (await world.client.get_instance_info("none")).phase == "Pending"
 
 
+async def test_no_version_is_the_highest(world: World) -> None:
+    """`None` stands for no version here as everywhere else."""
+    await world.worker(answer)
+
+    handle = await world.client.start_orchestration_versioned("any", answer, None)
+
+    assert (await world.end(handle.instance_id)).version == "1.0.0"
+
+
 async def test_a_start_whose_notify_was_lost_is_found_by_the_poll(world: World) -> None:
     """NOTIFY only makes it quick: an instance that nobody announced is claimed all the same."""
     await world.worker(answer)
@@ -218,6 +236,30 @@ async def test_unknown_instances_are_an_error(world: World) -> None:
             await call("nowhere")
 
 
+@pytest.mark.parametrize("id", ["a\0b", "\ud800", "", "x" * 600], ids=ascii)
+async def test_what_can_be_no_id_is_no_instance_and_troubles_nobody(world: World, id: str) -> None:
+    """Many are read in one statement: what the database does not take is told to whoever asked, and to no other."""
+    there = await world.start(answer)
+
+    asked = [world.client.get_instance_info(id), world.client.get_instance_info(there)]
+    wrong, right = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert isinstance(wrong, errors.InstanceNotFoundError)
+    assert isinstance(right, InstanceInfo)
+    calls = (
+        world.client.get_history,
+        world.client.get_tree,
+        world.client.list_executions,
+        world.client.cancel_instance,
+        world.client.suspend_instance,
+        world.client.terminate_instance,
+        world.client.delete_instance,
+    )
+    for call in calls:
+        with pytest.raises(errors.InstanceNotFoundError):
+            await call(id)
+
+
 async def test_waiting_ends_with_the_timeout_of_the_one_who_waits(world: World) -> None:
     """A wait gives up after its timeout; the instance is not touched."""
     instance_id = await world.start(answer)
@@ -227,6 +269,14 @@ async def test_waiting_ends_with_the_timeout_of_the_one_who_waits(world: World) 
 
     await world.worker(answer)
     assert (await world.end(instance_id)).output == 42
+
+
+async def test_a_timeout_may_be_a_timedelta(world: World) -> None:
+    """As every other duration of the API."""
+    instance_id = await world.start(answer)
+
+    with pytest.raises(TimeoutError, match=r"within 0\.01 s"):
+        await world.client.wait_for_orchestration(instance_id, datetime.timedelta(milliseconds=10))
 
 
 async def test_instances_are_listed_in_pages(world: World) -> None:

@@ -7,6 +7,7 @@ import datetime
 import re
 from collections.abc import Callable
 from importlib import resources
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,11 @@ async def test_a_filter_gives_what_fits_all_of_it(desk: Desk, filter: InstanceFi
     assert await listed(desk, filter) == ids
 
 
+def any_of(value: object) -> Any:
+    """Give what the types would refuse already."""
+    return value
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -81,13 +87,27 @@ async def test_a_filter_gives_what_fits_all_of_it(desk: Desk, filter: InstanceFi
         (lambda: InstanceFilter(phases="Running"), "phases of a filter is 'Running'; expected a list"),
         (lambda: InstanceFilter(ids="old"), "ids of a filter is 'old'; expected a list"),
         (lambda: InstanceFilter(created_before=NOW.replace(tzinfo=None)), "created_before .* with a zone"),
-        (lambda: Page(size=0), "size of a page is 0; expected 1 or more"),
+        (lambda: InstanceFilter(created_before=any_of("now")), "created_before of a filter is now; expected a time"),
+        (lambda: InstanceFilter(name=any_of(5)), "name of a filter is 5; expected text"),
+        (lambda: InstanceFilter(id_prefix="a\0"), "id_prefix of a filter is .*; expected text"),
+        (lambda: InstanceFilter(ids=["\ud800"]), "an id of a filter is .*; expected text"),
+        (lambda: Page(size=0), "size of a page is 0; expected a whole number of 1 or more"),
+        (lambda: Page(size=2**31), "expected a whole number of 1 or more"),
+        (lambda: Page(after="\0"), "after of a page is"),
     ],
 )
 def test_what_could_fit_nothing_by_mistake_is_refused(make: Callable[[], object], said: str) -> None:
     """An empty list, or a clean-up that removes nothing, is no answer to a misspelled question."""
     with pytest.raises(errors.DefinitionError, match=said):
         make()
+
+
+async def test_a_number_that_no_database_takes_is_the_callers(desk: Desk) -> None:
+    """A value out of range is an error of the call, not of the driver."""
+    await desk.start("a")
+
+    with pytest.raises(errors.DefinitionError, match="a value that the database does not take"):
+        await desk.client.get_history("a", execution=2**40)
 
 
 async def test_what_becomes_of_a_start_is_one_of_two_words(desk: Desk) -> None:

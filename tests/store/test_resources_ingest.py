@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from perdure._core import lifecycle
 from perdure._store import connect
 from perdure._store.resources import Known, Resources, Seen
 
@@ -57,6 +58,12 @@ def gone(uid: UUID, name: str = "db") -> Seen:
 async def instances(pool: Pool) -> dict[str, asyncpg.Record]:
     """Read all instances by id."""
     return {row["instance_id"]: row for row in await pool.fetch("select * from instances")}
+
+
+def told(run: asyncpg.Record) -> tuple[str, str]:
+    """Give code and sentence of the error of a run."""
+    error = lifecycle.decode_failure(run["error"])
+    return error.code, error.message
 
 
 async def cancels(pool: Pool) -> list[tuple[str, str]]:
@@ -233,6 +240,19 @@ async def test_a_resource_that_is_born_cancelled_never_runs(pool: Pool) -> None:
 
     run = (await instances(pool))["shop/db:1"]
     assert (run["phase"], run["wake_at"]) == ("Cancelled", None)
+    assert told(run) == ("PERDURE-1206", "not yet")
+
+
+async def test_a_run_that_ends_before_a_worker_has_it_says_why(pool: Pool) -> None:
+    """Its error is that of every other run that was cancelled; one that goes on has none."""
+    uid = uuid4()
+    await Resources(pool).ingest([seen(uid), seen(uuid4(), "other")])
+
+    await Resources(pool).ingest([seen(uid, generation=2, spec=b"{}", cancel_reason="enough")])
+
+    runs = await instances(pool)
+    assert told(runs["shop/db:1"]) == ("PERDURE-1206", "enough")
+    assert runs["shop/other:1"]["error"] is None
 
 
 async def test_what_was_gone_before_it_was_seen_starts_nothing(pool: Pool) -> None:

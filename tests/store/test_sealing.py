@@ -205,7 +205,7 @@ def test_every_parameter_of_bytes_is_sealed_unless_its_statement_says_why_not() 
     }
 
     assert exceptions == PLAIN
-    assert statements.load().payloads["resource_apply"] == {3, 4, 5}
+    assert statements.load().payloads["resource_apply"] == {3, 4, 5, 6}
     assert statements.load().payloads["instance_cancel"] == {1}
     assert statements.load().payloads["claim"] == frozenset()
     assert statements.load().payloads["commit_turns"] == {2, 3}

@@ -71,6 +71,12 @@ def test_every_error_is_offered_and_in_its_range(kind: type[errors.PerdureError]
     assert kind.code[8:10] in RANGES[kind.__module__.rpartition(".")[2]]
 
 
+@pytest.mark.parametrize("kind", [errors.CancelGraceEndedError, errors.NonRetryableError, errors.PayloadError])
+def test_an_error_without_a_sentence_says_what_its_class_says(kind: type[errors.PerdureError]) -> None:
+    """In one line, as it stands in a status: no paragraphs, no indents."""
+    assert kind().message == " ".join((inspect.getdoc(kind) or "").split())
+
+
 def test_no_two_errors_have_one_code() -> None:
     """A class that forgot its own code would speak under that of its parent."""
     codes = [kind.code for kind in set(tree())]

@@ -16,7 +16,7 @@ import msgspec
 
 from perdure import errors
 from perdure._core import futures, history, limits, payload, queues, retry, text
-from perdure._core.definition import ActivityDefinition
+from perdure._core.definition import ActivityDefinition, check_activity
 from perdure._core.relations import Relations
 
 if TYPE_CHECKING:
@@ -125,14 +125,15 @@ class OrchestrationContext(Relations):
         `ActivityTimeoutError`) when it failed for good.
         """
         execution = self._open()
-        name, output_type = activity if isinstance(activity, str) else activity.name, returns
         if isinstance(activity, ActivityDefinition):
-            output_type = activity.signature.output_type if returns is object else returns
+            name, output_type = activity.name, activity.signature.output_type if returns is object else returns
+        else:
+            name, output_type = check_activity(activity), returns
         command = history.ScheduleActivity(
             seq=execution.next_seq(),
             name=name,
             input=msgspec.Raw(payload.encode(input, f"input of activity {name}")),
-            retry=retry.recorded() if retry else _ONE_ATTEMPT,
+            retry=_recorded(retry, name) or _ONE_ATTEMPT,
             total_timeout=None if total_timeout is None else _seconds(total_timeout, f"total_timeout of {name}"),
             queue="" if queue is None else queues.check_name(queue),
             priority=queues.check_priority(priority),
@@ -148,7 +149,9 @@ class OrchestrationContext(Relations):
 
     def spawn(self, coroutine: Coroutine[object, object, T]) -> futures.Task[T]:
         """Start a coroutine of durable code beside this one; await what this returns for its result."""
-        return self._open().scheduler.spawn(coroutine)
+        scheduler = self._open().scheduler
+        _refuse_if_no_coroutine(coroutine)
+        return scheduler.spawn(coroutine)
 
     @overload
     def join(self, *awaitables: Awaitable[T]) -> futures.DurableFuture[list[T]]: ...
@@ -226,15 +229,15 @@ class OrchestrationContext(Relations):
 
     def trace_info(self, message: str) -> None:
         """Log a line, once over the whole life of the instance."""
-        self._open().trace("info", message)
+        self._open().trace("info", str(message))
 
     def trace_warn(self, message: str) -> None:
         """Log a warning, once over the whole life of the instance."""
-        self._open().trace("warning", message)
+        self._open().trace("warning", str(message))
 
     def trace_error(self, message: str) -> None:
         """Log an error, once over the whole life of the instance."""
-        self._open().trace("error", message)
+        self._open().trace("error", str(message))
 
     def _open(self) -> Execution:
         """Give the execution; a copy that is being put away may ask for nothing more."""
@@ -244,6 +247,7 @@ class OrchestrationContext(Relations):
 
 _ONE_ATTEMPT = retry.Retry()
 _seconds = retry.seconds
+_recorded = retry.recorded_or_none
 
 
 def _heartbeat_timeout(duration: retry.Duration, name: str) -> float:
@@ -253,3 +257,9 @@ def _heartbeat_timeout(duration: retry.Duration, name: str) -> float:
         message = f"heartbeat_timeout of {name} is 0; expected more than that, or None for none."
         raise errors.DefinitionError(message)
     return seconds
+
+
+def _refuse_if_no_coroutine(found: object) -> None:
+    if not isinstance(found, Coroutine):
+        message = f"spawn({found!r}): expected a coroutine, as in spawn(f(ctx)) of an `async def f`."
+        raise errors.DefinitionError(message)

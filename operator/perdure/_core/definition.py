@@ -17,7 +17,7 @@ from typing import Generic, Never, Protocol, Self, TypeVar, overload
 import semver
 
 from perdure import errors
-from perdure._core import limits
+from perdure._core import limits, payload
 from perdure._core.activity import ActivityContext
 
 if typing.TYPE_CHECKING:
@@ -33,6 +33,7 @@ __all__ = [
     "OrchestrationRegistry",
     "Signature",
     "activity",
+    "check_activity",
     "check_name",
     "describe",
     "orchestration",
@@ -46,6 +47,8 @@ _O = TypeVar("_O")
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:/-]*[A-Za-z0-9])?")
 _MAX_PARAMETERS = 2
+_NEVER = (typing.Never, typing.NoReturn)
+"""How those are annotated that run for ever, or fail in any case: there is nothing to read."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +68,13 @@ class Function(Protocol[O]):
         """Call it; the definition knows with what."""
 
 
+class _ByName(Protocol[O]):
+    """The same function as a unit test calls it: the input may be given by its name."""
+
+    def __call__(self, *arguments: object, **named: object) -> O:
+        """Call it."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class OrchestrationDefinition(Generic[I, O]):
     """A named, versioned orchestration; still callable, for unit tests."""
@@ -74,9 +84,9 @@ class OrchestrationDefinition(Generic[I, O]):
     function: Function[Awaitable[O]]
     signature: Signature
 
-    def __call__(self, ctx: OrchestrationContext, *args: I) -> Awaitable[O]:
+    def __call__(self, ctx: OrchestrationContext, *args: I, **named: I) -> Awaitable[O]:
         """Call the plain function."""
-        return self.function(ctx, *args)
+        return typing.cast("_ByName[Awaitable[O]]", self.function)(ctx, *args, **named)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,9 +97,9 @@ class ActivityDefinition(Generic[I, O]):
     function: Function[Awaitable[O] | O]
     signature: Signature
 
-    def __call__(self, ctx: ActivityContext, *args: I) -> Awaitable[O] | O:
+    def __call__(self, ctx: ActivityContext, *args: I, **named: I) -> Awaitable[O] | O:
         """Call the plain function."""
-        return self.function(ctx, *args)
+        return typing.cast("_ByName[Awaitable[O] | O]", self.function)(ctx, *args, **named)
 
 
 AnyOrchestration = OrchestrationDefinition[Never, object]
@@ -262,6 +272,14 @@ def check_name(name: object) -> str:
     return name
 
 
+def check_activity(asked: object) -> str:
+    """Give the name of an activity that was asked for by name. Raises `DefinitionError` for what is none."""
+    if not isinstance(asked, str):
+        message = f"{asked!r} is no activity: expected one that is decorated with @activity(name), or its name."
+        raise errors.DefinitionError(message)
+    return check_name(asked)
+
+
 def parse_version(name: str, version: str) -> semver.Version:
     """Read a version of `name`. Raises `DefinitionError` when it is no semantic version."""
     try:
@@ -283,10 +301,25 @@ def _read_signature(function: Function[object], name: str) -> Signature:
     except NameError as error:
         message = f"The annotations of {name} cannot be read: {error}. Import the types outside `if TYPE_CHECKING`."
         raise errors.DefinitionError(message) from error
+    except TypeError as error:  # an instance that can be called, a partial
+        message = f"{function!r} cannot be {name}: expected a function, written as `def` or `async def`."
+        raise errors.DefinitionError(message) from error
     takes_input = len(parameters) == _MAX_PARAMETERS
+    output_type = hints.get("return", object)
     return Signature(
         takes_input=takes_input,
-        input_type=hints.get(parameters[1].name, object) if takes_input else None,
-        output_type=hints.get("return", object),
+        input_type=_checked(hints.get(parameters[1].name, object), f"input of {name}") if takes_input else None,
+        output_type=object if output_type in _NEVER else _checked(output_type, f"output of {name}"),
         is_async=inspect.iscoroutinefunction(function),
     )
+
+
+def _checked(annotation: object, what: str) -> object:
+    """Give the annotation back, of which values can be read."""
+    try:
+        payload.decoder(annotation, what)
+    except errors.DefinitionError as error:
+        raise errors.DefinitionError(
+            f"The {what} is annotated with a type that no JSON fits. {error.message}"
+        ) from error
+    return annotation

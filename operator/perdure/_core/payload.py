@@ -18,7 +18,7 @@ import pydantic_core
 from perdure import errors
 from perdure._core import limits, secret
 
-__all__ = ["JsonValue", "Payload", "decoder", "encode"]
+__all__ = ["JsonValue", "Payload", "decoder", "encode", "is_same"]
 
 JsonValue = pydantic.JsonValue
 Payload = NewType("Payload", bytes)
@@ -106,8 +106,9 @@ def encode(value: object, what: str, *, limit_bytes: int = limits.PAYLOAD_BYTES)
 def decoder(annotation: object, what: str = "value") -> Callable[[bytes], object]:
     """Give the function that reads JSON bytes as `annotation`; `what` names them in errors ("input of activity x").
 
-    It raises `InputInvalidError` with the path of each wrong field, what was expected there and what was found.
-    JSON types are read without pydantic: they are the hot path.
+    It raises `InputInvalidError` with the path of each wrong field, what was expected there and what was found. An
+    annotation that nothing can be read as raises `DefinitionError` here. JSON types are read without pydantic: they are
+    the hot path.
     """
     if annotation in _JSON_TYPES:
         return _decode_plain
@@ -128,7 +129,20 @@ def decoder(annotation: object, what: str = "value") -> Callable[[bytes], object
 @functools.lru_cache(maxsize=1024)
 def _adapter(annotation: object) -> pydantic.TypeAdapter[object]:
     """Give what reads an annotation: made once, however many things are of that type."""
-    return pydantic.TypeAdapter(cast("type[object]", annotation))
+    try:
+        return pydantic.TypeAdapter(cast("type[object]", annotation))
+    except pydantic.errors.PydanticUserError as error:
+        reason = error.message.partition("\n")[0].rstrip(".")
+        message = (
+            f"No value can be read as {_name(annotation)}: {reason}. Use pydantic models, dataclasses or JSON values "
+            "(None, bool, int, float, str, list, dict with text keys)."
+        )
+        raise errors.DefinitionError(message) from error
+
+
+def is_same(first: bytes, second: bytes) -> bool:
+    """Whether two payloads are the same JSON value, in whatever order their fields stand."""
+    return first == second or _encoder.encode(_decode_plain(first)) == _encoder.encode(_decode_plain(second))
 
 
 def _decode_plain(data: bytes) -> object:

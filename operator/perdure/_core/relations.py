@@ -132,9 +132,10 @@ class Relations:
         asked = history.ScheduleSubOrchestration(0, name, encoded, instance_id or "", chosen)
         if instance_id is not None:
             identifiers.check_instance_id(instance_id)
-        if retry is None:
+        recorded = retries.recorded_or_none(retry, name)
+        if recorded is None:
             return self._ask_child(asked, output_type)[1]
-        return execution.scheduler.spawn(self._retry_child(asked, output_type, retry))
+        return execution.scheduler.spawn(self._retry_child(asked, output_type, recorded))
 
     def schedule_orchestration(
         self, orchestration: Named, instance_id: str, input: object = None, *, version: str | None = None
@@ -180,9 +181,8 @@ class Relations:
         return command, execution.ask(command, payloads.decoder(output_type, f"output of child {instance_id}"))
 
     async def _retry_child(
-        self, asked: history.ScheduleSubOrchestration, output_type: object, policy: retries.RetryPolicy
+        self, asked: history.ScheduleSubOrchestration, output_type: object, recorded: retries.Retry
     ) -> object:
-        recorded = policy.recorded()
         for attempt in range(1, recorded.max_attempts + 1):
             suffix = f"~{attempt}" if asked.instance_id and attempt > 1 else ""
             command, child = self._ask_child(

@@ -355,7 +355,7 @@ class Execution:
         try:
             read = payload.decoder(signature.input_type, f"input of {self.definition.name}")
             arguments = [read(data)] if signature.takes_input else []
-        except errors.PayloadError as error:
+        except (errors.PayloadError, errors.DefinitionError) as error:
             return history.FailOrchestration(failure.of(error))
         coroutine = cast("Coroutine[object, object, object]", self.definition.function(context, *arguments))
         self._main = self.scheduler.spawn(coroutine)

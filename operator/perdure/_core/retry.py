@@ -14,7 +14,17 @@ import msgspec
 
 from perdure import errors
 
-__all__ = ["Backoff", "Exponential", "Fixed", "Linear", "Retry", "RetryPolicy", "delay_seconds", "seconds"]
+__all__ = [
+    "Backoff",
+    "Exponential",
+    "Fixed",
+    "Linear",
+    "Retry",
+    "RetryPolicy",
+    "delay_seconds",
+    "recorded_or_none",
+    "seconds",
+]
 
 MAX_DELAY_SECONDS = 30 * 24 * 3600.0
 """A month: beyond this a delay is a mistake, and floats stay exact to the microsecond below it."""
@@ -89,7 +99,7 @@ class RetryPolicy:
         if type(self.max_attempts) is not int or self.max_attempts < 1:
             message = f"max_attempts is {self.max_attempts!r}; expected a whole number of 1 or more (1 means no retry)."
             raise errors.DefinitionError(message)
-        if not 0 <= self.jitter <= 1:
+        if type(self.jitter) not in {int, float} or not 0 <= self.jitter <= 1:
             message = f"jitter is {self.jitter!r}; expected a fraction from 0 to 1."
             raise errors.DefinitionError(message)
         self.recorded()
@@ -102,7 +112,8 @@ class RetryPolicy:
         )
 
 
-def _recorded_backoff(backoff: Backoff) -> Retry:
+def _recorded_backoff(backoff: object) -> Retry:
+    """Read a backoff; what it holds is checked here, whatever its author's types said."""
     match backoff:
         case Fixed(delay):
             return Retry(base=seconds(delay, "delay"))
@@ -110,14 +121,27 @@ def _recorded_backoff(backoff: Backoff) -> Retry:
             step = seconds(base, "base")
             return Retry(base=step, increment=step, max_delay=_bounded(most))
         case Exponential(base, multiplier, most):
-            if not (math.isfinite(multiplier) and multiplier >= 1):
+            if type(multiplier) not in {int, float} or not (math.isfinite(multiplier) and multiplier >= 1):
                 message = f"multiplier is {multiplier!r}; expected a number of 1 or more."
                 raise errors.DefinitionError(message)
             return Retry(base=seconds(base, "base"), multiplier=float(multiplier), max_delay=_bounded(most))
+        case _:
+            message = f"backoff is {backoff!r}; expected Fixed(...), Linear(...) or Exponential(...)."
+            raise errors.DefinitionError(message)
 
 
 def _bounded(most: Duration) -> float:
     return min(seconds(most, "max"), MAX_DELAY_SECONDS)
+
+
+def recorded_or_none(policy: object, what: str) -> Retry | None:
+    """Give a policy in plain seconds; refuse what is none, as a number of attempts."""
+    if policy is None:
+        return None
+    if not isinstance(policy, RetryPolicy):
+        message = f"retry of {what} is {policy!r}; expected a RetryPolicy(max_attempts, ...), or None for one attempt."
+        raise errors.DefinitionError(message)
+    return policy.recorded()
 
 
 def delay_seconds(retry: Retry, failed_attempts: int, *, draw: float = 0.0) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["bounded", "bounded_end"]
+__all__ = ["bounded", "bounded_end", "is_writable"]
 
 _MARK = " ... (cut)"
 _MARK_BEFORE = "(cut) ... "
@@ -21,6 +21,11 @@ def bounded_end(text: str, characters: int) -> str:
     """Give the end of `text` in at most `characters`, with a mark where it was cut."""
     text = _writable(text)
     return text if len(text) <= characters else _MARK_BEFORE + text[len(_MARK_BEFORE) - characters :]
+
+
+def is_writable(value: object) -> bool:
+    """Whether this is text that a database can take: without NUL bytes and lone surrogates."""
+    return isinstance(value, str) and value == _writable(value)
 
 
 def _writable(text: str) -> str:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from perdure import errors
 from perdure._core.definition import ActivityRegistry, OrchestrationRegistry
@@ -37,11 +38,13 @@ def load(names: Sequence[str]) -> tuple[OrchestrationRegistry, ActivityRegistry]
         offered = 0
         try:
             if hasattr(module, _ORCHESTRATIONS):
-                orchestrations.merge(getattr(module, _ORCHESTRATIONS)())
+                orchestrations.add(*_offer(module, _ORCHESTRATIONS))
                 offered += 1
             if hasattr(module, _ACTIVITIES):
-                activities.merge(getattr(module, _ACTIVITIES)())
+                activities.add(*_offer(module, _ACTIVITIES))
                 offered += 1
+        except errors.ModuleLoadError:
+            raise
         except Exception as error:  # a border: the code of the package may raise anything
             raise _complaint(name, error) from error
         if not offered:
@@ -50,6 +53,17 @@ def load(names: Sequence[str]) -> tuple[OrchestrationRegistry, ActivityRegistry]
                 f"of them, or take {name} out of PERDURE_MODULES."
             )
     return orchestrations, activities
+
+
+def _offer(module: ModuleType, function: str) -> Iterable[Any]:
+    """Call one of the two functions of a registry; a `return` is forgotten easily."""
+    offered: object = getattr(module, function)()
+    if not isinstance(offered, Iterable):
+        raise errors.ModuleLoadError(
+            f"{function}() of {module.__name__} ({module.__file__}) gives {offered!r}; expected what "
+            "OrchestrationRegistry.of(...) or ActivityRegistry.of(...) gives."
+        )
+    return offered
 
 
 def _import(name: str) -> ModuleType:

@@ -49,7 +49,7 @@ class Server:
         self.port = 0
 
     async def start(self, host: str, port: int) -> None:
-        """Listen; port 0 takes any free one. Raises `OSError` when the port is taken."""
+        """Listen; port 0 takes any free one. Raises `SettingsError` where nobody can listen."""
         application = web.Application(middlewares=[_explain])
         application.add_routes(
             [
@@ -63,8 +63,12 @@ class Server:
         )
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            found = f"PERDURE_HTTP_HOST and PERDURE_HTTP_PORT are {host!r} and {port}: {error.strerror or error}."
+            todo = "Choose an address of this machine and a free port, or 0 for any."
+            raise errors.SettingsError([f"{found} {todo}"]) from error
         self.port = self._runner.addresses[0][1]
         _log.info("http_listening", host=host, port=self.port)
 

@@ -34,6 +34,7 @@ __all__ = [
     "StoreConnection",
     "create_pool",
     "dedicated",
+    "explained",
     "is_transient",
     "retrying",
     "translated",
@@ -88,6 +89,8 @@ _TRANSIENT_CODES = frozenset(
         "57P05",  # idle session timeout
     }
 )
+
+_NO_SCHEMA = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError)
 
 # The server has just ended an idle connection, and asyncpg, which is still reading why, gives it out once more: its
 # protocol is in state 1 (failed) or 2 (taking in an error).
@@ -219,6 +222,25 @@ def translated() -> Iterator[None]:
             f"The database cannot be reached or cannot answer now: {type(failure).__name__}: {failure}. "
             "The same call may work later; check PERDURE_DATABASE_URL and that the server runs when it does not."
         ) from failure
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Do as `translated`, and say in our words what a program has done wrong.
+
+    A table that is not there is `SchemaOlderError`, a value of the wrong type or out of range `DefinitionError`.
+    """
+    with translated():
+        try:
+            yield
+        except _NO_SCHEMA as failure:
+            raise errors.SchemaOlderError(
+                f"The database has not the schema of this Perdure: {failure}. Run `perdure migrate`, start an operator "
+                "of this release, or connect with migrate=True."
+            ) from failure
+        except asyncpg.DataError as failure:
+            message = f"The call holds a value that the database does not take: {failure}."
+            raise errors.DefinitionError(message) from failure
 
 
 class Availability:

@@ -16,7 +16,7 @@ import asyncpg
 import asyncpg.pool
 import msgspec
 
-from perdure._core import desired, history
+from perdure._core import desired, history, lifecycle
 from perdure._core.desired import Decision, Remembered, Run, Seen, Tombstone
 from perdure._store import connect, statements
 from perdure._store.sealing import Sealing
@@ -215,6 +215,7 @@ def _arguments(taken: Sequence[Taken]) -> list[object]:
         [one.seen.input if one.starts else None for one in taken],
         [_signal(one) for one in taken],
         [one.seen.earlier.status if one.is_archived and one.seen.earlier is not None else None for one in taken],
+        [_error(one) for one in taken],
     ]
 
 
@@ -289,6 +290,15 @@ def _used_run(one: Taken) -> int | None:
 def _earlier_run(seen: Seen, known: Remembered | None) -> int | None:
     """Give the number of a run that only the status of a resource knows: it is used, whatever becomes of the sight."""
     return None if known is not None or seen.earlier is None else seen.earlier.run
+
+
+def _error(one: Taken) -> bytes | None:
+    """Give why a run is over that no worker ever had; None for every other."""
+    decision = one.decision
+    is_over = decision.begins == "Start" or (decision.steering is not None and decision.steering.ends)
+    if not is_over or decision.cancel_reason is None:
+        return None
+    return lifecycle.error_of(history.CancelOrchestration(decision.cancel_reason))
 
 
 def _signal(one: Taken) -> bytes | None:

@@ -25,6 +25,7 @@ __all__ = [
     "Control",
     "Record",
     "Store",
+    "explained",
     "is_of_data",
     "is_too_much",
     "is_transient",
@@ -35,6 +36,7 @@ __all__ = [
 REFUSALS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, OverflowError)
 """What a statement raises that the database, or asyncpg before it, will not take as it is."""
 Availability = connect.Availability
+explained = connect.explained
 is_transient = connect.is_transient
 retrying = connect.retrying
 translated = connect.translated

@@ -16,7 +16,7 @@ from perdure import errors
 from perdure.cli import printing
 from perdure.cli.application import Exit, Output
 from perdure.client import Client, InstanceInfo
-from perdure.settings import Settings, masked
+from perdure.settings import Settings
 
 __all__ = ["dsn_of", "finish", "then", "with_client"]
 
@@ -70,10 +70,4 @@ def finish(info: InstanceInfo, said: str, *, wait: bool, output: Output) -> None
 
 
 async def _connect(settings: Settings) -> Client:
-    dsn = dsn_of(settings)
-    try:
-        return await Client.connect(dsn, codec=settings.codec(), password=settings.password())
-    except errors.PerdureError:
-        raise
-    except Exception as error:  # a border: what the driver raises for a database that answers, but refuses
-        raise errors.DatabaseRefusedError(masked(dsn), f"{type(error).__name__}: {error}") from error
+    return await Client.connect(dsn_of(settings), codec=settings.codec(), password=settings.password())

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol, Self
 
+from perdure import errors
 from perdure._core.codec import Codec
 from perdure._store import migrate as migration
-from perdure._store.store import Record, Store, translated
+from perdure._store.store import Record, Store, explained
 from perdure.passwords import Password
 
 __all__ = ["Connected", "LocalWorker"]
@@ -49,12 +50,19 @@ class Connected:
 
         An installation that encrypts its payloads is read and written with a `codec` of the same keys
         (`perdure.encryption`); a `password` that changes is asked for each connection (`perdure.passwords`). Raises
-        `DatabaseUnavailableError` when it cannot be reached now; a payload whose key is missing raises
-        `EncryptionKeyMissingError` where it is read.
+        `DatabaseUnavailableError` when it cannot be reached now, `DatabaseRefusedError` for an address, a user or a
+        database that is wrong; a payload whose key is missing raises `EncryptionKeyMissingError` where it is read.
         """
-        if migrate:
-            await migration.migrate(dsn, password=password)
-        store = await Store.open(dsn, application_name="perdure-client", codec=codec, password=password)
+        try:
+            if migrate:
+                await migration.migrate(dsn, password=password)
+            store = await Store.open(dsn, application_name="perdure-client", codec=codec, password=password)
+        except errors.PerdureError:
+            raise
+        except Exception as error:  # a border: what the driver raises for a database that answers, but refuses
+            from perdure.settings import masked  # noqa: PLC0415 - a library that most programs can do without
+
+            raise errors.DatabaseRefusedError(masked(dsn), f"{type(error).__name__}: {error}") from error
         return cls(store, owns_store=True)
 
     async def __aenter__(self) -> Self:
@@ -71,8 +79,11 @@ class Connected:
             await self._store.close()
 
     async def _fetch(self, name: str, *arguments: object) -> list[Record]:
-        """Run a statement; a database that is away is `DatabaseUnavailableError`, and the call may be made again."""
-        with translated():
+        """Run a statement; a database that is away is `DatabaseUnavailableError`, and the call may be made again.
+
+        One that lacks our tables is `SchemaOlderError`.
+        """
+        with explained():
             return await self._store.fetch(name, *arguments)
 
     def _nudge(self) -> None:

@@ -14,7 +14,7 @@ from typing import cast
 import msgspec
 
 from perdure import errors
-from perdure._core import lifecycle, payload
+from perdure._core import lifecycle, payload, text
 from perdure._core.failure import Failure
 from perdure._store.store import Record
 
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _PAGE_SIZE = 100
+_LARGEST_PAGE = 2**31 - 1
 _decode = msgspec.json.Decoder().decode
 
 
@@ -109,9 +110,13 @@ class InstanceFilter:
         if wrong:
             message = f"phase of a filter is {wrong[0]!r}; there are {', '.join(lifecycle.PHASES)}."
             raise errors.DefinitionError(message)
+        for field in ("name", "id_prefix", "version", "parent_id", "hold"):
+            _refuse_if_no_text(getattr(self, field), f"{field} of a filter")
+        for instance_id in self.ids or ():
+            _refuse_if_no_text(instance_id, "an id of a filter")
         for field in ("created_after", "created_before", "finished_after", "finished_before"):
             moment = getattr(self, field)
-            if moment is not None and moment.tzinfo is None:
+            if moment is not None and (not isinstance(moment, datetime.datetime) or moment.tzinfo is None):
                 message = f"{field} of a filter is {moment}; expected a time with a zone, as in datetime.now(UTC)."
                 raise errors.DefinitionError(message)
 
@@ -147,9 +152,10 @@ class Page:
     size: int = _PAGE_SIZE
 
     def __post_init__(self) -> None:
-        """Refuse a page without room."""
-        if self.size < 1:
-            message = f"size of a page is {self.size}; expected 1 or more."
+        """Refuse a page without room, and what is no id."""
+        _refuse_if_no_text(self.after, "after of a page")
+        if type(self.size) is not int or not 1 <= self.size <= _LARGEST_PAGE:
+            message = f"size of a page is {self.size!r}; expected a whole number of 1 or more."
             raise errors.DefinitionError(message)
 
 
@@ -219,6 +225,12 @@ class Unoffered:
     version: str
     instances: int
     due_at: datetime.datetime
+
+
+def _refuse_if_no_text(value: object, what: str) -> None:
+    if value is not None and not text.is_writable(value):
+        message = f"{what} is {value!r}; expected text, without NUL bytes and lone surrogates."
+        raise errors.DefinitionError(message)
 
 
 def info_of(row: Record, *, is_listed: bool = False) -> InstanceInfo:

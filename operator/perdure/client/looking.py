@@ -11,7 +11,7 @@ import datetime
 import msgspec
 
 from perdure import errors
-from perdure._core import export, history, lifecycle
+from perdure._core import export, history, identifiers, lifecycle
 from perdure._core.projection import Projection, Step, fold
 from perdure._store.batching import Batcher
 from perdure._store.store import Record, Store
@@ -28,7 +28,7 @@ from perdure.client.instances import (
     info_of,
 )
 
-__all__ = ["Looking", "not_found"]
+__all__ = ["Looking", "not_found", "possible"]
 
 _TREE_SIZE = 10_000
 _NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC)
@@ -43,10 +43,7 @@ class Looking(Connected):
 
     async def get_instance_info(self, instance_id: str) -> InstanceInfo:
         """Give an instance. Raises `InstanceNotFoundError` when there is none."""
-        row = await self._reads.submit(instance_id)
-        if row is None:
-            raise not_found(instance_id)
-        return info_of(row)
+        return info_of(await self._row(instance_id))
 
     async def list_instances(self, filter: InstanceFilter | None = None, page: Page | None = None) -> InstancePage:
         """Give one page of instances, in one query. Inputs and outputs above 4 KiB are None here: get the instance.
@@ -63,7 +60,7 @@ class Looking(Connected):
 
         Raises `InstanceNotFoundError`, and `HistoryUnreadableError` when they cannot be read here.
         """
-        rows = await self._fetch("history_get", instance_id, execution)
+        rows = await self._fetch("history_get", possible(instance_id), execution)
         if not rows:
             await self.get_instance_info(instance_id)
         try:
@@ -113,7 +110,7 @@ class Looking(Connected):
 
         Raises `InstanceNotFoundError` when there is none.
         """
-        rows = await self._fetch("instance_tree", instance_id, _TREE_SIZE)
+        rows = await self._fetch("instance_tree", possible(instance_id), _TREE_SIZE)
         if not rows:
             raise not_found(instance_id)
         return [info_of(row, is_listed=True) for row in rows]
@@ -123,7 +120,7 @@ class Looking(Connected):
 
         Raises `InstanceNotFoundError` when there is none.
         """
-        rows = await self._fetch("execution_list", instance_id)
+        rows = await self._fetch("execution_list", possible(instance_id))
         if not rows:
             await self.get_instance_info(instance_id)
         return [_execution_of(row) for row in rows]
@@ -145,6 +142,12 @@ class Looking(Connected):
         Reads the whole database. A key without payloads may be thrown away.
         """
         return {row["key_id"]: row["payloads"] for row in await self._fetch("keys_in_use")}
+
+    async def _row(self, instance_id: str) -> Record:
+        row = await self._reads.submit(possible(instance_id))
+        if row is None:
+            raise not_found(instance_id)
+        return row
 
     async def _read(self, instance_ids: list[str]) -> list[Record | None]:
         """Read many instances in one statement: thousands may be waited for at once."""
@@ -179,6 +182,19 @@ def _execution_of(row: Record) -> ExecutionInfo:
         ended_at=None if goes_on else row["moved_at"],
         outcome=row["phase"] if row["is_current"] else "ContinuedAsNew",
     )
+
+
+def possible(instance_id: str) -> str:
+    """Give the id back. Raises `InstanceNotFoundError` for text that can be none, `DefinitionError` for anything else.
+
+    Many are read at once, and one that the database does not take would be the trouble of all of them.
+    """
+    try:
+        return identifiers.check_instance_id(instance_id)
+    except errors.DefinitionError:
+        if isinstance(instance_id, str):
+            raise not_found(instance_id) from None
+        raise
 
 
 def not_found(instance_id: str) -> errors.InstanceNotFoundError:

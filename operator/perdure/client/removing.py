@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from perdure import errors
 from perdure._core import limits
 from perdure._store import removal
-from perdure._store.store import Record, translated
+from perdure._store.store import Record, explained
 from perdure.client.instances import InstanceFilter
-from perdure.client.looking import Looking, not_found
+from perdure.client.looking import Looking, not_found, possible
 
 __all__ = ["Removing"]
 
@@ -33,8 +33,9 @@ class Removing(Looking):
         Raises `InstanceNotFoundError`, `InstanceNotRemovableError` with the reason, and nothing is removed then.
         """
         fate = "Changed"
+        possible(instance_id)
         for _ in range(limits.REMOVAL_TRIES):
-            with translated():
+            with explained():
                 rows = await removal.remove(self._store, [instance_id], force=force)
             if not rows:
                 raise not_found(instance_id)
@@ -62,7 +63,7 @@ class Removing(Looking):
         while count < limit:
             wanted = min(_PORTION, limit - count)
             found = await self._fetch("tree_removable", *arguments, None, wanted)
-            with translated():
+            with explained():
                 rows = await removal.remove(self._store, [row["instance_id"] for row in found])
             count += (removed := _removed(rows))
             if len(found) < wanted or not removed:

@@ -65,12 +65,12 @@ class Starting(Looking):
         self,
         instance_id: str,
         orchestration: AnyOrchestration | str,
-        version: str,
+        version: str | None,
         input: object = None,
         *,
         on_nondeterminism: OnNondeterminism = "Hold",
     ) -> InstanceHandle:
-        """Start an instance on exactly this version."""
+        """Start an instance on exactly this version; None or an empty one is the highest."""
         name = orchestration.name if isinstance(orchestration, OrchestrationDefinition) else orchestration
         identifiers.check_instance_id(instance_id)
         definition.check_name(name)
@@ -80,7 +80,7 @@ class Starting(Looking):
             message = f"on_nondeterminism of {instance_id} is {on_nondeterminism!r}; expected 'Hold' or 'Fail'."
             raise errors.DefinitionError(message)
         data = payload.encode(input, f"input of {instance_id}")
-        start = _Start(instance_id, name, version, data, on_nondeterminism)
+        start = _Start(instance_id, name, version or "", data, on_nondeterminism)
         created = await self._starts.submit(start)
         if created:
             self._nudge()
@@ -111,7 +111,8 @@ class Starting(Looking):
         compared = [("the orchestration", row["name"], start.name)]
         if row["execution"] == 1:
             compared.append(("the version", row["version"], start.version or row["version"]))
-            compared.append(("the input", row["input"].decode(), start.input.decode()))
+            if not payload.is_same(row["input"], start.input):
+                compared.append(("the input", row["input"].decode(), start.input.decode()))
         wrong = [f"{what} is {found!r}, asked for {asked!r}" for what, found, asked in compared if found != asked]
         if wrong:
             message = f"Instance {start.instance_id!r} exists already: {'; '.join(wrong)}. Choose another instance id."

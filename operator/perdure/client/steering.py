@@ -12,7 +12,7 @@ from perdure import errors
 from perdure._core import failure, history, lifecycle, limits, text
 from perdure._store.store import Record
 from perdure.client.instances import InstanceFilter
-from perdure.client.looking import Looking, not_found
+from perdure.client.looking import Looking, not_found, possible
 
 __all__ = ["Steering"]
 
@@ -23,12 +23,12 @@ _encode = msgspec.json.Encoder().encode
 class Steering(Looking):
     """How one stops and ends instances."""
 
-    async def cancel_instance(self, instance_id: str, reason: str = "") -> None:
+    async def cancel_instance(self, instance_id: str, reason: str | None = "") -> None:
         """Ask for the end of an instance: its code may compensate, then it ends Cancelled. A finished one stays.
 
         One that is paused goes on, to end. Raises `InstanceNotFoundError` when there is none.
         """
-        rows = await self._fetch("instance_cancel", instance_id, _message(reason))
+        rows = await self._fetch("instance_cancel", possible(instance_id), _message(reason))
         if not rows:
             await self.get_instance_info(instance_id)
         else:
@@ -67,16 +67,14 @@ class Steering(Looking):
         nobody owns has ended when this returns, one that a worker owns a moment later. Raises `InstanceNotFoundError`.
         """
         while True:
-            row = await self._reads.submit(instance_id)
-            if row is None:
-                raise not_found(instance_id)
+            row = await self._row(instance_id)
             rows = await self._fetch("instance_terminate", *_termination(row, _bounded(reason)))
             if rows and rows[0]["is_done"]:
                 self._nudge()
                 return
 
     async def _mark(self, statement: str, instance_id: str, value: object) -> None:
-        rows = await self._fetch(statement, instance_id, value)
+        rows = await self._fetch(statement, possible(instance_id), value)
         if not rows:
             raise not_found(instance_id)
         if rows[0]["is_finished"]:
@@ -84,11 +82,11 @@ class Steering(Looking):
         self._nudge()
 
 
-def _bounded(reason: str) -> str:
-    return text.bounded(reason, limits.ERROR_MESSAGE_CHARACTERS)
+def _bounded(reason: object) -> str:
+    return text.bounded("" if reason is None else str(reason), limits.ERROR_MESSAGE_CHARACTERS)
 
 
-def _message(reason: str) -> bytes:
+def _message(reason: object) -> bytes:
     """Give the payload of a message that says why."""
     return _encode({"reason": _bounded(reason)})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 
 from perdure._store.store import Store, is_transient
 from perdure.client.connection import LocalWorker
@@ -36,13 +37,17 @@ class Waiting(Looking):
             await asyncio.gather(self._watch, return_exceptions=True)
         await super().close()
 
-    async def wait_for_orchestration(self, instance_id: str, timeout: float | None = None) -> InstanceInfo:
+    async def wait_for_orchestration(
+        self, instance_id: str, timeout: float | datetime.timedelta | None = None
+    ) -> InstanceInfo:
         """Wait until an instance is in a terminal phase and give it.
 
-        `timeout` in seconds; raises `TimeoutError` when it has not ended by then, and `InstanceNotFoundError`.
+        `timeout` is seconds or a timedelta; raises `TimeoutError` when it has not ended by then, and
+        `InstanceNotFoundError`.
         """
+        seconds = timeout.total_seconds() if isinstance(timeout, datetime.timedelta) else timeout
         info = await self.get_instance_info(instance_id)
-        scope = asyncio.timeout(timeout)
+        scope = asyncio.timeout(seconds)
         try:
             async with scope:
                 while not info.is_finished:  # a removed one is news too, and its id may be somebody else's by now
@@ -51,7 +56,7 @@ class Waiting(Looking):
         except TimeoutError:
             if not scope.expired():
                 raise
-            message = f"{instance_id} has not ended within {timeout:g} s: it is {info.phase}, and goes on."
+            message = f"{instance_id} has not ended within {seconds:g} s: it is {info.phase}, and goes on."
             raise TimeoutError(message) from None
         return info
 

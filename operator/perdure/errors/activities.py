@@ -67,15 +67,12 @@ class ActivityTimeoutError(ActivityError):
 
 
 class NonRetryableError(PerdureError):
-    """Raised by an activity to say: trying again is of no use.
-
-    `details`, a small JSON value, reaches the orchestration as `ActivityError.details`.
-    """
+    """Raised by an activity to say: trying again is of no use."""
 
     code = "PERDURE-1303"
 
     def __init__(self, message: str | None = None, *, details: JsonValue = None) -> None:
-        """Keep the sentence for people, and the details for code."""
+        """Keep the sentence for people; `details`, a small JSON value, becomes `ActivityError.details`."""
         self.details = details
         super().__init__(message)
 

@@ -13,7 +13,7 @@ class PerdureError(Exception):
 
     def __init__(self, message: str | None = None) -> None:
         """Keep the sentence for people; the class docstring speaks when none is given."""
-        self.message = message or (type(self).__doc__ or "").strip()
+        self.message = message or " ".join((type(self).__doc__ or "").split())
         super().__init__(self.message)
 
     def __str__(self) -> str:

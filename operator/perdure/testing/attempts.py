@@ -187,7 +187,9 @@ class Attempts:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            error = raised
+            error = errors.ActivityError("the activity cancelled itself", type="CancelledError").with_traceback(
+                raised.__traceback__
+            )
         except AssertionError as raised:
             if not stand_in.is_real:
                 raise

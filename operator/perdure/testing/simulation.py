@@ -87,6 +87,10 @@ class Simulation:
         """
         known, world = self._world.orchestrations, self._world
         world.refuse_if_closed()
+        if not isinstance(orchestration, OrchestrationDefinition):
+            raise errors.DefinitionError(
+                f"{orchestration!r} is no orchestration; decorate it with @orchestration(name)."
+            )
         identifiers.check_instance_id(instance_id)
         if instance_id in world.instances:
             raise errors.InstanceConflictError(f"The simulation has an instance {instance_id!r} already.")

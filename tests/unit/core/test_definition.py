@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import cast
+import functools
+from typing import Never, cast
 
 import pytest
 
@@ -48,6 +49,7 @@ def test_a_definition_knows_its_types_and_stays_callable() -> None:
     assert buy.name == "unit::activity::buy"
     assert buy.signature == definition.Signature(takes_input=True, input_type=Order, output_type=int, is_async=False)
     assert buy(cast("ActivityContext", None), Order(3)) == 3
+    assert buy(cast("ActivityContext", None), input=Order(3)) == 3
 
 
 @pytest.mark.parametrize("name", ["", " ", "-a", "a-", "a b", "a\0", "ä", "x" * (limits.NAME_CHARACTERS + 1)])
@@ -81,6 +83,46 @@ def test_functions_that_could_never_be_called_are_refused() -> None:
             activity("unit::activity::wrong")(function)  # type: ignore[arg-type]  # refused by the types too
     with pytest.raises(errors.DefinitionError, match="async def"):
         orchestration("unit::orchestration::wrong")(plain)  # type: ignore[arg-type]  # refused by the types too
+
+
+class Plain:
+    """A class that neither reads nor writes JSON."""
+
+
+def test_types_that_no_json_fits_are_refused_where_they_are_written() -> None:
+    """A run would meet them only once it has an input; at start-up somebody sees it."""
+
+    async def takes(ctx: OrchestrationContext, input: Plain) -> None: ...
+    async def gives(ctx: OrchestrationContext) -> list[Plain]:
+        return []
+
+    with pytest.raises(
+        errors.DefinitionError, match=r"input of unit::\S+ is annotated .* No value can be read as Plain"
+    ):
+        orchestration("unit::orchestration::wrong")(takes)
+    with pytest.raises(errors.DefinitionError, match="output of unit::"):
+        orchestration("unit::orchestration::wrong")(gives)
+
+
+def test_what_never_returns_may_say_so() -> None:
+    """An orchestration that runs for ever is annotated with `Never`; there is nothing to read of it."""
+
+    @orchestration("unit::orchestration::eternal")
+    async def eternal(ctx: OrchestrationContext) -> Never:
+        ctx.continue_as_new()
+
+    assert eternal.signature.output_type is object
+
+
+def test_what_can_be_called_and_is_no_function_is_refused() -> None:
+    """An instance or a partial has no annotations to read."""
+
+    class Buying:
+        async def __call__(self, ctx: ActivityContext) -> None: ...
+
+    for wrong in (Buying(), functools.partial(buy.function)):
+        with pytest.raises(errors.DefinitionError, match="expected a function"):
+            activity("unit::activity::wrong")(wrong)
 
 
 def test_the_highest_version_is_by_number_and_releases_come_after_candidates() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -88,6 +89,11 @@ def test_a_policy_needs_at_least_one_attempt(attempts: int) -> None:
         lambda: RetryPolicy(2, backoff=Exponential(1, multiplier=0.5)),
         lambda: RetryPolicy(2, backoff=Exponential(1, multiplier=math.inf)),
         lambda: RetryPolicy(2, timeout=True),
+        lambda: RetryPolicy(2, jitter=cast("float", "0.5")),
+        lambda: RetryPolicy(2, jitter=cast("float", None)),
+        lambda: RetryPolicy(2, backoff=Exponential(1, multiplier=cast("float", "2"))),
+        lambda: RetryPolicy(2, backoff=cast("Backoff", 5)),
+        lambda: RetryPolicy(2, backoff=cast("Backoff", None)),
     ],
 )
 def test_what_cannot_mean_anything_is_refused_where_it_is_written(wrong: Callable[[], RetryPolicy]) -> None:

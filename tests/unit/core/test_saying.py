@@ -83,6 +83,17 @@ def test_readiness_is_true_or_false(ready: object) -> None:
     )
 
 
+def test_lines_are_text_whatever_was_said() -> None:
+    """A number or a dict in place of a message is logged as text, and stops nothing."""
+
+    @orchestration("unit::orchestration::careless")
+    async def careless(ctx: OrchestrationContext) -> None:
+        ctx.trace_info(5)  # type: ignore[arg-type]  # what the test is about
+        ctx.trace_error({"a": 1})  # type: ignore[arg-type]  # what the test is about
+
+    assert Run(careless).traces == [("info", "5"), ("error", "{'a': 1}")]
+
+
 def test_a_custom_status_that_is_too_large_is_refused_where_it_is_set() -> None:
     """The limit itself passes, one byte more is an error that the code may catch."""
 

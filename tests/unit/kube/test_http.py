@@ -5,12 +5,27 @@ from __future__ import annotations
 from typing import cast
 
 import aiohttp
+import pytest
 
 from perdure import errors
 from perdure._kube.health import Health
 from perdure._kube.http import Server
 from perdure._kube.metrics import Registry
 from perdure.client import Client
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1"])
+async def test_an_address_where_nobody_can_listen_is_a_wrong_setting(host: str) -> None:
+    """A port that is taken, an address of another machine: said at start with the names of both settings."""
+    first = Server(Health(), Registry(), client=lambda: None)
+    await first.start("127.0.0.1", 0)
+    second = Server(Health(), Registry(), client=lambda: None)
+    try:
+        with pytest.raises(errors.SettingsError, match=f"PERDURE_HTTP_HOST and PERDURE_HTTP_PORT are '{host}' and"):
+            await second.start(host, first.port)
+    finally:
+        await second.stop()
+        await first.stop()
 
 
 class Keyless:

@@ -54,6 +54,17 @@ def test_what_all_packages_offer_is_one_offer(folder: Path) -> None:
     assert (orchestrations.names(), activities.names()) == (["greet"], ["note"])
 
 
+@pytest.mark.parametrize("given", ["None", "5"])
+def test_a_function_that_gives_no_registry_is_named(folder: Path, given: str) -> None:
+    """A forgotten `return` is said at start-up, with what was expected."""
+    name = package(folder, "forgetful", ORCHESTRATIONS.replace("OrchestrationRegistry.of(greet)", given))
+
+    with pytest.raises(
+        errors.ModuleLoadError, match=r"create_orchestration_registry\(\) of forgetful.* expected .*Registry\.of\("
+    ):
+        modules.load([name])
+
+
 def test_a_missing_package_is_named() -> None:
     """A typing error in the list says where was looked."""
     with pytest.raises(errors.ModuleLoadError, match="names nowhere_at_all, but there is no such package in"):

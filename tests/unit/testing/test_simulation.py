@@ -25,6 +25,15 @@ async def beat(ctx: OrchestrationContext, input: int) -> None:
     ctx.continue_as_new(input + 1)
 
 
+def test_a_forgotten_decorator_is_told() -> None:
+    """A plain function is no orchestration; the error says what to write."""
+
+    async def plain(ctx: OrchestrationContext) -> None: ...
+
+    with Simulation() as simulation, pytest.raises(errors.DefinitionError, match="decorate it with @orchestration"):
+        simulation.start(plain)  # type: ignore[arg-type]  # what the test is about
+
+
 def test_what_can_happen_without_time_happens_at_once() -> None:
     """A run that is started stands where it waits for somebody, for time, or for what takes time."""
     with Simulation(activities=GIVEN) as simulation:

@@ -1,8 +1,8 @@
 -- Purpose: carry out what was decided about resources: remember them, start runs and adopt finished ones, and change the
 --     runs that there are. All values are decided by the caller, who has locked what they were decided by.
 -- Parameters: $1 a JSON array of objects with the columns of `d` below. $2 spec, $3 refusal or null, $4 input, $5 event of
---     the signal that tells of a changed request or null, $6 status of an earlier run that is over or null, each with one
---     element per object, in the same order.
+--     the signal that tells of a changed request or null, $6 status of an earlier run that is over or null, $7 error of
+--     a run that is over before it began or null, each with one element per object, in the same order.
 --     clock: Keep the deadline of the present run, Change it to the new timeout, or count it Anew from now on.
 -- Plain: $2 and $3 are compared with what is seen later, and stand in the API server for everybody who may read the resource.
 -- Locks: resources by uid, resource_runs by name, instances: new ones, and those locked by resource_lock_runs.sql; then tasks
@@ -23,7 +23,7 @@ with decided as materialized (
             steers boolean, new_phase text, pauses boolean, pause_reason text, ends boolean, wakes boolean,
             cancel text, tells boolean, clock text
         ),
-        unnest($2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])
+        unnest($2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[])
     ) as d (
         uid, namespace, name, generation, deleting, gone,
         run, used_run, instance_id, run_as, request, told, waiting, cancel_reason,
@@ -33,7 +33,7 @@ with decided as materialized (
         begins, orchestration, version, suspend_reason, cancelled,
         steers, new_phase, pauses, pause_reason, ends, wakes,
         cancel, tells, clock,
-        spec, refusal, input, signal, status
+        spec, refusal, input, signal, status, error
     )
 ),
 
@@ -104,7 +104,7 @@ counted as (
 started as (
     insert into instances (
         instance_id, name, version, phase, input, run_as, resource_uid, on_nondeterminism, retention_seconds,
-        is_suspended, suspend_reason, wake_at, deadline_at, finished_at
+        is_suspended, suspend_reason, wake_at, deadline_at, finished_at, error
     )
     select
         instance_id, orchestration, version,
@@ -114,7 +114,8 @@ started as (
         case when cancelled then '' else suspend_reason end,
         case when not cancelled then now() end,
         case when not cancelled and suspend_reason = '' then now() + make_interval(secs => timeout_seconds) end,
-        case when cancelled then now() end
+        case when cancelled then now() end,
+        error
     from decided
     where begins = 'Start'
     order by instance_id
@@ -142,6 +143,7 @@ steered as (
         is_suspended = d.pauses,
         suspend_reason = d.pause_reason,
         finished_at = case when d.ends then now() else instances.finished_at end,
+        error = case when d.ends then d.error else instances.error end,
         wake_at = case when d.ends then null when d.wakes then now() else instances.wake_at end,
         on_nondeterminism = d.on_nondeterminism,
         retention_seconds = d.retention_seconds,
