@@ -7,7 +7,7 @@ from typing import Any
 
 from activities.kubernetes import ownership
 
-__all__ = ["manifest", "text", "value"]
+__all__ = ["manifest", "name", "text", "value"]
 
 _DRAWN = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UID"),
@@ -21,6 +21,8 @@ _OF_THE_SERVER = frozenset(
 _ANNOTATIONS = frozenset({"perdure.dev/epoch", "deployment.kubernetes.io/revision"})
 _OF_CONTROLLERS = frozenset({"clusterIP", "clusterIPs", "volumeName", "nodeName"})
 _BY_CONTROLLERS = frozenset({"Pod", "ReplicaSet"})
+_COUNTED_OTHERWISE = frozenset({"Deployment"})
+"""The API server counts changed annotations as well, and so each attempt that looks after one."""
 
 
 def text(given: str, namespace: str) -> str:
@@ -63,6 +65,8 @@ def manifest(found: dict[str, Any], namespace: str) -> dict[str, Any]:
         labels[ownership.LABEL] = f"that of {owner}"
     kept = {key: each for key, each in metadata.items() if key not in _OF_THE_SERVER}
     kept |= {"labels": labels, "annotations": annotations, "name": name(found)}
+    if found["kind"] in _COUNTED_OTHERWISE:
+        kept.pop("generation", None)
     if found["kind"] in _BY_CONTROLLERS:
         return dict(value({"labels": labels}, namespace))
     content = {key: each for key, each in found.items() if key not in {"metadata", "status"}}

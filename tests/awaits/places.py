@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import datetime
 import json
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import asyncpg
 
 from perdure import ActivityRegistry, KubernetesApi
+from perdure._core import history
 from perdure._core.activity import current
 from perdure._core.definition import AnyActivity
 from perdure._store.store import Record, Store
@@ -30,6 +32,7 @@ from tests.awaits import normal
 
 __all__ = ["Crossings", "WatchedApi", "WatchedStore", "watch_connections", "watched"]
 
+_AT = datetime.datetime.fromtimestamp(0, datetime.UTC)
 _WRITES = frozenset({"apply", "create", "patch", "delete"})
 _COMMENT = re.compile(r"--[^\n]*\n|\s+")
 
@@ -58,8 +61,7 @@ class Crossings:
         context = current.get()
         if context is not None:
             info = context.info
-            life = f" of execution {info.execution}" if info.execution > 1 else ""
-            self.cross(info.instance_id, f"{_short(info.activity)} #{info.seq}{life} {where}")
+            self.cross(info.instance_id, f"{_short(info.activity)} #{info.seq}{_life(info.execution)} {where}")
 
 
 class WatchedStore(Store):
@@ -82,15 +84,24 @@ def _committed(name: str, arguments: Sequence[object]) -> Iterator[tuple[str, st
     """Name what a statement commits of which instance."""
     match name:
         case "commit_turns":
-            for row in json.loads(cast("str | bytes", arguments[1])):
-                if row.get("turn") is not None:
-                    yield row["instance_id"], f"turn {row['turn']}"
+            bodies = cast("Sequence[bytes]", arguments[2])
+            turns = [row for row in json.loads(cast("str", arguments[1])) if row.get("turn") is not None]
+            for row, body in zip(turns, bodies, strict=True):
+                yield from ((row["instance_id"], what) for what in _told(row, body))
         case "tasks_record_failure":
             instance_ids, _, seqs, failed = cast("Sequence[Sequence[Any]]", arguments[1:5])
             for instance_id, seq, count in zip(instance_ids, seqs, failed, strict=True):
                 yield instance_id, f"failure {count} of #{seq}"
         case _:
             return
+
+
+def _told(row: Mapping[str, Any], body: bytes) -> Iterator[str]:
+    """Name a turn by each event that it takes in: which of them come together is chance."""
+    ends = ", and continues as new," if row.get("next_execution") else ""
+    for event in history.decode_turn(_AT, body).events:
+        which = f"#{seq}" if (seq := getattr(event, "seq", None)) else getattr(event, "name", "")
+        yield f"{type(event).__name__} {which}{_life(row['execution'])}{ends}"
 
 
 class WatchedApi:
@@ -163,6 +174,10 @@ def watch_connections(crossings: Crossings) -> None:
         return status
 
     setattr(asyncpg.Connection, "execute", watched_execute)  # noqa: B010 - every connection of this process
+
+
+def _life(execution: int) -> str:
+    return f" of execution {execution}" if execution > 1 else ""
 
 
 def _short(name: str) -> str:

@@ -15,7 +15,7 @@ import json
 import multiprocessing
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -77,13 +77,14 @@ class Hand:
     def __init__(self, orders: worker.Orders) -> None:
         self.orders = orders
         self.places: list[str] = []
-        self.gone = asyncio.Event()
+        self._gone = asyncio.Event()
         self._line, theirs = _processes.Pipe()
         self._process = _processes.Process(target=worker.work, args=(orders, theirs), daemon=True)
         self._process.start()
         theirs.close()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._line.fileno(), self._hear)
+        self._ending = asyncio.create_task(self._end())
 
     def _hear(self) -> None:
         try:
@@ -92,18 +93,21 @@ class Hand:
         except (EOFError, ConnectionResetError):
             self._loop.remove_reader(self._line.fileno())
             self._line.close()
-            self.gone.set()
+            self._gone.set()
 
     @property
     def pid(self) -> int | None:
         """The process."""
         return self._process.pid
 
-    async def code(self) -> int | None:
-        """Wait for its end; give its exit code."""
-        await self.gone.wait()
+    async def _end(self) -> int | None:
+        await self._gone.wait()
         await asyncio.to_thread(self._process.join)
         return self._process.exitcode
+
+    async def code(self) -> int | None:
+        """Wait for its end; give its exit code."""
+        return await asyncio.shield(self._ending)
 
     async def stop(self) -> int | None:
         """Ask it to end; give its exit code."""
@@ -181,13 +185,14 @@ class Room:
                 for ended in (tending, playing):
                     if ended.done():
                         ended.result()
+                tending.cancel()
+                await self._end_work()
         except TimeoutError:
             raise AssertionError(f"no end after {PATIENCE_SECONDS:g} s; {await self._state()}") from None
         finally:
             for task in (playing, tending):
                 task.cancel()
             await asyncio.gather(playing, tending, return_exceptions=True)
-        await self._end_work()
 
     async def _end_work(self) -> None:
         """Let the worker go; when it dies of that, or has died, only after another has taken over from it."""
@@ -208,7 +213,7 @@ class Room:
         while True:
             hand = self.hands[-1]
             code = await hand.code()
-            is_meant = code == -signal.SIGKILL and self.has_died
+            is_meant = code == -signal.SIGKILL and self.has_died and len(self.hands) == 1
             assert is_meant, f"a worker ended by itself with {code} after {hand.places[-1:]}: {hand.said}"
             self.hands.append(self._hand(""))
 
@@ -224,8 +229,8 @@ class Room:
     # What a story does.
 
     async def start(self, run: str, orchestration: str, input: object, *, version: str = "") -> str:
-        """Start the first run of a resource of that name, as its ServiceAccount; give its id."""
-        instance_id = f"{self.namespace}/{run}:1"
+        """Start a run of a resource, by its name and number (without one the first); give its id."""
+        instance_id = f"{self.namespace}/{run if ':' in run else f'{run}:1'}"
         data = payload.encode(input, "input")
         who = f"system:serviceaccount:{self.namespace}:{_RUNNER}"
         columns = [[each] for each in (instance_id, orchestration, version, data, who, "Hold")]
@@ -281,14 +286,10 @@ class Room:
         }
         await self.stage.api.create({**manifest, **content}, field_manager=_MANAGER)
 
-    async def annotate(self, **annotations: str) -> None:
+    async def annotate(self, annotations: Mapping[str, str]) -> None:
         """Say something to the stand-ins that look at the namespace."""
-        named: Manifest = {key.replace("__", "/"): value for key, value in annotations.items()}
-        patch: Manifest = {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": self.namespace, "annotations": named},
-        }
+        metadata: Manifest = {"name": self.namespace, "annotations": dict(annotations)}
+        patch: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
         await self.stage.api.patch(patch, field_manager=_MANAGER)
 
     # What came of it.

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from tests.awaits.room import Room
 from tests.cluster.kubelet import LAST_WORD
 from workflows import names, servers
+from workflows.postgres_actor import ROUNDS
 
 __all__ = ["STORIES", "Story"]
 
@@ -23,13 +24,13 @@ __all__ = ["STORIES", "Story"]
 class Story:
     """One way through the workflow `tells` (name and version), which is among these modules.
 
-    Places count that begin with one of `counted`; all do without it.
+    Places count that begin with what `counted` describes; all do without it.
     """
 
     name: str
     play: Callable[[Room], Awaitable[None]]
     tells: tuple[str, str]
-    counted: tuple[str, ...] = ("",)
+    counted: str = ""
     modules: tuple[str, ...] = ("workflows", "activities")
 
 
@@ -46,6 +47,17 @@ async def create(room: Room) -> None:
     await room.run("db", names.CREATE_POSTGRES, {**ORDERS, "periodSeconds": HOUR})
     actor = f"{room.namespace}/db:1::actor"
     await room.waits(actor, servers.UPDATE)
+    await room.signal(actor, servers.INSTANCE_DELETED, {})
+    await room.end(actor)
+
+
+async def create_changed(room: Room) -> None:
+    """Change a server by the next run of its resource, which tells its actor."""
+    await room.run("db", names.CREATE_POSTGRES, {**ORDERS, "periodSeconds": HOUR})
+    actor = f"{room.namespace}/db:1::actor"
+    turn = await room.waits(actor, servers.UPDATE)
+    await room.run("db:2", names.CREATE_POSTGRES, {**ORDERS, "periodSeconds": HOUR, "parameters": {"work_mem": "8MB"}})
+    await room.waits(actor, servers.UPDATE, since=turn)
     await room.signal(actor, servers.INSTANCE_DELETED, {})
     await room.end(actor)
 
@@ -91,6 +103,16 @@ async def actor(room: Room) -> None:
     await room.end(run)
 
 
+async def actor_continues(room: Room) -> None:
+    """Look as often as an execution may, each time because it is told, and begin the next one."""
+    run, turn = await _managed(room)
+    for _ in range(ROUNDS):
+        await room.signal(run, servers.UPDATE, {**ORDERS, "managed": True, "periodSeconds": HOUR})
+        turn = await room.waits(run, servers.UPDATE, since=turn)
+    await room.signal(run, servers.INSTANCE_DELETED, {})
+    await room.end(run)
+
+
 async def actor_cancelled(room: Room) -> None:
     """Make a server, and remove it with the run that is its owner."""
     run, _ = await _managed(room)
@@ -98,8 +120,8 @@ async def actor_cancelled(room: Room) -> None:
     await room.end(run, "Cancelled")
 
 
-async def _server(room: Room, **said: object) -> None:
-    await room.annotate(**{LAST_WORD.replace("/", "__"): json.dumps({**SAID, **said})})
+async def _server(room: Room) -> None:
+    await room.annotate({LAST_WORD: json.dumps(SAID)})
     await room.run("db", names.CREATE_POSTGRES, QUIET)
 
 
@@ -118,6 +140,15 @@ async def upgrade_back(room: Room) -> None:
     """Go back after a stranger has the name that the new server needs."""
     await _server(room)
     await room.create("v1", "Service", "orders-upgrade", spec={"type": "ExternalName", "externalName": "example.org"})
+    run = await room.start("to-18", names.UPGRADE_POSTGRES, {**TO_18, "requireApproval": False})
+    await room.end(run, "Failed")
+    await room.end(f"{run}::back")
+
+
+async def upgrade_back_late(room: Room) -> None:
+    """Go back when all but the switch was done: of the tables not all came back."""
+    await _server(room)
+    await room.annotate({f"{LAST_WORD}.restore": json.dumps({**SAID, "tables": 1})})
     run = await room.start("to-18", names.UPGRADE_POSTGRES, {**TO_18, "requireApproval": False})
     await room.end(run, "Failed")
     await room.end(f"{run}::back")
@@ -170,22 +201,28 @@ async def apply(room: Room) -> None:
     await room.run("app", names.APPLY_MANIFESTS, {"manifests": manifests, "timeoutSeconds": 60})
 
 
-ROWS = 30
-
-
-async def migrate(room: Room) -> None:
-    """Move thirty rows, two chunks at a time and no faster than asked for."""
+async def _move(room: Room, *, rows: int, **how: object) -> None:
     sides: dict[str, object] = {}
     for side in ("source", "target"):
         where = urlsplit(await room.make_side(side))
         await room.sides[side].execute("create table orders (id integer primary key, body text)")
         database = where.path.removeprefix("/")
         sides[side] = {"host": where.hostname, "port": where.port, "database": database, "secretName": "sides"}
-    await room.sides["source"].execute("insert into orders select n, 'order ' || n from generate_series(1, $1) n", ROWS)
+    await room.sides["source"].execute("insert into orders select n, 'order ' || n from generate_series(1, $1) n", rows)
     login = urlsplit(room.dsn)
     await room.create("v1", "Secret", "sides", stringData={"username": login.username, "password": login.password})
-    wanted = {**sides, "tables": [{"name": "orders", "key": "id"}], "chunkRows": 5, "rowsPerSecond": 50, "parallel": 2}
+    wanted = {**sides, **how, "tables": [{"name": "orders", "key": "id"}], "chunkRows": 5}
     await room.run("move", names.MIGRATE_DATA, wanted)
+
+
+async def migrate(room: Room) -> None:
+    """Move thirty rows, two chunks at a time."""
+    await _move(room, rows=30, parallel=2)
+
+
+async def migrate_slowly(room: Room) -> None:
+    """Move ten rows no faster than asked for, by timers."""
+    await _move(room, rows=10, parallel=1, rowsPerSecond=5)
 
 
 async def greet(room: Room) -> None:
@@ -193,20 +230,26 @@ async def greet(room: Room) -> None:
     await room.run("hello", names.GREET, {"pauseSeconds": 0.3})
 
 
+_NEXT_EXECUTION = ".*( of execution 2 | continues as new)"
+
 STORIES = (
     Story("greet", greet, (names.GREET, "1.0.0")),
     Story("apply-manifests", apply, (names.APPLY_MANIFESTS, "1.0.0")),
     Story("onboard-tenant", onboard, (names.ONBOARD_TENANT, "1.0.0")),
     Story("onboard-tenant-fails", onboard_fails, (names.ONBOARD_TENANT, "1.0.0")),
     Story("migrate-data", migrate, (names.MIGRATE_DATA, "1.0.0")),
+    Story("migrate-data-slowly", migrate_slowly, (names.MIGRATE_DATA, "1.0.0")),
     Story("create-postgres", create, (names.CREATE_POSTGRES, "1.1.0")),
+    Story("create-postgres-changed", create_changed, (names.CREATE_POSTGRES, "1.1.0"), "db:2"),
     Story("create-postgres-1.0.0", create_1_0_0, (names.CREATE_POSTGRES, "1.0.0")),
     Story("create-postgres-cancelled", create_cancelled, (names.CREATE_POSTGRES, "1.1.0")),
-    Story("delete-postgres", delete, (names.DELETE_POSTGRES, "1.0.0"), ("gone:", "db:1::actor")),
+    Story("delete-postgres", delete, (names.DELETE_POSTGRES, "1.0.0"), "gone:|db:1::actor"),
     Story("postgres-actor", actor, (names.POSTGRES_ACTOR, "1.0.0")),
+    Story("postgres-actor-continues", actor_continues, (names.POSTGRES_ACTOR, "1.0.0"), _NEXT_EXECUTION),
     Story("postgres-actor-cancelled", actor_cancelled, (names.POSTGRES_ACTOR, "1.0.0")),
-    Story("backup-postgres", backup, (names.BACKUP_POSTGRES, "1.0.0"), ("night:",)),
-    Story("backup-postgres-restore", restore, (names.BACKUP_POSTGRES, "1.0.0"), ("morning:",)),
-    Story("upgrade-postgres", upgrade, (names.UPGRADE_POSTGRES, "1.0.0"), ("to-18:",)),
-    Story("upgrade-postgres-back", upgrade_back, (names.ROLL_BACK_POSTGRES, "1.0.0"), ("to-18:",)),
+    Story("backup-postgres", backup, (names.BACKUP_POSTGRES, "1.0.0"), "night:"),
+    Story("backup-postgres-restore", restore, (names.BACKUP_POSTGRES, "1.0.0"), "morning:"),
+    Story("upgrade-postgres", upgrade, (names.UPGRADE_POSTGRES, "1.0.0"), "to-18:"),
+    Story("upgrade-postgres-back", upgrade_back, (names.ROLL_BACK_POSTGRES, "1.0.0"), "to-18:"),
+    Story("upgrade-postgres-back-late", upgrade_back_late, (names.ROLL_BACK_POSTGRES, "1.0.0"), "to-18:"),
 )

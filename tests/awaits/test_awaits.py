@@ -60,7 +60,7 @@ async def test_a_workflow_that_makes_something_twice_is_found(stage: Stage) -> N
     found = await found_at(stage, Story("flawed", play, (FLAWED, "1.0.0"), modules=("tests.awaits.flawed",)))
 
     wrong = {each.place.removeprefix("flawed:1 ") for each in found if each.wrong}
-    assert wrong == {"draw #1 after create ConfigMap UID", "draw #1 ends", "turn 1 before its commit"}
+    assert wrong == {"draw #1 after create ConfigMap UID", "draw #1 ends", "ActivityCompleted #1 before its commit"}
     assert all("ConfigMap UID" in each.wrong for each in found if each.wrong)
 
 

@@ -27,6 +27,7 @@ NODE_ADDRESS = "10.244.0.1"
 ANNOTATION = "stand-in.perdure.dev/outcome"
 """On a Pod: `Hold` leaves it Pending on the node, `Fail` lets its containers end with code 1, and `Fail:42` with 42."""
 LAST_WORD = "stand-in.perdure.dev/last-word"
+"""On a namespace; with `.restore` at its end it is for Pods that have `restore` in their name, and goes before."""
 
 HEARTBEAT_SECONDS = 15
 """The controller manager gives a node up after 50 s without one."""
@@ -91,6 +92,15 @@ def pod_status(pod: Pod, step: Step, *, address: str, now: str, last_word: str =
             _container_status(container, state, is_ready=is_ready) for container in pod["spec"]["containers"]
         ],
     }
+
+
+def last_word(annotations: Mapping[str, str], pod: str) -> str:
+    """Return what the containers of a Pod of this name say when they complete, by the annotations of its namespace."""
+    for key, word in annotations.items():
+        kind, _, part = key.partition(f"{LAST_WORD}.")
+        if not kind and part and part in pod:
+            return word
+    return annotations.get(LAST_WORD, "")
 
 
 def volume_for(claim: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,7 +201,7 @@ class Kubelet:
                 await self._call("POST", f"{path}/binding", body)
             case "run" | "complete" | "fail" as step:
                 await self._provide_volumes(pod)
-                word = await self._last_word(metadata["namespace"]) if step == "complete" else ""
+                word = await self._last_word(metadata) if step == "complete" else ""
                 status = pod_status(pod, step, address=next(self._addresses), now=_now(), last_word=word)
                 await self._call(
                     "PATCH", f"{path}/status", {"metadata": {"uid": metadata["uid"]}, "status": status}, headers=MERGE
@@ -202,9 +212,9 @@ class Kubelet:
             case "nothing":
                 pass
 
-    async def _last_word(self, namespace: str) -> str:
-        found = await self._call("GET", f"/api/v1/namespaces/{namespace}")
-        return str(found.get("metadata", {}).get("annotations", {}).get(LAST_WORD, ""))
+    async def _last_word(self, pod: Mapping[str, Any]) -> str:
+        found = await self._call("GET", f"/api/v1/namespaces/{pod['namespace']}")
+        return last_word(found.get("metadata", {}).get("annotations", {}), pod["name"])
 
     async def _provide_volumes(self, pod: Pod) -> None:
         for volume in pod["spec"].get("volumes", []):

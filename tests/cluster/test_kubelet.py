@@ -82,3 +82,12 @@ def test_a_pod_that_completes_may_leave_a_word() -> None:
 
     assert completed["containerStatuses"][0]["state"]["terminated"]["message"] == "done"
     assert "message" not in failed["containerStatuses"][0]["state"]["terminated"]
+
+
+def test_a_word_may_be_for_some_pods_alone() -> None:
+    """Who has the part in its name says it, all others what is for all."""
+    annotations = {kubelet.LAST_WORD: "made", f"{kubelet.LAST_WORD}.restore": "back"}
+
+    assert kubelet.last_word(annotations, "orders-restore-1a2b-x") == "back"
+    assert kubelet.last_word(annotations, "orders-backup-1a2b-x") == "made"
+    assert kubelet.last_word({}, "orders-backup-1a2b-x") == ""
