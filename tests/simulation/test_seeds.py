@@ -9,6 +9,8 @@ import pytest
 
 from tests.simulation import world
 from tests.simulation.database import Database
+from tests.simulation.loop import Actor
+from tests.simulation.weather import Point, Strike
 
 SAMPLE = 15
 
@@ -50,3 +52,14 @@ def test_no_thread_and_no_clock_of_the_machine_has_a_part_in_a_story(database: D
     world.play(database, secrets.randbelow(10**9), world.Options(watch=lambda _: threads.update(threading.enumerate())))
 
     assert not [thread.name for thread in threads - before]
+
+
+def test_nobody_is_struck_in_the_calm(database: Database) -> None:
+    """A blow that was drawn for an answer in the storm, which comes after it, is none: in the calm all is in time."""
+    made, late = world.World(database, 1, world.Options()), Actor("late")
+    made.grow_calm()
+
+    made.strike(late, Strike(Point.AFTER, 30.0))
+    made.strike(late, Strike(Point.AFTER))
+
+    assert late.is_running

@@ -133,8 +133,8 @@ class World:
                             link.actor.context.copy().run(self.loop.call_later, seconds, callback)
 
     def strike(self, actor: Actor, strike: Strike) -> None:
-        """Kill a process, or freeze it for a while."""
-        if not actor.is_running:
+        """Kill a process, or freeze it for a while; what was drawn in the storm does not strike in the calm."""
+        if self.weather.is_calm or not actor.is_running:
             return
         if strike.freezes is None:
             if actor.is_mortal:
