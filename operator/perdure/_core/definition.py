@@ -6,6 +6,7 @@ duplicates, bad names and bad versions at start-up, where somebody sees it. Noth
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -297,7 +298,7 @@ def _read_signature(function: Function[object], name: str) -> Signature:
         message = f"{name} takes ({', '.join(map(str, parameters))}); expected (ctx) or (ctx, input)."
         raise errors.DefinitionError(message)
     try:
-        hints = typing.get_type_hints(function)
+        hints = _hints(function)
     except NameError as error:
         message = f"The annotations of {name} cannot be read: {error}. Import the types outside `if TYPE_CHECKING`."
         raise errors.DefinitionError(message) from error
@@ -312,6 +313,16 @@ def _read_signature(function: Function[object], name: str) -> Signature:
         output_type=object if output_type in _NEVER else _checked(output_type, f"output of {name}"),
         is_async=inspect.iscoroutinefunction(function),
     )
+
+
+def _hints(function: Function[object]) -> dict[str, object]:
+    """Give the annotations with their constraints (`Annotated[int, Field(gt=0)]`), as far as those can be hashed."""
+    hints = typing.get_type_hints(function)
+    for name, hint in typing.get_type_hints(function, include_extras=True).items():
+        with contextlib.suppress(TypeError):
+            hash(hint)
+            hints[name] = hint
+    return hints
 
 
 def _checked(annotation: object, what: str) -> object:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Never, cast
+from typing import Annotated, Never, cast
 
+import pydantic
 import pytest
 
 from perdure import (
@@ -19,6 +20,7 @@ from perdure import (
 )
 from perdure._core import definition, limits
 from perdure._core.definition import AnyActivity, AnyOrchestration
+from tests.unit.core.runs import Run
 
 
 @dataclasses.dataclass
@@ -102,6 +104,22 @@ def test_types_that_no_json_fits_are_refused_where_they_are_written() -> None:
         orchestration("unit::orchestration::wrong")(takes)
     with pytest.raises(errors.DefinitionError, match="output of unit::"):
         orchestration("unit::orchestration::wrong")(gives)
+
+
+def test_constraints_of_an_annotation_hold() -> None:
+    """What `Annotated` says beside the type is a part of the contract; what cannot be hashed there is left out."""
+
+    @orchestration("unit::orchestration::constrained")
+    async def constrained(ctx: OrchestrationContext, input: Annotated[int, pydantic.Field(gt=1)]) -> int:
+        return input
+
+    @orchestration("unit::orchestration::remarked")
+    async def remarked(ctx: OrchestrationContext, input: Annotated[int, {"a": "remark"}]) -> int:
+        return input
+
+    assert Run(constrained, 2).output == 2
+    assert "greater than 1" in Run(constrained, 1).failure.message
+    assert Run(remarked, 1).output == 1
 
 
 def test_what_never_returns_may_say_so() -> None:
