@@ -182,7 +182,10 @@ class Settings(pydantic_settings.BaseSettings):
         default=None, ge=1, description="how long finished runs without a resource stay; for ever when not set"
     )
     sweep_seconds: float = Field(default=300.0, ge=1, description="full comparison of cluster and database")
-    status_writes_per_second: float = Field(default=50.0, gt=0, description="budget of the API server")
+    kubernetes_requests_per_second: float = Field(
+        default=100.0, ge=0, description="budget of the API server for activities, of all workers together; 0: none"
+    )
+    status_writes_per_second: float = Field(default=50.0, gt=0, description="budget of the API server for statuses")
     events: EventLevel = Field(default="warnings", description="Kubernetes Events to write: all, warnings, or off")
     encryption_keys: pydantic.SecretStr | None = Field(
         default=None, description="id:base64,... ; payloads are encrypted under the first, the others open older ones"

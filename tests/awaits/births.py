@@ -60,7 +60,7 @@ class Births:
         """Watch the cluster for the block; what was there before counts as born when it is next changed."""
         births = cls()
         found = await access.find(kubeconfig)
-        wire = connection.Connection(found, bucket=None, timeout_seconds=30)
+        wire = connection.Connection(found, timeout_seconds=30)
         kinds = discovery.Discovery(wire)
         resources = [(kind, (await kinds.find(version, kind)).path("")) for version, kind in KINDS]
         try:

@@ -71,7 +71,9 @@ async def _work(orders: Orders, line: Connection) -> None:
         orchestrations,
         places.watched(offered, crossings),
         settings=WorkerSettings(lease_seconds=LEASE_SECONDS, poll_seconds=1.0, database=lent),
-        kubernetes=lambda run_as: cast("KubernetesApi", places.WatchedApi(identities.for_run(run_as), crossings)),
+        kubernetes=lambda run_as, on_wait: cast(
+            "KubernetesApi", places.WatchedApi(identities.for_run(run_as, on_wait), crossings)
+        ),
     )
     try:
         await worker.run(stop)

@@ -21,7 +21,7 @@ from perdure._core import history
 from perdure._core.replay import Execution, Identity
 from perdure._store.store import Store
 from perdure.client import Client, InstanceFilter, Page
-from tests.bench import code, filling, resources
+from tests.bench import code, filling, provisioning, resources
 from tests.bench.stage import Stage, fresh_database
 
 
@@ -299,6 +299,12 @@ async def many_finished(stage: Stage) -> Result:
     return Result(cast("float", seen.pop("ready_s")), seen)
 
 
+async def many_servers(stage: Stage) -> Result:
+    """P1: 200 servers asked for at once, made by three workers within one budget."""
+    seen = await provisioning.provisioned(stage.server, count=200, workers=3)
+    return Result(cast("float", seen.pop("all_ready_s")), seen)
+
+
 def _cpu_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
@@ -339,5 +345,13 @@ WORKLOADS: dict[str, Workload] = {
         False,
         many_finished,
         {"rss_mb": 400},
+    ),
+    "P1": Workload(
+        "200 create-postgres applied at once, three workers, until all are ready and shown",
+        "s",
+        60,
+        False,
+        many_servers,
+        {"requests_per_run": 20, "status_writes_per_run": 6, "rss_mb": 250},
     ),
 }

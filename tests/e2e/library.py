@@ -46,6 +46,9 @@ class Beats:
         self._count += 1
         self._came.set()
 
+    def waited(self, _: float) -> None:
+        """Hear that it was held up."""
+
     async def confirm(self) -> None:
         """Nobody takes it over."""
 

@@ -255,11 +255,17 @@ async def test_the_restricted_standard_takes_the_server(cast: Cast) -> None:
 
 
 async def test_a_server_that_does_not_come_up_says_what_keeps_its_pod(cast: Cast) -> None:
-    """The StatefulSet only counts; the reason is at the Pod."""
+    """The StatefulSet only counts; the reason is at the Pod that belongs to it."""
     gated = {"schedulingGates": [{"name": "example.com/hold"}], "containers": [{"name": "postgres", "image": "none"}]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "orders-0"}, "spec": gated}
     await cast.kubectl("create", "--filename=-", input=json.dumps(pod))
     await cast.do(deploy_postgres, SERVER)
+
+    server = await cast.read("statefulset", "orders")
+    labels = [f"{key}={value}" for key, value in server["spec"]["selector"]["matchLabels"].items()]
+    await cast.kubectl("label", "pod/orders-0", *labels)
+    is_adopted = "--for=jsonpath={.metadata.ownerReferences[0].name}=orders"
+    await cast.kubectl("wait", "pod/orders-0", is_adopted, "--timeout=120s")
 
     with pytest.raises(
         errors.ObjectNotReadyError, match=r"Last seen: .*; Pod orders-0: not scheduled: SchedulingGated"

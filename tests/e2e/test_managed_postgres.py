@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from perdure import errors
+from perdure.client import Client
 from tests.cluster.handle import Cluster
 from tests.e2e.operator_process import until
 from tests.e2e.operators import World
@@ -110,8 +112,10 @@ async def test_deleting_the_resource_removes_the_server_in_order(library_world: 
 async def test_a_creation_that_is_deleted_midway_leaves_nothing(scene: Scene) -> None:
     """A server that does not become ready is given up: the objects that were made for it go with the resource."""
     await scene.kubectl("create", "quota", "hold", "--hard=count/pods=0")
-    await scene.kubectl("apply", "-f-", input=example())
-    await scene.kubectl("patch", "orch/orders-db", "--type=merge", '--patch={"spec": {"deletionPolicy": "Compensate"}}')
+    await scene.kubectl("apply", "-f-", input=example(kinds=["ServiceAccount", "Role", "RoleBinding"]))
+    kept = yaml.safe_load(example(kinds=["Orchestration"]))
+    kept["spec"]["deletionPolicy"] = "Compensate"
+    await scene.kubectl("apply", "-f-", input=yaml.safe_dump(kept))
     await scene.shown("orders-db", "wait-for-postgres")
 
     await scene.kubectl("delete", "orchestration/orders-db", "--timeout=120s")
@@ -119,19 +123,59 @@ async def test_a_creation_that_is_deleted_midway_leaves_nothing(scene: Scene) ->
     assert await there(scene) == set()
 
 
-async def test_a_right_that_is_missing_is_named_and_the_work_goes_on_when_it_is_given(scene: Scene) -> None:
-    """The step that failed is done again, and none before it: the Secret is the one that was made before."""
+async def may_not_create_statefulsets(scene: Scene, **spec: Any) -> None:
+    """Apply the example with all rights but one, and wait until the error says so."""
     role = example(kinds=["ServiceAccount", "Role", "RoleBinding"])
     await scene.kubectl("apply", "-f-", input=role)
     lacking = [each for each in yaml.safe_load_all(role) if each["kind"] == "Role"]
     lacking[0]["rules"] = [rule for rule in lacking[0]["rules"] if "statefulsets" not in rule["resources"]]
     lacking[0]["rules"].append({"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": ["get"]})
     await scene.kubectl("apply", "-f-", input=yaml.safe_dump_all(lacking))
-    await scene.kubectl("apply", "-f-", input=example(kinds=["Orchestration"]))
-    await scene.shown("orders-db", "provisioner may not create statefulsets of API group 'apps'")
+    [run] = yaml.safe_load_all(example(kinds=["Orchestration"], cleanUp=False))
+    run["spec"] |= spec
+    await scene.kubectl("apply", "-f-", input=yaml.safe_dump(run))
+    said = f"provisioner may not create statefulsets of API group 'apps' in namespace {scene.namespace}"
+    await scene.shown("orders-db", said)
+
+
+async def test_a_right_that_is_missing_is_named_and_the_work_goes_on_when_it_is_given(
+    library_world: World, scene: Scene
+) -> None:
+    """Resumed, the step that failed is done again, and none before it: the Secret is the one that was made before."""
+    await may_not_create_statefulsets(scene)
     made = await scene.read("secret", "orders-credentials")
 
-    await scene.kubectl("apply", "-f-", input=role)
+    await scene.kubectl("apply", "-f-", input=example(kinds=["Role"]))
+    async with await Client.connect(library_world.dsn) as client:
+        await client.resume_instance(f"{scene.namespace}/orders-db:1")
     await scene.completed("orders-db")
 
+    assert (await scene.read("secret", "orders-credentials"))["data"] == made["data"]
+
+
+async def test_a_run_that_failed_of_a_missing_right_is_followed_by_one_that_goes_on(
+    library_world: World, scene: Scene
+) -> None:
+    """The next run of a changed request finds done what has been done, and makes what is missing."""
+    await may_not_create_statefulsets(scene, rerunPolicy="OnChange")
+    async with await Client.connect(library_world.dsn) as client:
+
+        async def has_failed() -> bool:
+            try:
+                await client.resume_instance(f"{scene.namespace}/orders-db:1")
+            except errors.InstanceFinishedError:
+                return True
+            return False
+
+        await until(has_failed)
+    failed = await scene.failed("orders-db")
+    made = await scene.read("secret", "orders-credentials")
+
+    await scene.kubectl("apply", "-f-", input=example(kinds=["Role"]))
+    change = '{"spec": {"input": {"parameters": {"work_mem": "64MB"}}}}'
+    await scene.kubectl("patch", "orchestration/orders-db", "--type=merge", f"--patch={change}")
+    await scene.shown("orders-db", "orders-db:2")
+    await scene.completed("orders-db")
+
+    assert "may not create statefulsets" in failed["error"]["message"]
     assert (await scene.read("secret", "orders-credentials"))["data"] == made["data"]

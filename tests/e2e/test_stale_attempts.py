@@ -168,7 +168,7 @@ async def test_an_attempt_that_wakes_up_after_its_successor_changes_nothing(
     """Everything is as those left it who came after it; at most it is told that it is stale."""
     async with prepared(cast, story) as namespaces:
         sleeper = Sleeper(cast.api.acting_as(cast.run().info.run_as), WRITES if "write" in asleep else WRITES | READS)
-        ctx = dataclasses.replace(cast.run(seq=2, epoch=2), _kubernetes=lambda _: sleeper)
+        ctx = dataclasses.replace(cast.run(seq=2, epoch=2), _kubernetes=lambda *_: sleeper)
         zombie = asyncio.create_task(done(story.activity, ctx, named(story.input, namespaces)))
         await sleeper.sleeps.wait()
         with contextlib.suppress(errors.ObjectNotReadyError):  # a rollout to an image that nobody has

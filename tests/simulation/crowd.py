@@ -93,7 +93,10 @@ class Crowd:
 
     @property
     def _deeds(self) -> Sequence[Callable[[str, random.Random], Awaitable[None]]]:
-        return (self._signal, self._signal, self._signal, self._cancel, self._pause, self._terminate, self._remove)
+        return (
+            *(self._signal, self._signal, self._signal),
+            *(self._cancel, self._pause, self._hasten, self._terminate, self._remove),
+        )
 
     async def _start(self, instance_id: str, dice: random.Random) -> None:
         program = programs.draw(dice)
@@ -126,6 +129,9 @@ class Crowd:
         except errors.InstanceFinishedError:
             return
         await asyncio.sleep(dice.choice((0.1, 20.0)) * dice.random())
+        await self._resume(instance_id)
+
+    async def _hasten(self, instance_id: str, _: random.Random) -> None:
         await self._resume(instance_id)
 
     async def _resume(self, instance_id: str) -> None:

@@ -85,7 +85,7 @@ async def test_the_activity_of_the_page_resolves_it(letters: Callable[[str], Mod
     send = cast("AnyActivity", letters("activities").send)
     info = ActivityInfo("letter-1", "post", 1, send.name, 1, 1, run_as="system:serviceaccount:post:runner")
     secrecy, kubernetes = Secrecy(), Kubernetes()
-    lent = cast("Callable[[str], object]", lambda _: kubernetes)
+    lent = cast("Callable[[str], object]", lambda *_: kubernetes)
     ctx = ActivityContext(info, cast("ActivityLogger", None), lent, None, secrecy)  # type: ignore[arg-type]  # only `get` is asked for
     letter = payload.decoder(letters("types").Letter)(payload.encode(shown_input(), "input"))
 

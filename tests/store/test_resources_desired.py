@@ -125,6 +125,24 @@ async def test_a_running_run_is_paused_and_goes_on(pool: Pool) -> None:
     assert (resumed["phase"], resumed["is_suspended"], resumed["suspend_reason"]) == ("Running", False, "")
 
 
+async def test_what_waits_for_its_next_attempt_waits_no_longer_when_a_pause_ends(pool: Pool) -> None:
+    """Whoever ends it has repaired something; a change that ends no pause hastens nothing."""
+    waits = "insert into tasks (instance_id, execution, seq, visible_at) values ('shop/db:1', $1, 1, now() + '1 h')"
+    are_due = "select execution, visible_at <= now() as is_due from tasks order by execution"
+    await ingest(pool, seen())
+    await take(pool)
+    for execution in (1, 2):
+        await pool.execute(waits, execution)
+
+    await ingest(pool, seen(generation=2, timeout_seconds=60), seen(generation=3, suspend=True))
+    before = await pool.fetch(are_due)
+    await ingest(pool, seen(generation=4))
+    after = await pool.fetch(are_due)
+
+    assert [row["is_due"] for row in before] == [False, False]
+    assert [row["is_due"] for row in after] == [True, False]
+
+
 async def test_a_pause_of_somebody_else_stays(pool: Pool) -> None:
     """`perdure suspend` is ended by `perdure resume`, whatever the spec says."""
     await ingest(pool, seen())

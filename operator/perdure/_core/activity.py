@@ -22,6 +22,7 @@ __all__ = [
     "ActivityLogger",
     "Database",
     "KubernetesApi",
+    "KubernetesOf",
     "Lifeline",
     "Manifest",
     "Preconditions",
@@ -124,6 +125,10 @@ class KubernetesApi(Protocol):
         """Give the object now, and again after every change; None while it does not exist. Never ends by itself."""
 
 
+KubernetesOf = Callable[[str, Callable[[float], None]], KubernetesApi]
+"""Gives the API server as a user sees it, and tells how many seconds a call of it was held up."""
+
+
 class Transaction(Protocol):
     """A transaction of a database that was lent: all that is done in it counts, or nothing."""
 
@@ -149,7 +154,7 @@ class Database(Protocol):
 class Lifeline(Protocol):
     """What ties a running attempt to the engine: signs of life go one way, the end of interest comes the other.
 
-    All but `confirm` may be used from any thread.
+    All but `confirm` and `waited` may be used from any thread.
     """
 
     @property
@@ -162,6 +167,9 @@ class Lifeline(Protocol):
 
     def beat(self, detail: bytes | None) -> None:
         """Note that the attempt lives, and how far it is (JSON; None: nothing new)."""
+
+    def waited(self, seconds: float) -> None:
+        """Note that the attempt lives, and that it was held up for so long: its own time goes on that much longer."""
 
     async def confirm(self) -> None:
         """Return when nobody can have taken the attempt over."""
@@ -202,7 +210,7 @@ class ActivityContext:
 
     info: ActivityInfo
     logger: ActivityLogger
-    _kubernetes: Callable[[str], KubernetesApi] | None = None
+    _kubernetes: KubernetesOf | None = None
     _lifeline: Lifeline | None = None
     _secrecy: secret.Secrecy = dataclasses.field(default_factory=secret.Secrecy)
     _database: Database | None = None
@@ -261,7 +269,7 @@ class ActivityContext:
         """The API server, as the run's ServiceAccount. Raises `NoIdentityError` for a run that has none."""
         if self._kubernetes is None or not self.info.run_as:
             raise errors.NoIdentityError(self.info.instance_id)
-        return self._kubernetes(self.info.run_as)
+        return self._kubernetes(self.info.run_as, self._waited)
 
     @property
     def database(self) -> Database:
@@ -292,6 +300,10 @@ class ActivityContext:
         if guard:
             self._secrecy.remember(reference, value)
         return value
+
+    def _waited(self, seconds: float) -> None:
+        if self._lifeline is not None:
+            self._lifeline.waited(seconds)
 
     def trace_info(self, message: str, **fields: object) -> None:
         """Log a line that carries the instance, the activity and the attempt."""

@@ -44,6 +44,7 @@ __all__ = [
     "SetProgress",
     "SetReady",
     "SignalReceived",
+    "SignalRefused",
     "StartOrchestration",
     "TimerFired",
     "Turn",
@@ -104,6 +105,12 @@ class SignalReceived(_Record, frozen=True):
     payload: msgspec.Raw
 
 
+class SignalRefused(_Record, frozen=True):
+    """An instance has too many signals to take those of this turn: in this turn sending it one is an error."""
+
+    instance_id: str
+
+
 class ChildCompleted(_Record, frozen=True):
     """A sub-orchestration returned."""
 
@@ -137,6 +144,7 @@ Event = (
     | ActivityFailed
     | TimerFired
     | SignalReceived
+    | SignalRefused
     | ChildCompleted
     | ChildFailed
     | CancelRequested

@@ -11,6 +11,7 @@ from typing import Final
 __all__ = [
     "ACTIVITY_CONVICTIONS",
     "ACTIVITY_GRACE_SECONDS",
+    "API_PAUSE_SECONDS",
     "CANCEL_GRACE_SECONDS",
     "CUSTOM_STATUS_BYTES",
     "DEDUPE_KEY_CHARACTERS",
@@ -146,6 +147,10 @@ CANCEL_GRACE_SECONDS: Final = 60.0
 
 ACTIVITY_GRACE_SECONDS: Final = 30.0
 """How long an activity may clean up after it was cancelled, before it is cancelled once more, and so on."""
+
+API_PAUSE_SECONDS: Final = 10.0
+"""How long all activities leave an API server alone that was too busy for one of their requests, at most. It asks for
+a second or a few; whoever is asked for more decides alone."""
 
 HEARTBEAT_DETAIL_BYTES: Final = 16 * 1024
 """What a heartbeat may say: a place to go on from. Each is written to the database, up to one a second an activity."""

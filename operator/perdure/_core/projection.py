@@ -175,8 +175,8 @@ def _take_event(projection: Projection, event: history.Event, *, at: datetime) -
         case history.CancelRequested(reason=reason):
             if projection.cancel_reason is None:
                 projection.cancel_reason, projection.cancelled_at = reason, at
-        case history.GraceEnded():
-            pass  # the outcome follows in the same turn
+        case history.GraceEnded() | history.SignalRefused():
+            pass  # what comes of it follows in the same turn
         case _:
             assert_never(event)
 

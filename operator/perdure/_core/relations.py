@@ -64,12 +64,14 @@ class Relations:
     def send_signal(self, instance_id: str, signal: str, payload: object = None) -> None:
         """Send a signal to another instance, once, after this turn is committed.
 
-        It is not waited for: an instance that is not there or has ended does not get it.
+        It is not waited for: an instance that is not there or has ended does not get it. Raises `SignalsFullError` when
+        the instance has too many that it did not wait for; then nothing of this turn was sent to it.
         """
         execution = self._open()
+        execution.check_room(identifiers.check_instance_id(instance_id))
         command = history.SendSignal(
             execution.next_seq(),
-            identifiers.check_instance_id(instance_id),
+            instance_id,
             identifiers.check_signal_name(signal),
             msgspec.Raw(payloads.encode(payload, f"payload of signal {signal}")),
         )

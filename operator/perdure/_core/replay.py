@@ -14,13 +14,13 @@ nothing here knows of databases, clocks or workers (sans I/O).
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import NamedTuple, assert_never, cast
 
 import msgspec
 
 from perdure import errors
-from perdure._core import comparison, failure, frames, futures, history, mailbox, payload
+from perdure._core import comparison, failure, frames, futures, history, limits, mailbox, payload
 from perdure._core.context import OrchestrationContext
 from perdure._core.definition import AnyOrchestration
 
@@ -103,6 +103,9 @@ class Execution:
         """Stand before the first turn."""
         self.definition = definition
         self.identity = identity
+        self._begin()
+
+    def _begin(self) -> None:
         self.scheduler = futures.Scheduler()
         self.pending: dict[int, Operation] = {}
         self.now = _EPOCH
@@ -117,6 +120,7 @@ class Execution:
         self._continues: history.ContinueAsNew | None = None
         self._is_led_out = False
         self._mailbox: mailbox.Mailbox[Operation] = mailbox.Mailbox()
+        self._full: set[str] = set()
         self._commands: list[history.Command] = []
         self._traces: list[Trace] = []
 
@@ -145,6 +149,13 @@ class Execution:
         turned = Turned(self._commands, self._traces, self.outcome)
         self._commands, self._traces = [], []
         return turned
+
+    def rewind(self, turns: Iterable[history.Turn]) -> None:
+        """Stand after these recorded turns again, as if what came later had not been."""
+        self.close()
+        self._begin()
+        for turn in turns:
+            self.replay(turn)
 
     @property
     def buffered_signals(self) -> int:
@@ -195,6 +206,11 @@ class Execution:
         self._mailbox.wait(operation, name=command.name, seq=command.seq)
         return operation
 
+    def check_room(self, instance_id: str) -> None:
+        """Raise `SignalsFullError` when this turn was told that an instance takes no signals."""
+        if instance_id in self._full:
+            raise errors.SignalsFullError(instance_id, limits.UNCONSUMED_SIGNALS)
+
     def say(self, command: Said) -> None:
         """Record a command that has no result."""
         self._commands.append(command)
@@ -242,6 +258,7 @@ class Execution:
                 ending = self._run()
         if ending is None and not has_begun:
             ending = self._run()
+        self._full.clear()
         if ending is not None:
             self._end(ending)
 
@@ -285,6 +302,8 @@ class Execution:
                 return self._cancelled(errors.CancelGraceEndedError())
             case history.SignalReceived():
                 self._mailbox.put(event)
+            case history.SignalRefused():
+                self._full.add(event.instance_id)
             case _:
                 self._deliver_result(event)
         return None

@@ -16,8 +16,8 @@ import asyncio
 import dataclasses
 import datetime
 import functools
-from collections.abc import Awaitable, Callable
-from typing import cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, cast
 
 import msgspec
 import structlog
@@ -31,7 +31,7 @@ from perdure._engine.lanes import Lanes
 from perdure._engine.resident import Resident
 from perdure._engine.trials import ActivityTrials
 
-__all__ = ["ActivityRunner", "FailedAttempt", "Known", "LocalJob"]
+__all__ = ["ActivityRunner", "Book", "FailedAttempt", "Known", "LocalJob"]
 
 _log = structlog.get_logger(__name__)
 
@@ -50,10 +50,14 @@ class Known:
 
 @dataclasses.dataclass(slots=True, eq=False, kw_only=True)
 class LocalJob(Job):
-    """An activity of an instance that this worker owns."""
+    """An activity of an instance that this worker owns.
+
+    Between two attempts it has a `pause_seconds`, and once the failed one is written down a `delay` of that length.
+    """
 
     resident: Resident
     has_row: bool = False
+    pause_seconds: float | None = None
     delay: asyncio.TimerHandle | None = None
 
 
@@ -67,6 +71,19 @@ class FailedAttempt:
     failure: failure.Failure
 
 
+class Book(Protocol):
+    """What is written down between two turns."""
+
+    async def record(self, attempt: FailedAttempt) -> bool:
+        """Write down a failed attempt before the next is made; False when the activity is not ours any more."""
+
+    async def note(self, jobs: Sequence[LocalJob]) -> None:
+        """Write down what heartbeats said last."""
+
+    async def due(self, jobs: Sequence[LocalJob]) -> list[LocalJob]:
+        """Give those of activities between two attempts whose time has come in the database."""
+
+
 class ActivityRunner:
     """Brings the activities of this worker's residents to their results."""
 
@@ -76,18 +93,17 @@ class ActivityRunner:
         clock: Clock,
         *,
         trials: ActivityTrials,
-        record: Callable[[FailedAttempt], Awaitable[bool]],
-        note: Callable[[list[LocalJob]], Awaitable[object]],
+        book: Book,
         deliver: Callable[[Resident, history.Event], None],
     ) -> None:
-        """`record` writes a failed attempt (False: not ours), `note` what heartbeats said; `deliver` gets results."""
+        """`book` is where it is written down what must not be forgotten; `deliver` gets results."""
         self._attempts = attempts
         self._clock = clock
         self._trials = trials
-        self._record = record
+        self._book = book
         self._deliver = deliver
         self._lanes = Lanes(self._bring)
-        self._heartbeats = Heartbeats(note)
+        self._heartbeats = Heartbeats(book.note)
         self._on_detail = cast("Callable[[Job], None]", self._has_said)
         self._put = cast("Callable[[Job], None]", self._lanes.put)
         self._jobs: set[LocalJob] = set()
@@ -125,7 +141,8 @@ class ActivityRunner:
         if (poison := poison_or_none(job)) is not None:
             self._finish(job, history.ActivityFailed(command.seq, poison))
             return
-        self._later(job, self._clock.seconds_until(known.visible_at) if known.failed_attempts else 0.0)
+        job.pause_seconds = self._clock.seconds_until(known.visible_at) if known.failed_attempts else 0.0
+        self._pause(job)
 
     def cancel(self, resident: Resident, seq: int) -> None:
         """Nobody wants the result of this activity any more: tell it."""
@@ -141,6 +158,22 @@ class ActivityRunner:
         for job in resident.jobs.values():
             self._stop(job)
         resident.jobs.clear()
+
+    async def hasten(self, residents: Iterable[Resident]) -> None:
+        """Make the next attempts of these at once whose time was brought forward: somebody has resumed the instance.
+
+        A failure that is being written down at this moment is looked at too: a resume may have come right after it.
+        """
+        waiting = [job for item in residents for job in item.jobs.values() if job.pause_seconds is not None]
+        if not waiting:
+            return
+        for job in await self._book.due(waiting):
+            if job.pause_seconds is None:
+                continue
+            job.pause_seconds = 0.0
+            if job.delay is not None:
+                job.delay.cancel()
+                self._ask(job)
 
     def interrupt(self) -> None:
         """Cancel what runs, and begin nothing more."""
@@ -167,13 +200,14 @@ class ActivityRunner:
 
     # The way of a job: (delay) - slot - (trial) - attempt - result, or once more.
 
-    def _later(self, job: LocalJob, seconds: float) -> None:
-        if seconds <= 0:
+    def _pause(self, job: LocalJob) -> None:
+        if not job.pause_seconds or job.pause_seconds < 0:
             self._ask(job)
             return
-        job.delay = asyncio.get_running_loop().call_later(seconds, self._ask, job)
+        job.delay = asyncio.get_running_loop().call_later(job.pause_seconds, self._ask, job)
 
     def _ask(self, job: LocalJob) -> None:
+        job.pause_seconds = job.delay = None
         self._attempts.slots_of(job).ask(job.command.priority, functools.partial(self._granted, job))
 
     def _granted(self, job: LocalJob) -> bool:
@@ -208,9 +242,10 @@ class ActivityRunner:
         if isinstance(then, failure.Failure):
             return history.ActivityFailed(job.command.seq, then)
         job.losses = job.convictions = job.trials = 0  # it has come to its end, and killed nobody
-        if await self._record(FailedAttempt(job, job.failed_attempts, then, result)):
+        job.pause_seconds = then
+        if await self._book.record(FailedAttempt(job, job.failed_attempts, then, result)):
             job.has_row = True
-            self._later(job, then)
+            self._pause(job)
         else:
             self._jobs.discard(job)
         return None

@@ -19,6 +19,7 @@ import contextlib
 import contextvars
 import dataclasses
 import datetime
+import math
 import random
 import threading
 from collections.abc import Awaitable, Callable
@@ -29,7 +30,7 @@ import structlog
 
 from perdure import errors
 from perdure._core import failure, history, limits, payload, retry
-from perdure._core.activity import ActivityContext, ActivityInfo, Database, KubernetesApi, current
+from perdure._core.activity import ActivityContext, ActivityInfo, Database, KubernetesOf, current
 from perdure._core.definition import ActivityRegistry, AnyActivity
 from perdure._core.secret import Secrecy, Secrets
 from perdure._engine.clock import Clock, Epochs
@@ -134,6 +135,14 @@ class Attempt:
             self._is_told = True
             self._of.in_loop(self._tell)
 
+    def waited(self, seconds: float) -> None:
+        """Note that it lives and was held up for so long, for which its timeout waits; the total one does not."""
+        self.beaten_at = self._of.time()
+        end = None if self.scope is None else self.scope.when()
+        if self.scope is None or end is None or self.is_over or self.is_silent or self.scope.expired():
+            return
+        self.scope.reschedule(min(end + seconds, self._of.latest_end(self.job)))
+
     async def confirm(self) -> None:
         """Wait while others may have taken it over; who has lost it is cancelled meanwhile."""
         while not self._of.is_certain():  # noqa: ASYNC110 - a lease ends and begins without a word
@@ -179,7 +188,7 @@ class Attempts:
         clock: Clock,
         *,
         capacity: Capacity,
-        kubernetes: Callable[[str], KubernetesApi] | None,
+        kubernetes: KubernetesOf | None,
         secrets: Secrets | None = None,
         database: Database | None = None,
     ) -> None:
@@ -366,6 +375,10 @@ class Attempts:
             return own
         left = max(0.0, self._remaining(job))
         return left if own is None else min(own, left)
+
+    def latest_end(self, job: Job) -> float:
+        """Give when, by the event loop's time, an attempt is over at the latest, however long it is held up."""
+        return math.inf if job.command.total_timeout is None else self.time() + max(0.0, self._remaining(job))
 
     def _remaining(self, job: Job) -> float:
         total = cast("float", job.command.total_timeout)

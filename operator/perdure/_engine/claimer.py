@@ -83,6 +83,7 @@ class Claimer:
         self.on_claimed: Callable[[datetime.datetime], None]
         self.on_loaded: Callable[[list[Loaded]], Awaitable[None]]
         self.on_news: Callable[[Resident], None]
+        self.hasten: Callable[[Sequence[Resident]], Awaitable[None]]
         self.on_paused: Callable[[Resident], None]
         self.on_resumed: Callable[[Resident], None]
         self.hold: Callable[[Resident, Exception], Awaitable[None]]
@@ -156,13 +157,14 @@ class Claimer:
 
     async def _take_news(self, rows: Sequence[Record]) -> None:
         """Notice who was suspended or resumed meanwhile, and bring the messages."""
-        for row in rows:
-            resident = self._residents.get(row["instance_id"])
-            if resident is None or resident.is_gone or resident.is_suspended == row["is_suspended"]:
+        told = [(self._residents[row["instance_id"]], row) for row in rows if row["instance_id"] in self._residents]
+        for resident, row in told:
+            if resident.is_gone or resident.is_suspended == row["is_suspended"]:
                 continue
             resident.is_suspended = row["is_suspended"]
             changed = self.on_paused if resident.is_suspended else self.on_resumed
             changed(resident)
+        await self.hasten([resident for resident, _ in told])
         await self._bring_news([row["instance_id"] for row in rows])
 
     async def _bring_news(self, instance_ids: Sequence[str]) -> None:

@@ -23,14 +23,14 @@ import structlog
 from perdure import errors
 from perdure._core import failure, history, lifecycle, limits, replay
 from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
-from perdure._engine import batch
+from perdure._engine import batch, crowding
 from perdure._engine.children import child_taken, lost_children
 from perdure._engine.clock import Clock
 from perdure._engine.guard import outside_tasks
 from perdure._engine.measures import Measures
 from perdure._engine.resident import Resident
 from perdure._engine.trials import TurnTrials, portions
-from perdure._engine.turn import TakenTurn
+from perdure._engine.turn import Read, TakenTurn
 from perdure._engine.watchdog import Watchdog
 from perdure._store.store import REFUSALS, Record, Store, is_of_data, is_too_much, is_transient, retrying
 
@@ -40,6 +40,7 @@ _log = structlog.get_logger(__name__)
 _POISON = "Poison"
 _RETRY_SECONDS = 0.5
 _NOTHING = replay.Turned([], [], None)
+_AHEAD = (history.CancelRequested, history.SignalRefused)
 
 
 class _TooMuchError(Exception):
@@ -123,7 +124,7 @@ class Committer:
             turns, broken = await self._turns_of(batch)
             for resident, error in broken:
                 await self.hold(resident, error, is_tried_again=False)
-            for part in _parts(turns):
+            for part in _parts(await self._with_room(turns)):
                 await self._commit(part)
 
     async def _turns_of(
@@ -167,10 +168,11 @@ class Committer:
         if resident.is_terminated and resident.failure is None:
             resident.end_by_force([event for event in events if isinstance(event, history.CancelRequested)])
             events, resident.events = resident.events, []
-        messages, resident.messages = _split_messages(resident.messages, resident.events)
-        over_tasks, resident.over_tasks = _split_tasks(resident.over_tasks, resident.events)
-        over_tasks += [event.seq for event in events if isinstance(event, history.ActivityFailed)]
-        turn = TakenTurn(resident, at, events, _NOTHING, messages, over_tasks)
+        read, resident.messages = _split_messages(resident.messages, resident.events)
+        ended, resident.over_tasks = _split_tasks(resident.over_tasks, resident.events)
+        over_tasks = [*ended, *(event.seq for event in events if isinstance(event, history.ActivityFailed))]
+        messages = [message_id for message_id, _ in read]
+        turn = TakenTurn(resident, at, events, _NOTHING, messages, over_tasks, read=read, ended_tasks=ended)
         if resident.failure is not None:
             turn.fail(resident.failure, [])
             return turn
@@ -198,6 +200,31 @@ class Committer:
             turn.fail(error, [])
         else:
             raise _BrokenError(error) from error
+
+    async def _with_room(self, turns: list[TakenTurn]) -> list[TakenTurn]:
+        """Give the turns that may be committed; one whose signals somebody has no room for is taken anew, told so."""
+        refused = await crowding.refused(self._store, turns)
+        if not refused:
+            return turns
+        recorded = await crowding.recorded(self._store, refused)
+        for turn, full in refused.items():
+            resident = turn.resident
+            resident.is_in_flight = False
+            if resident.is_gone:
+                continue
+            rewind = functools.partial(crowding.rewind, turn, recorded.get(resident.instance_id, []))
+            try:
+                with outside_tasks():
+                    is_ours = self.watchdog.step(resident.instance_id, rewind)
+            except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
+                await self.hold(resident, error, is_tried_again=False)
+                continue
+            if not is_ours:
+                self.on_lost(resident)
+                continue
+            turn.give_back(full)
+            self.mark(resident)
+        return [turn for turn in turns if turn not in refused]
 
     def _definition_or_none(self, resident: Resident, version: str) -> AnyOrchestration | None:
         """Give what the next execution runs: the version asked for, or the highest offered here."""
@@ -359,13 +386,17 @@ def _reason_of(error: Exception) -> str:
 
 
 def _ordered(events: list[history.Event]) -> list[history.Event]:
-    """Put a cancel before what came with it, but for the start: whoever is cancelled does not complete in that turn."""
+    """Put a cancel before what came with it, but for the start: whoever is cancelled does not complete in that turn.
+
+    Before that comes who takes no signals, for all that the code does in this turn.
+    """
     cancels = [event for event in events if isinstance(event, history.CancelRequested)]
     if not cancels or len(cancels) == len(events):
         return events
     is_first = isinstance(events[0], history.OrchestrationStarted)
-    rest = [event for event in events[is_first:] if not isinstance(event, history.CancelRequested)]
-    return [*events[:is_first], *cancels, *rest]
+    rest = [event for event in events[is_first:] if not isinstance(event, _AHEAD)]
+    refusals = [event for event in events if isinstance(event, history.SignalRefused)]
+    return [*events[:is_first], *refusals, *cancels, *rest]
 
 
 def _split(events: list[history.Event]) -> tuple[list[history.Event], list[history.Event]]:
@@ -390,15 +421,13 @@ def _size(event: history.Event) -> int:
             return 0
 
 
-def _split_messages(
-    messages: list[tuple[int, history.Event | None]], waiting: Sequence[history.Event]
-) -> tuple[list[int], list[tuple[int, history.Event | None]]]:
+def _split_messages(messages: list[Read], waiting: Sequence[history.Event]) -> tuple[list[Read], list[Read]]:
     """Keep the rows whose events wait for the next turn: they are deleted by the turn that takes them in."""
     if not waiting:
-        return [message_id for message_id, _ in messages], []
+        return messages, []
     kept = [(message_id, event) for message_id, event in messages if any(event is other for other in waiting)]
     kept_ids = {message_id for message_id, _ in kept}
-    return [message_id for message_id, _ in messages if message_id not in kept_ids], kept
+    return [message for message in messages if message[0] not in kept_ids], kept
 
 
 def _split_tasks(seqs: list[int], waiting: Sequence[history.Event]) -> tuple[list[int], list[int]]:

@@ -25,19 +25,31 @@ __all__ = ["Ledger"]
 class Ledger:
     """The statements of one worker about its activities and its suspects. Each waits for a database that is away."""
 
-    def __init__(self, store: Store, worker_id: uuid.UUID, *, on_failed: Callable[[Resident], None]) -> None:
-        """Write as `worker_id`; `on_failed` is told whose failed attempt stands in the database."""
+    def __init__(self, store: Store, worker_id: uuid.UUID, *, on_changed: Callable[[Resident], None]) -> None:
+        """Write as `worker_id`; `on_changed` is told whose attempts stand otherwise in the database."""
         self._store = store
         self.worker_id = worker_id
-        self._on_failed = on_failed
+        self._on_changed = on_changed
         self._failures: Batcher[FailedAttempt, bool] = Batcher(self._write_failures)
 
     async def record(self, attempt: FailedAttempt) -> bool:
         """Write down a failed attempt, together with others of the moment; False when the activity is not ours."""
         is_ours = await self._failures.submit(attempt)
         if is_ours:
-            self._on_failed(attempt.job.resident)
+            self._on_changed(attempt.job.resident)
         return is_ours
+
+    async def due(self, jobs: Sequence[LocalJob]) -> list[LocalJob]:
+        """Give those of activities between two attempts whose time has come in the database."""
+        waiting = {(job.instance_id, job.command.seq): job for job in jobs}
+        keys = {job.instance_id: job.execution for job in jobs}
+        rows = await self._store.fetch_patiently("tasks_due", list(keys), list(keys.values()))
+        found = [(waiting.get((row["instance_id"], row["seq"])), row["failed_attempts"]) for row in rows]
+        # One that was attempted meanwhile has failed once more, or does not wait.
+        due = [job for job, failures in found if job is not None and job.failed_attempts == failures]
+        for job in due:
+            self._on_changed(job.resident)
+        return due
 
     async def note(self, jobs: Sequence[LocalJob]) -> None:
         """Write down what heartbeats said last."""

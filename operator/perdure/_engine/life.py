@@ -63,7 +63,7 @@ class Life:
         self.watchdog = Watchdog(min(limits.TURN_SECONDS, settings.lease_seconds * _LEASE_SHARE))
         self.announcer = Announcer(store, nudge=self.nudge, on_commit=worker.on_commit)
         self.ledger = Ledger(
-            store, self.worker_id, on_failed=lambda resident: self.announcer.show(resident, phase_changed=False)
+            store, self.worker_id, on_changed=lambda resident: self.announcer.show(resident, phase_changed=False)
         )
         self.turn_trials = TurnTrials(self.ledger.try_turns)
         self.activities = self._make_workshop()
@@ -88,6 +88,7 @@ class Life:
         self.claimer.on_claimed = self.activities.took_over
         self.claimer.on_loaded = self._take_up
         self.claimer.on_news = self.committer.mark
+        self.claimer.hasten = self.activities.own.hasten
         self.claimer.on_paused = self._paused
         self.claimer.on_resumed = self._resumed
         self.claimer.hold = self.committer.hold

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -19,8 +19,10 @@ from perdure._core import failure, history, lifecycle, limits, replay
 from perdure._core.definition import AnyOrchestration
 from perdure._engine.resident import Resident
 
-__all__ = ["Message", "Start", "TakenTurn"]
+__all__ = ["Message", "Read", "Start", "TakenTurn"]
 
+Read = tuple[int, history.Event | None]
+"""A row of the inbox that was read, and the event that was made of it."""
 Start = history.ScheduleSubOrchestration | history.StartOrchestration
 _encode_reason = msgspec.json.Encoder().encode
 _QUIET = (history.SetCustomStatus, history.SetProgress, history.SetReady, history.CreateTimer, history.CancelTimer)
@@ -37,7 +39,10 @@ class Message(NamedTuple):
 
 @dataclasses.dataclass(slots=True, eq=False)
 class TakenTurn:
-    """One turn of one resident. `body` is its row; the rest is what the commit carries out beside it."""
+    """One turn of one resident. `body` is its row; the rest is what the commit carries out beside it.
+
+    `read` and `ended_tasks` are what was the resident's of messages and tasks, should the turn be taken back.
+    """
 
     resident: Resident
     at: datetime.datetime
@@ -45,6 +50,8 @@ class TakenTurn:
     turned: replay.Turned
     messages: list[int]
     over_tasks: list[int]
+    read: list[Read] = dataclasses.field(default_factory=list)
+    ended_tasks: list[int] = dataclasses.field(default_factory=list)
     body: bytes = b""
     starts: list[Start] = dataclasses.field(default_factory=list)
     sent: list[Message] = dataclasses.field(default_factory=list)
@@ -75,6 +82,15 @@ class TakenTurn:
         self.starts, self.queued = [], []
         self.sent = [_cancel(child, "The parent failed.") for child in open_children]
         self._tell_parent()
+
+    def give_back(self, refused_by: Sequence[str]) -> None:
+        """Let the resident take this turn anew, told who takes no signals."""
+        resident = self.resident
+        refusals = [history.SignalRefused(instance_id) for instance_id in refused_by]
+        is_first = isinstance(self.events[0], history.OrchestrationStarted) if self.events else False
+        resident.events = [*self.events[:is_first], *refusals, *self.events[is_first:], *resident.events]
+        resident.messages = [*self.read, *resident.messages]
+        resident.over_tasks = [*self.ended_tasks, *resident.over_tasks]
 
     @property
     def phase(self) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import structlog
 
 from perdure._core import limits
-from perdure._core.activity import Database, KubernetesApi
+from perdure._core.activity import Database, KubernetesOf
 from perdure._core.definition import ActivityRegistry, OrchestrationRegistry
 from perdure._core.secret import Secrets
 from perdure._engine.lease import LeaseLost
@@ -63,7 +63,7 @@ class Worker:
         activities: ActivityRegistry,
         *,
         settings: WorkerSettings | None = None,
-        kubernetes: Callable[[str], KubernetesApi] | None = None,
+        kubernetes: KubernetesOf | None = None,
         on_commit: Callable[[list[Committed]], None] | None = None,
     ) -> None:
         """`kubernetes` gives the API client of a run's identity; `on_commit` is told what resources may show."""

@@ -56,7 +56,11 @@ class Workshop:
         self._attempts.measures, self._attempts.worker_id = worker.measures, str(ledger.worker_id)
         self.trials = ActivityTrials(ledger.try_activities, quiet)
         self.own = ActivityRunner(
-            self._attempts, clock, trials=self.trials, record=ledger.record, note=ledger.note, deliver=deliver
+            self._attempts,
+            clock,
+            trials=self.trials,
+            book=ledger,
+            deliver=deliver,
         )
         self.queued = QueueRunner(
             worker.store, ledger.worker_id, attempts=self._attempts, trials=self.trials, queues=settings.queues

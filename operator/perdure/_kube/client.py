@@ -5,7 +5,7 @@ credentials (one `Impersonate-User` header, no groups: the server adds them). Ob
 as in a manifest. What is not there is None or False, never an error; every other refusal is a `KubernetesApiError`.
 
 It must not know what is asked of it or why: no resource of ours, no ServiceAccount rule (`identity`), no budget but the
-one it is given.
+pace it is given for runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import JsonValue
 
 from perdure import errors
 from perdure._core.activity import Manifest, Preconditions, Propagation
-from perdure._kube import access, budget, connection, discovery, watching
+from perdure._kube import access, connection, discovery, pacing, watching
 
 __all__ = ["Api", "MetadataList"]
 
@@ -51,11 +51,15 @@ class MetadataList:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Who:
-    """Who calls (empty: the process), and the namespaces meant when none is named: of one object, of a list."""
+    """Who calls (empty: the process), and the namespaces meant when none is named: of one object, of a list.
+
+    `on_wait` hears of it while a call has to wait for its turn.
+    """
 
     user: str
     namespace: str
     list_namespace: str
+    on_wait: pacing.OnWait | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class _Target:
     """What a call is about: a collection, or an object of it, or a subresource of that; and for whom."""
 
     resource: discovery.Resource
-    user: str
+    who: _Who
     namespace: str
     name: str | None = None
     subresource: str = ""
@@ -77,8 +81,9 @@ class _Target:
         """Give the plain request; the verb is the one that a Role would name."""
         plural = f"{self.resource.plural}/{self.subresource}" if self.subresource else self.resource.plural
         names = () if self.name is None else (self.name, self.subresource) if self.subresource else (self.name,)
-        call = errors.KubernetesCall(verb, plural, self.resource.group, self.namespace, self.name or "", self.user)
-        return connection.Request(call, method, self.resource.path(self.namespace, *names))
+        call = errors.KubernetesCall(verb, plural, self.resource.group, self.namespace, self.name or "", self.who.user)
+        path = self.resource.path(self.namespace, *names)
+        return connection.Request(call, method, path, on_wait=self.who.on_wait)
 
 
 class Api:
@@ -94,29 +99,30 @@ class Api:
         self._who = who
 
     @classmethod
-    async def connect(
-        cls, kubeconfig: str | None = None, *, bucket: budget.TokenBucket | None = None, timeout_seconds: float = 30.0
-    ) -> Api:
+    async def connect(cls, kubeconfig: str | None = None, *, timeout_seconds: float = 30.0) -> Api:
         """Prepare to call the API server of `kubeconfig`, else of this pod, else of `$KUBECONFIG`.
 
-        Does not contact it: it may be away now. Every request takes a token of `bucket`. Raises
-        `KubernetesConfigError`.
+        Does not contact it: it may be away now. Raises `KubernetesConfigError`.
         """
         found = await access.find(kubeconfig)
-        opened = connection.Connection(found, bucket=bucket, timeout_seconds=timeout_seconds)
+        opened = connection.Connection(found, timeout_seconds=timeout_seconds)
         return cls(opened, discovery.Discovery(opened), who=_Who("", found.namespace, ""))
 
     async def close(self) -> None:
         """Close the connections, for everybody who acts through them."""
         await self._connection.close()
 
-    def acting_as(self, run_as: str) -> Api:
-        """Give the same API server as `system:serviceaccount:NAMESPACE:NAME` sees it.
+    def pace_runs(self, pace: pacing.Pace) -> None:
+        """From now on, all who act as a ServiceAccount take a token for each request."""
+        self._connection.pace = pace
+
+    def acting_as(self, run_as: str, on_wait: pacing.OnWait | None = None) -> Api:
+        """Give the same API server as `system:serviceaccount:NAMESPACE:NAME` sees it; `on_wait` hears of long waits.
 
         The server does not ask whether that ServiceAccount exists; `identity` does.
         """
         namespace = run_as.split(":")[2]
-        return Api(self._connection, self._kinds, who=_Who(run_as, namespace, namespace))
+        return Api(self._connection, self._kinds, who=_Who(run_as, namespace, namespace, on_wait))
 
     @property
     def throttled(self) -> int:
@@ -321,7 +327,7 @@ class Api:
     async def _object(self, api_version: str, kind: str, *, name: str, namespace: str | None) -> _Target:
         resource = await self._kinds.find(api_version, kind)
         where = (namespace or self._who.namespace) if resource.is_namespaced else ""
-        return _Target(resource, self._who.user, where, name)
+        return _Target(resource, self._who, where, name)
 
     async def _object_of(self, manifest: Manifest, namespace: str | None) -> _Target:
         match manifest:
@@ -336,7 +342,7 @@ class Api:
     async def _collection(self, api_version: str, kind: str, *, namespace: str | None) -> _Target:
         resource = await self._kinds.find(api_version, kind)
         where = (namespace or self._who.list_namespace) if resource.is_namespaced else ""
-        return _Target(resource, self._who.user, where)
+        return _Target(resource, self._who, where)
 
     async def _send(self, target: _Target, request: connection.Request) -> Manifest:
         try:

@@ -14,7 +14,20 @@ import structlog
 from kubernetes.aio import client as kube
 
 from perdure import errors
-from perdure._kube import access, budget, chores, election, events, identity, ingest, kinds, leader, metrics
+from perdure._kube import (
+    access,
+    budget,
+    chores,
+    election,
+    events,
+    identity,
+    ingest,
+    kinds,
+    leader,
+    metrics,
+    pacing,
+    readings,
+)
 from perdure._kube.api import base
 from perdure._kube.client import Api
 from perdure._kube.controller import Controller
@@ -33,6 +46,7 @@ from perdure._kube.signals import Signals
 from perdure._kube.status import Status
 from perdure._kube.status_writer import StatusWriter
 from perdure._kube.sweep import Sweep
+from perdure._store.api_budget import ApiBudget
 from perdure._store.resources import News, Resources
 from perdure._store.starts import Starts
 from perdure._store.store import Store
@@ -67,6 +81,9 @@ class Cluster:
         self.projector.cancel_grace_seconds = settings.cancel_grace_seconds
         self.recorder = Recorder(api, bucket=bucket, level=settings.events)
         self.projector.on_written = self._tell
+        self._pace = _pace_or_none(settings, store)
+        if self._pace is not None:
+            api.pace_runs(self._pace)
         self.identities = identity.Identities(api)
         self._queue = ingest.Ingest(resources, availability=availability, on_news=self._ingested)
         self._preparation = Preparation(
@@ -174,6 +191,8 @@ class Cluster:
         throttled, asked = self._api.throttled, self._api.throttled_seconds
         yield "kubernetes_throttled_total", "Answers of the API server that asked to come back later.", throttled
         yield "kubernetes_throttled_seconds_total", "Seconds that such answers asked for.", asked
+        if self._pace is not None:
+            yield from readings.of_pace(self._pace)
         yield "ingest_resources_total", "Sights of resources taken in.", queue.taken_in
         yield "ingest_dropped_total", "Sights of resources that the database refused.", queue.dropped
         yield "ingest_backlog", "Sights of resources that wait for the database.", queue.backlog
@@ -240,6 +259,14 @@ class Cluster:
             _log.info(
                 "cannot look for a missing resource, the sweep will", resource=f"{namespace}/{name}", error=str(error)
             )
+
+
+def _pace_or_none(settings: Settings, store: Store) -> pacing.Pace | None:
+    """Give the budget that the activities of all processes share, if there is one."""
+    if settings.kubernetes_requests_per_second == 0:
+        return None
+    shared = ApiBudget(store.pool, per_second=settings.kubernetes_requests_per_second)
+    return pacing.Pace(shared, availability=store.availability)
 
 
 def _leader_or_none(settings: Settings, api: Api, *, reach: Reach) -> leader.Leader | None:

@@ -26,7 +26,7 @@ from kubernetes.aio import config as kube_config
 from pydantic import JsonValue
 
 from perdure import errors
-from perdure._kube import access, answers, budget, nesting
+from perdure._kube import access, answers, nesting, pacing
 
 __all__ = ["JSON_PATCH", "Connection", "Request"]
 
@@ -53,7 +53,7 @@ _UNANSWERED = (aiohttp.ClientError, TimeoutError, OSError, kube_config.ConfigExc
 class Request:
     """One HTTP request. `call` says in words what it is; `is_idempotent` whether it may arrive twice.
 
-    `is_text`: an answer is no JSON but text (a log).
+    `is_text`: an answer is no JSON but text (a log). `on_wait` hears of it while the request has to wait for its turn.
     """
 
     call: errors.KubernetesCall
@@ -65,6 +65,7 @@ class Request:
     accept: str = "application/json"
     is_idempotent: bool = True
     is_text: bool = False
+    on_wait: pacing.OnWait | None = None
 
     def headers(self) -> dict[str, str]:
         """Give the headers; a user to act as goes alone, its groups are the server's to add."""
@@ -73,17 +74,20 @@ class Request:
 
 
 class Connection:
-    """The pools. Belongs to one event loop; `close` ends it."""
+    """The pools. Belongs to one event loop; `close` ends it.
 
-    def __init__(self, access_: access.Access, *, bucket: budget.TokenBucket | None, timeout_seconds: float) -> None:
+    With a `pace`, each request of a run takes a token of it, also when it is sent again.
+    """
+
+    def __init__(self, access_: access.Access, *, timeout_seconds: float) -> None:
         """Open nothing yet: the first request does."""
         self._access = access_
         self._own, self._runs, self._streams = (_pool(access_.configuration) for _ in range(3))
         self._streams.rest_client.maxsize = _UNLIMITED
-        self._bucket = bucket
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
         self._renewing = asyncio.Lock()
         self._closing: set[asyncio.Future[None]] = set()
+        self.pace: pacing.Pace | None = None
         self.throttled = 0
         self.throttled_seconds = 0.0
 
@@ -98,13 +102,10 @@ class Connection:
     async def send(self, request: Request) -> JsonValue:
         """Give the decoded answer. Raises `KubernetesApiError` or one below it."""
         for delay in _delays():
-            if self._bucket is not None:
-                await self._bucket.take()
+            await self._turn_of(request)
             try:
                 return await self._send_once(request)
             except errors.KubernetesUnavailableError as error:
-                if error.status == _BUSY and self._bucket is not None:
-                    self._bucket.pause(error.retry_after_seconds)
                 may_repeat = request.is_idempotent or error.status == _BUSY
                 if delay is None or not may_repeat or error.retry_after_seconds > _LONGEST_WAIT_SECONDS:
                     raise
@@ -117,6 +118,7 @@ class Connection:
         Raises as `send` does, also when the connection is lost or silent in the middle. Never repeated.
         """
         timeout = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=_STREAM_SILENCE_SECONDS)
+        await self._turn_of(request)
         try:
             answer = await self._call(self._streams, request, timeout=timeout)
             try:
@@ -128,6 +130,11 @@ class Connection:
                 self._break_off(answer.response)
         except (*_UNANSWERED, msgspec.DecodeError) as error:
             raise self._unreachable(request, error) from error
+
+    async def _turn_of(self, request: Request) -> None:
+        """Return when the request may be sent."""
+        if self.pace is not None and request.call.user:
+            await self.pace.take(request.on_wait)
 
     def _break_off(self, response: aiohttp.ClientResponse) -> None:
         """Close a stream in the middle, and remember its connection until it is gone."""
@@ -192,6 +199,8 @@ class Connection:
         if isinstance(error, errors.KubernetesUnavailableError) and error.status == _BUSY:
             self.throttled += 1
             self.throttled_seconds += error.retry_after_seconds
+            if self.pace is not None and request.call.user:
+                self.pace.pause(error.retry_after_seconds)
         return error
 
     def _unreachable(self, request: Request, error: BaseException) -> errors.KubernetesUnavailableError:

@@ -20,7 +20,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from perdure import errors
 from perdure._core.activity import KubernetesApi, Manifest, Preconditions, Propagation
-from perdure._kube import answers, client
+from perdure._kube import answers, client, pacing
 
 __all__ = ["Identities", "may", "may_impersonate", "run_as"]
 
@@ -104,9 +104,12 @@ class Identities:
         self._exists = _Answers(self._ask_exists, clock)
         self._may_impersonate = _Answers(self._ask_may_impersonate, clock)
 
-    def for_run(self, run_as: str) -> KubernetesApi:
-        """Give the API server for one run; that its ServiceAccount exists is checked at each call, not here."""
-        return _CheckedApi(self, self._api.acting_as(run_as), run_as)
+    def for_run(self, run_as: str, on_wait: pacing.OnWait | None = None) -> KubernetesApi:
+        """Give the API server for one run; that its ServiceAccount exists is checked at each call, not here.
+
+        `on_wait` hears of it while a call has to wait for its turn.
+        """
+        return _CheckedApi(self, self._api.acting_as(run_as, on_wait), run_as)
 
     async def check(self, run_as: str) -> None:
         """Raise `ServiceAccountMissingError` unless the ServiceAccount was there a moment ago."""

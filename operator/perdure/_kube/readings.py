@@ -1,4 +1,4 @@
-"""What a worker counts, in the words of metrics: names, sentences, labels.
+"""What a worker and its runs count, in the words of metrics: names, sentences, labels.
 
 It knows the numbers of the engine and how they are called outside; it must not know how they come about.
 `docs/observing.md` has a row for each name, and a test compares that page with what a real operator gives.
@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 from perdure._engine.worker import Worker
 from perdure._kube.metrics import Labelled, Reading, Spread
+from perdure._kube.pacing import Pace
 
-__all__ = ["of_worker"]
+__all__ = ["of_pace", "of_worker"]
 
 
 def of_worker(worker: Worker) -> Iterator[Reading]:
@@ -53,3 +54,15 @@ def of_worker(worker: Worker) -> Iterator[Reading]:
         ("commit_turns", "Turns in one commit.", measures.commit_turns),
     ):
         yield Spread(name, sentence, histogram)
+
+
+def of_pace(pace: Pace) -> Iterator[Reading]:
+    """Give what this process has taken of the budget that activities share."""
+    yield "kubernetes_budget_taken_total", "Requests of activities that had a token of the shared budget.", pace.taken
+    alone = "Requests of activities within the share of this process, while the database was away."
+    yield "kubernetes_budget_alone_total", alone, pace.taken_alone
+    short = "Times activities wanted more requests than the budget had (PERDURE_KUBERNETES_REQUESTS_PER_SECOND)."
+    yield "kubernetes_budget_spent_total", short, pace.spent
+    yield "kubernetes_budget_waiting", "Requests of activities that wait for their turn.", pace.waiting
+    waited = "Seconds that requests of activities have waited for their turn."
+    yield "kubernetes_budget_waited_seconds_total", waited, pace.waited_seconds

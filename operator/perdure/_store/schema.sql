@@ -1,5 +1,25 @@
 -- The schema that migrations/ make, as pg_dump of Postgres 18 shows it. Generated: run `make schema`, do not edit.
 
+CREATE UNLOGGED TABLE api_budget (
+    is_the_only_row boolean DEFAULT true NOT NULL,
+    tokens double precision NOT NULL,
+    refilled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    granted integer NOT NULL,
+    taken bigint NOT NULL,
+    CONSTRAINT api_budget_counts_from_zero CHECK (((tokens >= (0)::double precision) AND (granted >= 0) AND (taken >= 0))),
+    CONSTRAINT api_budget_is_one CHECK (is_the_only_row)
+);
+
+COMMENT ON TABLE api_budget IS 'The budget of requests to the API server that runs make, of all processes together. No row: nobody has asked yet.';
+
+COMMENT ON COLUMN api_budget.tokens IS 'Requests that may be made at refilled_at; at most those of one second, at least one.';
+
+COMMENT ON COLUMN api_budget.refilled_at IS 'In the future while the API server wants to be left alone.';
+
+COMMENT ON COLUMN api_budget.granted IS 'How many tokens the last one who asked has got.';
+
+COMMENT ON COLUMN api_budget.taken IS 'Tokens ever taken.';
+
 CREATE TABLE history (
     instance_id text NOT NULL,
     execution integer NOT NULL,
@@ -486,6 +506,9 @@ COMMENT ON COLUMN workers.queues IS 'The queues whose activities it runs.';
 COMMENT ON COLUMN workers.trying IS 'Instances whose code it steps at this moment, and of which earlier owners may have died.';
 
 COMMENT ON COLUMN workers.has_cluster IS 'It can act as a ServiceAccount. One that cannot takes no run of a resource (instances.run_as), and no task of one.';
+
+ALTER TABLE ONLY api_budget
+    ADD CONSTRAINT api_budget_pkey PRIMARY KEY (is_the_only_row);
 
 ALTER TABLE ONLY history
     ADD CONSTRAINT history_pkey PRIMARY KEY (instance_id, execution, turn);

@@ -149,7 +149,7 @@ def resume(
     output: OutputOption = "table",
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Let a paused instance go on, and one that is held be tried again at once."""
+    """Let a paused instance go on, one that is held be tried again, activities make their next attempt: all at once."""
 
     async def work(client: Client) -> InstanceInfo:
         await client.resume_instance(instance_id)

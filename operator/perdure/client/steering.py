@@ -55,7 +55,8 @@ class Steering(Looking):
     async def resume_instance(self, instance_id: str) -> None:
         """Let a paused instance go on, and one that is held (for its code or as poison) be tried again at once.
 
-        One that runs is left alone. Raises `InstanceNotFoundError`, and `InstanceFinishedError` for one that has ended.
+        Its activities that wait for their next attempts make them now, also when it was not paused; another one that
+        runs is left alone. Raises `InstanceNotFoundError`, and `InstanceFinishedError` for one that has ended.
         """
         await self._mark("instance_resume", instance_id, limits.RECOVERIES)
 

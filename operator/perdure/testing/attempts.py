@@ -45,7 +45,7 @@ class Outside:
         if api is None:
             return ActivityContext(info, logger, None, lifeline, secrecy, self.database)
         acting = dataclasses.replace(info, run_as=_RUN_AS)
-        return ActivityContext(acting, logger, lambda _: api, lifeline, secrecy, self.database)
+        return ActivityContext(acting, logger, lambda *_: api, lifeline, secrecy, self.database)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,6 +103,9 @@ class _Attempt:
         self._beaten_at = self._loop.time()
         if detail is not None:
             self._call.heartbeats.append(detail)
+
+    def waited(self, seconds: float) -> None:
+        """Nobody is held up here."""
 
     async def confirm(self) -> None:
         """Nobody takes an attempt over here."""

@@ -49,6 +49,7 @@ EVENTS = [
     st.builds(history.ActivityFailed, seqs, failures),
     st.builds(history.TimerFired, seqs),
     signals,
+    st.builds(history.SignalRefused, texts),
     st.builds(history.ChildCompleted, seqs, raws),
     st.builds(history.ChildFailed, seqs, failures),
     st.builds(history.CancelRequested, texts),

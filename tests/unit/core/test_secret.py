@@ -169,7 +169,7 @@ def context(
     """Give an attempt, and what it remembers."""
     logger: ActivityLogger = Silent()
     secrecy = secret.Secrecy(source)
-    lent = None if kubernetes is None else lambda _: kubernetes
+    lent = None if kubernetes is None else lambda *_: kubernetes
     return ActivityContext(INFO, logger, lent, None, secrecy), secrecy  # type: ignore[arg-type]  # only `get` is asked for
 
 

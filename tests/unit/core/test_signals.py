@@ -306,3 +306,44 @@ def test_a_thousand_kept_signals_are_taken_one_by_one() -> None:
     run.turn(completed(1))
 
     assert run.output == sum(range(1_000))
+
+
+@orchestration("unit::orchestration::sending")
+async def sending(ctx: OrchestrationContext, input: str) -> str:
+    """Send two words after a step, and one more after another."""
+    await ctx.schedule_activity("step")
+    try:
+        ctx.send_signal("free", "word")
+        ctx.send_signal(input, "word")
+    except errors.SignalsFullError as error:
+        said = error.instance_id
+    else:
+        said = "nobody"
+    await ctx.schedule_activity("step")
+    ctx.send_signal(input, "word")
+    return said
+
+
+def test_who_is_said_to_be_full_takes_none_in_this_turn() -> None:
+    """The send to that one raises, others are sent, and in a later turn it is tried again."""
+    run = Run(sending, "full")
+
+    commands = run.turn(history.SignalRefused("full"), completed(1))
+
+    sent = [command for command in commands if isinstance(command, history.SendSignal)]
+    assert [command.instance_id for command in sent] == ["free"]
+    later = [command for command in run.turn(completed(3)) if isinstance(command, history.SendSignal)]
+    assert ([command.instance_id for command in later], run.output) == (["full"], "full")
+
+
+def test_a_turn_that_is_taken_back_is_as_if_it_had_not_been() -> None:
+    """The code stands after what is recorded again, and takes the turn anew, with more than the first time."""
+    run = Run(sending, "full")
+    recorded = list(run.turns)
+    run.execution.advance(recorded[-1].at, [completed(1)])
+
+    run.execution.rewind(recorded)
+
+    assert run.open == [1]
+    commands = run.turn(history.SignalRefused("full"), completed(1))
+    assert [type(command) for command in commands] == [history.SendSignal, history.ScheduleActivity]

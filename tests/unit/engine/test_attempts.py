@@ -106,6 +106,44 @@ async def test_heartbeats_keep_an_attempt_alive() -> None:
 
 
 @in_virtual_time
+async def test_what_an_attempt_was_held_up_is_not_its_own_time() -> None:
+    """While its requests wait for their turn it lives, and its timeout waits too; then it has the rest of its time."""
+
+    @activity("test::activity::held-up")
+    async def held_up(ctx: ActivityContext) -> None:
+        for _ in range(10):
+            await asyncio.sleep(20)
+            ctx._waited(20)  # noqa: SLF001 - as the client of the API server does
+        await asyncio.sleep(3_600)
+
+    bench = Bench(held_up)
+    policy = retry.RetryPolicy(1, timeout=25)
+
+    outcome = await bench.made(bench.job(retry=policy, heartbeat_timeout=26.0))
+
+    assert message_of(outcome) == "no result within 25 s"
+    assert round(now()) == 225
+
+
+@in_virtual_time
+async def test_the_total_timeout_waits_for_nobody() -> None:
+    """However long an attempt is held up, its activity is over when it was said to be."""
+
+    @activity("test::activity::held-up")
+    async def held_up(ctx: ActivityContext) -> None:
+        while True:
+            await asyncio.sleep(1)
+            ctx._waited(1)  # noqa: SLF001 - as the client of the API server does
+
+    bench = Bench(held_up)
+
+    outcome = await bench.made(bench.job(retry=retry.RetryPolicy(1, timeout=25), total_timeout=60.0))
+
+    assert isinstance(outcome, failure.Failure)
+    assert round(now()) == 60
+
+
+@in_virtual_time
 async def test_the_timeout_of_an_attempt_holds_beside_heartbeats() -> None:
     """An activity that beats and never ends is ended by its timeout, whose words are others."""
 

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from perdure import errors
-from perdure._kube import budget, client, connection, watching
+from perdure._kube import client, connection, pacing, watching
 
 KINDS = {
     "resources": [
@@ -156,18 +156,46 @@ async def test_a_server_that_wants_a_long_rest_gets_it(script: Script, api: clie
     assert raised.value.retry_after_seconds == 3600
 
 
-async def test_a_busy_server_pauses_everybody(script: Script, api: client.Api, tmp_path: Path) -> None:
-    """What one request is told, the shared budget keeps for all."""
-    now = 0.0
-    bucket = budget.TokenBucket(100, 10, clock=lambda: now)
-    paused = await client.Api.connect(str(tmp_path / "kubeconfig"), bucket=bucket)
-    script.answers = [says(429, BUSY, Retry_After="60")]
+class Turns(pacing.Pace):
+    """A pace that lets everybody through, and remembers what it was told."""
 
-    with pytest.raises(errors.KubernetesUnavailableError):
-        await paused.get("v1", "ConfigMap", "c", namespace="n")
-    await paused.close()
+    def __init__(self) -> None:
+        self.story: list[str] = []
 
-    assert bucket.reserve() > 60
+    async def take(self, on_wait: pacing.OnWait | None = None) -> None:
+        """Give a token, and say that it took two seconds."""
+        self.story.append("take")
+        if on_wait is not None:
+            on_wait(2.0)
+
+    def pause(self, seconds: float) -> None:
+        """Remember for how long."""
+        self.story.append(f"pause {seconds:g}")
+
+
+async def test_each_request_of_a_run_takes_its_turn_and_a_busy_server_pauses_all_runs(
+    script: Script, api: client.Api
+) -> None:
+    """What is sent again takes another turn, what one request is told holds for all, and who waits hears of it."""
+    turns, waited = Turns(), list[float]()
+    api.pace_runs(turns)
+    script.answers = [says(429, BUSY, Retry_After="3"), says(200, CONFIG)]
+
+    await api.acting_as("system:serviceaccount:n:runner", waited.append).get("v1", "ConfigMap", "c")
+
+    assert turns.story == ["take", "pause 3", "take"]
+    assert waited == [2.0, 2.0]
+
+
+async def test_the_operator_itself_waits_for_no_turn(script: Script, api: client.Api) -> None:
+    """Its statuses have a budget of their own, and what runs are told is no business of theirs."""
+    turns = Turns()
+    api.pace_runs(turns)
+    script.answers = [says(429, BUSY), says(200, CONFIG)]
+
+    await api.get("v1", "ConfigMap", "c", namespace="n")
+
+    assert turns.story == []
 
 
 @pytest.mark.parametrize("answer", ["<html>login</html>", ""])

@@ -5,7 +5,8 @@
 --     element per object, in the same order.
 --     clock: Keep the deadline of the present run, Change it to the new timeout, or count it Anew from now on.
 -- Plain: $2 and $3 are compared with what is seen later, and stand in the API server for everybody who may read the resource.
--- Locks: resources by uid, resource_runs by name, instances: new ones, and those locked by resource_lock_runs.sql.
+-- Locks: resources by uid, resource_runs by name, instances: new ones, and those locked by resource_lock_runs.sql; then tasks
+--     that wait, of runs whose pause ends.
 --
 -- Values are passed on from step to step, and each step meets one table by its key: a join of two steps would be planned
 -- as if they had ten rows and one.
@@ -160,6 +161,20 @@ steered as (
         end
     from decided d
     where d.steers and instances.instance_id = d.instance_id
+),
+
+hastened as (
+    -- As instance_resume.sql does: who ends a pause has repaired something, and what waits for its next attempt waits no longer.
+    update tasks
+    set visible_at = now()
+    where tasks.instance_id = any(array(select d.instance_id from decided d where d.steers and d.wakes and not d.pauses))
+        and tasks.worker_id is null
+        and tasks.visible_at > now()
+        and (
+            select i.is_suspended and i.execution = tasks.execution
+            from instances i
+            where i.instance_id = tasks.instance_id
+        )
 ),
 
 passed_on as (
