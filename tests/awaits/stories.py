@@ -221,8 +221,8 @@ async def migrate(room: Room) -> None:
 
 
 async def migrate_slowly(room: Room) -> None:
-    """Move ten rows no faster than asked for, by timers."""
-    await _move(room, rows=10, parallel=1, rowsPerSecond=5)
+    """Move ten rows so slowly that each chunk waits for a timer, also where copying takes seconds."""
+    await _move(room, rows=10, parallel=1, rowsPerSecond=1)
 
 
 async def greet(room: Room) -> None:
