@@ -349,9 +349,9 @@ WORKLOADS: dict[str, Workload] = {
     "P1": Workload(
         "200 create-postgres applied at once, three workers, until all are ready and shown",
         "s",
-        90,
+        60,
         False,
         many_servers,
-        {"requests_per_run": 13, "status_writes_per_run": 8, "peak_in_10_s": 1_200, "rss_mb": 250},
+        {"requests_per_run": 13, "status_writes_per_run": 6, "peak_in_10_s": 1_200, "rss_mb": 250},
     ),
 }
