@@ -6,6 +6,7 @@ It knows typer and the words people type; what a command does stands in the modu
 from __future__ import annotations
 
 import enum
+import importlib.metadata
 from typing import Annotated, Final, Literal
 
 import typer
@@ -39,6 +40,23 @@ application = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _say_version(wanted: bool) -> None:  # noqa: FBT001 - typer hands it over so
+    if wanted:
+        typer.echo(importlib.metadata.version("perdure"))
+        raise typer.Exit
+
+
+@application.callback()
+def _every_command(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    del version  # it has been said
+
 
 Output = Literal["table", "json"]
 DatabaseUrl = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import shlex
 from pathlib import Path
@@ -51,3 +52,12 @@ def test_the_page_has_every_exit_code() -> None:
     assert rows is not None
 
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", rows[1], re.MULTILINE)] == [code.value for code in Exit]
+
+
+def test_it_says_which_release_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """`perdure --version` prints the version that is installed, and nothing else."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+
+    assert ended.value.code == Exit.DONE
+    assert capsys.readouterr().out == f"{importlib.metadata.version('perdure')}\n"
