@@ -84,7 +84,9 @@ class Hand:
         theirs.close()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._line.fileno(), self._hear)
-        self._ending = asyncio.create_task(self._end())
+        # Its exit code can be read once, and whoever starts another process reads it too: so in no other thread.
+        self._ended = asyncio.Event()
+        self._loop.add_reader(self._process.sentinel, self._end)
 
     def _hear(self) -> None:
         try:
@@ -100,14 +102,15 @@ class Hand:
         """The process."""
         return self._process.pid
 
-    async def _end(self) -> int | None:
-        await self._gone.wait()
-        await asyncio.to_thread(self._process.join)
-        return self._process.exitcode
+    def _end(self) -> None:
+        self._loop.remove_reader(self._process.sentinel)
+        self._ended.set()
 
     async def code(self) -> int | None:
         """Wait for its end; give its exit code."""
-        return await asyncio.shield(self._ending)
+        await self._gone.wait()
+        await self._ended.wait()
+        return self._process.exitcode
 
     async def stop(self) -> int | None:
         """Ask it to end; give its exit code."""

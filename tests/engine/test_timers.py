@@ -139,6 +139,20 @@ async def test_timers_that_were_given_up_do_not_pile_up() -> None:
     timers.close()
 
 
+async def test_a_timer_rings_while_the_turn_that_gave_it_up_may_still_be_taken_back() -> None:
+    """Before that turn is committed nobody knows whether it is taken anew, and then waits for the timer."""
+    execution = replay.Execution(nap, replay.Identity("nap", 1))
+    resident = Resident("nap", "", None, execution, turn=1, phase="Running", is_in_flight=True)
+    rung: asyncio.Future[history.Event] = asyncio.get_running_loop().create_future()
+    clock = Clock(asyncio.get_running_loop().time)
+    timers = Timers(clock, lambda _resident, event: rung.set_result(event))
+
+    timers.add(clock.now(), resident, event=history.TimerFired(1))
+
+    assert await rung == history.TimerFired(1)
+    timers.close()
+
+
 async def test_a_turn_is_no_earlier_than_the_timers_that_rang_in_it() -> None:
     """A message of a later moment lets a timer ring on a worker whose clock is late: the turn has the timer's time."""
     execution = replay.Execution(nap, replay.Identity("nap", 1))

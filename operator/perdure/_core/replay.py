@@ -253,7 +253,7 @@ class Execution:
                 continue
             ending = self._deliver(event)
             # The first step waits for what comes with the start: a cancel then finds nothing done.
-            has_begun = not isinstance(event, history.OrchestrationStarted)
+            has_begun = not isinstance(event, history.OrchestrationStarted | history.SignalRefused)
             if ending is None and has_begun:
                 ending = self._run()
         if ending is None and not has_begun:

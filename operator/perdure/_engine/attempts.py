@@ -87,6 +87,7 @@ class Attempt:
     """One try while it runs; what its context speaks to, from whichever thread."""
 
     __slots__ = (
+        "_held_until",
         "_is_told",
         "_of",
         "_said",
@@ -109,7 +110,7 @@ class Attempt:
         self._is_told = False
         self.job = job
         self.detail = job.detail
-        self.beaten_at = of.time()
+        self.beaten_at = self._held_until = of.time()
         self.is_unwanted = self.is_over = self.is_silent = False
         self.secrecy = Secrecy(of.secrets)
         self.scope: asyncio.Timeout | None = None
@@ -136,8 +137,13 @@ class Attempt:
             self._of.in_loop(self._tell)
 
     def waited(self, seconds: float) -> None:
-        """Note that it lives and was held up for so long, for which its timeout waits; the total one does not."""
-        self.beaten_at = self._of.time()
+        """Note that it lives and was held up for so long, for which its timeout waits; the total one does not.
+
+        What several calls of it waited for beside each other is counted once.
+        """
+        now = self._of.time()
+        seconds = max(0.0, min(seconds, now - self._held_until))
+        self.beaten_at = self._held_until = now
         end = None if self.scope is None else self.scope.when()
         if self.scope is None or end is None or self.is_over or self.is_silent or self.scope.expired():
             return

@@ -38,7 +38,8 @@ class _Entry(NamedTuple):
         if self.resident.is_gone or self.resident.execution is not self.execution:
             return False
         seq = getattr(self.event, "seq", None)
-        return seq is None or seq in self.execution.pending
+        # What a turn has given up that is not committed yet may be waited for again, when it has to be taken anew.
+        return seq is None or seq in self.execution.pending or self.resident.is_in_flight
 
 
 class Timers:

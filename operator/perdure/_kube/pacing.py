@@ -84,6 +84,7 @@ class Pace:
         self._workers = _STRANGERS
         self._share: TokenBucket | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[Taken] | None = None
         self.taken = self.taken_alone = self.spent = 0
         self.waited_seconds = 0.0
 
@@ -154,12 +155,16 @@ class Pace:
                 place.tell(now)
 
     async def _from_database(self, wanted: int, pause: float) -> Taken | None:
-        """Ask the database; None while it does not answer."""
-        if not self._availability.is_available:
+        """Ask the database; None while it does not answer.
+
+        A question that hangs is left alone until it ends by itself: breaking it off waits for the connection, too.
+        """
+        if not self._availability.is_available or not (self._asking is None or self._asking.done()):
             return None
+        self._asking = asyncio.create_task(self._budget.take(wanted, ahead=self._used, pause_seconds=pause))
+        self._asking.add_done_callback(_hear_out)
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                taken = await self._budget.take(wanted, ahead=self._used, pause_seconds=pause)
+            taken = await asyncio.wait_for(asyncio.shield(self._asking), _PATIENCE_SECONDS)
         except Exception as error:  # noqa: BLE001 - a border: whatever the database says, runs go on, within the share
             _log.info("no answer about the budget of the API server", error=f"{type(error).__name__}: {error}")
             return None
@@ -184,3 +189,9 @@ class Pace:
         taken = Taken(self._share.take_now(wanted), self._share.next_in(), self._workers)
         self.taken_alone += taken.granted
         return taken
+
+
+def _hear_out(question: asyncio.Task[Taken]) -> None:
+    """Let nobody wonder about the error of a question whose answer nobody waited for."""
+    if not question.cancelled():
+        question.exception()

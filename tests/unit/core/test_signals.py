@@ -336,6 +336,15 @@ def test_who_is_said_to_be_full_takes_none_in_this_turn() -> None:
     assert ([command.instance_id for command in later], run.output) == (["full"], "full")
 
 
+def test_a_cancel_finds_nothing_done_where_the_first_turn_was_refused() -> None:
+    """Who is full is told with the start; a cancel that comes meanwhile ends the run before its first step."""
+    run = Run(sending, "full", starts=False)
+
+    commands = run.turn(run.started, history.SignalRefused("full"), history.CancelRequested("no"))
+
+    assert [type(command) for command in commands] == [history.CancelOrchestration]
+
+
 def test_a_turn_that_is_taken_back_is_as_if_it_had_not_been() -> None:
     """The code stands after what is recorded again, and takes the turn anew, with more than the first time."""
     run = Run(sending, "full")

@@ -7,7 +7,7 @@
 -- Locks: the one row.
 insert into api_budget as b (tokens, refilled_at, granted, taken)
 select f.tokens - g.granted, clock_timestamp() + make_interval(secs => $4::float8), g.granted, g.granted
-from (select case when $4 > 0 then 0 else floor(greatest($3::float8, 1)) end as tokens) f
+from (select case when $4::float8 > 0 then 0 else floor(greatest($3::float8, 1)) end as tokens) f
 cross join lateral (
     select
         least($1::integer, f.tokens)
