@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from perdure import JsonValue, OrchestrationContext, errors, orchestration
 from perdure._core import history, limits
-from tests.engine.world import ALONE, PUPPET, Call, Puppet, World
+from tests.engine.world import ALONE, PUPPET, Call, Puppet, World, in_the_way
+
+HAS_ROOM = "select 1 from instances where instance_id = $1 and buffered_signals = 0 and turn >= 3"
+COUNTS = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '-- signal_room%'"
+"""A worker waits to be told how many signals somebody has."""
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +64,26 @@ async def full(world: World, puppet: Puppet, *, words: int) -> tuple[str, Call]:
     return instance_id, opening
 
 
+@dataclasses.dataclass
+class Scene:
+    """A full instance and what opens it; who was refused by it, with the activity that runs beside."""
+
+    crowded: str
+    opening: Call
+    sending: str
+    beside: Call
+
+
+async def refused(world: World, puppet: Puppet, *, words: int) -> Scene:
+    """Let a patient talker send a word to a full gate, in its second turn."""
+    crowded, opening = await full(world, puppet, words=words)
+    sending = await world.start(patient_talker, crowded)
+    beside, first = await puppet.called(), await puppet.called()
+    first.returns(None)
+    await world.until("select 1 from instances where instance_id = $1 and turn >= 2", sending)
+    return Scene(crowded, opening, sending, beside)
+
+
 async def test_a_workflow_that_sends_to_a_full_instance_gets_the_error(world: World, puppet: Puppet) -> None:
     """Not caught it fails the sender, with who is full; nothing of that turn was sent to that one, nothing is lost."""
     await world.worker(gate, talker, puppet.activity, settings=ALONE)
@@ -78,45 +104,54 @@ async def test_a_workflow_that_sends_to_a_full_instance_gets_the_error(world: Wo
 async def test_a_workflow_that_was_refused_can_send_again(world: World, puppet: Puppet) -> None:
     """It has caught the error: its steps go on, none is run again, its timers ring, and the word arrives once."""
     await world.worker(gate, patient_talker, puppet.activity, settings=ALONE)
-    crowded, opening = await full(world, puppet, words=4)
-    sending = await world.start(patient_talker, crowded)
-    beside, first = await puppet.called(), await puppet.called()
+    scene = await refused(world, puppet, words=4)
 
-    first.returns(None)
-    await world.until("select 1 from instances where instance_id = $1 and turn >= 2", sending)
-    await world.client.send_signal(sending, "again")
-    await world.until("select 1 from instances where instance_id = $1 and turn >= 3", sending)
-    opening.returns(None)
-    await world.until("select 1 from instances where instance_id = $1 and buffered_signals = 0 and turn >= 3", crowded)
-    await world.client.send_signal(sending, "again")
-    beside.returns("done")
+    await world.client.send_signal(scene.sending, "again")
+    await world.until("select 1 from instances where instance_id = $1 and turn >= 3", scene.sending)
+    scene.opening.returns(None)
+    await world.until(HAS_ROOM, scene.crowded)
+    await world.client.send_signal(scene.sending, "again")
+    scene.beside.returns("done")
 
-    assert (await world.end(crowded)).output == [0, 1, 2, "patient"]
-    assert (await world.end(sending)).output == [2, "done"]
-    assert (puppet.count, beside.cancelled.is_set()) == (3, False)
+    assert (await world.end(scene.crowded)).output == [0, 1, 2, "patient"]
+    assert (await world.end(scene.sending)).output == [2, "done"]
+    assert (puppet.count, scene.beside.cancelled.is_set()) == (3, False)
 
 
 async def test_a_refusal_is_the_same_on_every_replay(world: World, puppet: Puppet) -> None:
     """Whoever takes a refused sender over finds in its history that it was, and to whom."""
     first = await world.worker(gate, patient_talker, puppet.activity, settings=ALONE)
-    crowded, _ = await full(world, puppet, words=4)
-    sending = await world.start(patient_talker, crowded)
-    beside, step = await puppet.called(), await puppet.called()
-    step.returns(None)
-    await world.until("select 1 from instances where instance_id = $1 and turn >= 2", sending)
-    beside.returns("done")
-    await world.until("select 1 from instances where instance_id = $1 and turn >= 3", sending)
+    scene = await refused(world, puppet, words=4)
+    scene.beside.returns("done")
+    await world.until("select 1 from instances where instance_id = $1 and turn >= 3", scene.sending)
 
     await world.crash(first)
     await world.worker(gate, patient_talker, puppet.activity)
     (await puppet.called()).returns(None)
-    await world.until("select 1 from instances where instance_id = $1 and buffered_signals = 0 and turn >= 3", crowded)
-    await world.client.send_signal(sending, "again")
+    await world.until(HAS_ROOM, scene.crowded)
+    await world.client.send_signal(scene.sending, "again")
 
-    assert (await world.end(sending)).output == [1, "done"]
-    assert (await world.end(crowded)).output == [0, 1, 2, "patient"]
-    refusals = [event for event in await world.events(sending) if isinstance(event, history.SignalRefused)]
-    assert refusals == [history.SignalRefused(crowded)]
+    assert (await world.end(scene.sending)).output == [1, "done"]
+    assert (await world.end(scene.crowded)).output == [0, 1, 2, "patient"]
+    refusals = [event for event in await world.events(scene.sending) if isinstance(event, history.SignalRefused)]
+    assert refusals == [history.SignalRefused(scene.crowded)]
+
+
+async def test_who_is_paused_while_it_is_refused_leaves(world: World, puppet: Puppet) -> None:
+    """The turn that is taken back leaves nothing to do: nobody keeps a paused instance in memory."""
+    await world.worker(gate, talker, puppet.activity, settings=ALONE)
+    crowded, _ = await full(world, puppet, words=3)
+    sending = await world.start(talker, [crowded])
+    step = await puppet.called()
+
+    async with in_the_way(world, "lock table inbox in access exclusive mode"):
+        step.returns(None)
+        await world.until(COUNTS)
+        await world.client.suspend_instance(sending)
+    await world.until("select 1 from instances where instance_id = $1 and owner_id is null", sending)
+    await world.client.resume_instance(sending)
+
+    assert (await world.end(sending)).phase == "Failed"
 
 
 async def test_more_signals_to_one_instance_in_a_turn_than_it_may_have_are_refused(
@@ -146,14 +181,10 @@ async def test_more_signals_to_one_instance_in_a_turn_than_it_may_have_are_refus
 async def test_a_refused_sender_that_is_cancelled_meanwhile_ends(world: World, puppet: Puppet) -> None:
     """The cancel finds it waiting, like any other."""
     await world.worker(gate, patient_talker, puppet.activity, settings=ALONE)
-    crowded, _ = await full(world, puppet, words=3)
-    sending = await world.start(patient_talker, crowded)
-    _, first = await puppet.called(), await puppet.called()
-    first.returns(None)
-    await world.until("select 1 from instances where instance_id = $1 and turn >= 2", sending)
+    scene = await refused(world, puppet, words=3)
 
-    await world.client.cancel_instance(sending, "enough")
+    await world.client.cancel_instance(scene.sending, "enough")
 
-    assert (await world.end(sending)).phase == "Cancelled"
-    refusals = [event for event in await world.events(sending) if isinstance(event, history.SignalRefused)]
-    assert refusals == [history.SignalRefused(crowded)]
+    assert (await world.end(scene.sending)).phase == "Cancelled"
+    refusals = [event for event in await world.events(scene.sending) if isinstance(event, history.SignalRefused)]
+    assert refusals == [history.SignalRefused(scene.crowded)]

@@ -21,7 +21,8 @@ from perdure import (
     activity,
     orchestration,
 )
-from perdure._engine.attempts import Attempts, Capacity, Job
+from perdure._engine.attempt import Job
+from perdure._engine.attempts import Attempts, Capacity
 from perdure._engine.clock import Clock
 from perdure._engine.queued import QueueRunner
 from perdure._engine.trials import ActivityTrials

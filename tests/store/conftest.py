@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from perdure._kube.client import Api
+from perdure._store import connect
 from perdure.client import Client
 from tests.store.desk import Desk
 from tests.store.shelf import Shelf
@@ -23,6 +24,14 @@ async def desk(dsn: str) -> AsyncIterator[Desk]:
     async with await Client.connect(dsn) as client:
         yield Desk(dsn, client, outside)
     await outside.close()
+
+
+@pytest.fixture
+async def pool(dsn: str) -> AsyncIterator[connect.Pool]:
+    """Lend connections, as a process has them."""
+    made = await connect.create_pool(dsn, application_name="test")
+    yield made
+    made.terminate()
 
 
 @pytest.fixture

@@ -6,10 +6,8 @@ Time passes by moving the row into the past: what is asserted never depends on h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import asyncpg
-import pytest
 
 from perdure._core import limits
 from perdure._store import connect, statements
@@ -18,14 +16,6 @@ from perdure._store.api_budget import ApiBudget
 SQL = statements.load()
 NEVER = 0.001
 """A rate so slow that nothing gathers while a test lasts; its burst is one token."""
-
-
-@pytest.fixture
-async def pool(dsn: str) -> AsyncIterator[connect.Pool]:
-    """Lend connections, as a process has them."""
-    made = await connect.create_pool(dsn, application_name="test")
-    yield made
-    made.terminate()
 
 
 async def pass_time(pool: connect.Pool, seconds: float) -> None:

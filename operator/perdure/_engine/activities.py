@@ -24,7 +24,8 @@ import structlog
 
 from perdure._core import failure, history
 from perdure._core.replay import Operation
-from perdure._engine.attempts import Attempts, Job, poison_or_none
+from perdure._engine.attempt import Job
+from perdure._engine.attempts import Attempts, poison_or_none
 from perdure._engine.clock import Clock
 from perdure._engine.heartbeats import Heartbeats
 from perdure._engine.lanes import Lanes

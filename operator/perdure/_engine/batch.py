@@ -1,4 +1,4 @@
-"""The turns of one commit as the arguments of its statement.
+"""The turns of one commit as the arguments of its statement, and how many go into one.
 
 It knows the parameters of `commit_turns.sql` and nothing else. What is small travels as one JSON document, a row a turn
 with what the turn asks of others inside it: one value costs a fifth of what two dozen arrays cost, most of them empty.
@@ -8,14 +8,14 @@ What is sealed or may be large travels as bytes, beside the document; its rows s
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from perdure._core import history, lifecycle
+from perdure._core import history, lifecycle, limits
 from perdure._engine.turn import Message, Start, TakenTurn
 
-__all__ = ["arguments"]
+__all__ = ["arguments", "parts"]
 
 
 class _Start(msgspec.Struct, omit_defaults=True, gc=False):
@@ -146,3 +146,17 @@ def _message(message: Message, payloads: _Payloads) -> _Message:
 def _activity(command: history.ScheduleActivity, payloads: _Payloads) -> _Activity:
     data = history.encode_command(command)
     return _Activity(command.seq, command.queue, command.priority, command.name, payloads.number(data))
+
+
+def parts(turns: Sequence[TakenTurn]) -> Iterator[list[TakenTurn]]:
+    """Cut a batch where its bytes would be too many for one statement; nearly always it is one part."""
+    part: list[TakenTurn] = []
+    total = 0
+    for turn in turns:
+        total += len(turn.body)
+        if part and total > limits.TURN_BYTES:
+            yield part
+            part, total = [], len(turn.body)
+        part.append(turn)
+    if part:
+        yield part

@@ -16,21 +16,21 @@ from __future__ import annotations
 import asyncio
 import functools
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from perdure import errors
 from perdure._core import failure, history, lifecycle, limits, replay
 from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
-from perdure._engine import batch, crowding
+from perdure._engine import batch, crowding, intake
 from perdure._engine.children import child_taken, lost_children
 from perdure._engine.clock import Clock
 from perdure._engine.guard import outside_tasks
 from perdure._engine.measures import Measures
 from perdure._engine.resident import Resident
 from perdure._engine.trials import TurnTrials, portions
-from perdure._engine.turn import Read, TakenTurn
+from perdure._engine.turn import TakenTurn
 from perdure._engine.watchdog import Watchdog
 from perdure._store.store import REFUSALS, Record, Store, is_of_data, is_too_much, is_transient, retrying
 
@@ -40,7 +40,6 @@ _log = structlog.get_logger(__name__)
 _POISON = "Poison"
 _RETRY_SECONDS = 0.5
 _NOTHING = replay.Turned([], [], None)
-_AHEAD = (history.CancelRequested, history.SignalRefused)
 
 
 class _TooMuchError(Exception):
@@ -70,7 +69,8 @@ class Committer:
         """Commit for `owner_id`; what stands below is set by the life.
 
         `on_committed` lets effects happen, given which children could not be started; `on_lost` evicts; `on_held` tells
-        of an instance put on hold, `on_unread` of news that a claim may have missed.
+        of an instance put on hold, `on_taken_back` of a turn that will be taken anew, `on_unread` of news that a claim
+        may have missed.
         """
         self._store = store
         self._clock = clock
@@ -82,6 +82,7 @@ class Committer:
         self.on_committed: Callable[[TakenTurn], None]
         self.on_lost: Callable[[Resident], None]
         self.on_held: Callable[[Resident, failure.Failure], None]
+        self.on_taken_back: Callable[[Resident], None]
         self.on_unread: Callable[[], None]
         self._queue: list[Resident] = []
         self._has_work = asyncio.Event()
@@ -119,12 +120,12 @@ class Committer:
                 self._is_drained.set()
             await self._has_work.wait()
             await asyncio.sleep(0)  # everybody who is ready in this round of the loop joins the batch
-            batch = self._queue[: limits.TURNS_PER_COMMIT]
+            ready = self._queue[: limits.TURNS_PER_COMMIT]
             del self._queue[: limits.TURNS_PER_COMMIT]
-            turns, broken = await self._turns_of(batch)
+            turns, broken = await self._turns_of(ready)
             for resident, error in broken:
                 await self.hold(resident, error, is_tried_again=False)
-            for part in _parts(await self._with_room(turns)):
+            for part in batch.parts(await self._with_room(turns)):
                 await self._commit(part)
 
     async def _turns_of(
@@ -163,13 +164,13 @@ class Committer:
         if not (resident.takes_turns and resident.has_news):
             return None
         resident.is_in_flight = True
-        events, resident.events = _split(_ordered(resident.events))
+        events, resident.events = intake.split(intake.ordered(resident.events))
         at = max(self._clock.now(), resident.execution.now, *resident.moments(events))
         if resident.is_terminated and resident.failure is None:
             resident.end_by_force([event for event in events if isinstance(event, history.CancelRequested)])
             events, resident.events = resident.events, []
-        read, resident.messages = _split_messages(resident.messages, resident.events)
-        ended, resident.over_tasks = _split_tasks(resident.over_tasks, resident.events)
+        read, resident.messages = intake.split_messages(resident.messages, resident.events)
+        ended, resident.over_tasks = intake.split_tasks(resident.over_tasks, resident.events)
         over_tasks = [*ended, *(event.seq for event in events if isinstance(event, history.ActivityFailed))]
         messages = [message_id for message_id, _ in read]
         turn = TakenTurn(resident, at, events, _NOTHING, messages, over_tasks, read=read, ended_tasks=ended)
@@ -224,6 +225,7 @@ class Committer:
                 continue
             turn.give_back(full)
             self.mark(resident)
+            self.on_taken_back(resident)
         return [turn for turn in turns if turn not in refused]
 
     def _definition_or_none(self, resident: Resident, version: str) -> AnyOrchestration | None:
@@ -383,68 +385,3 @@ def _reason_of(error: Exception) -> str:
             return "HistoryMissing"
         case _:
             return "ReplayFailed"
-
-
-def _ordered(events: list[history.Event]) -> list[history.Event]:
-    """Put a cancel before what came with it, but for the start: whoever is cancelled does not complete in that turn.
-
-    Before that comes who takes no signals, for all that the code does in this turn.
-    """
-    cancels = [event for event in events if isinstance(event, history.CancelRequested)]
-    if not cancels or len(cancels) == len(events):
-        return events
-    is_first = isinstance(events[0], history.OrchestrationStarted)
-    rest = [event for event in events[is_first:] if not isinstance(event, _AHEAD)]
-    refusals = [event for event in events if isinstance(event, history.SignalRefused)]
-    return [*events[:is_first], *refusals, *cancels, *rest]
-
-
-def _split(events: list[history.Event]) -> tuple[list[history.Event], list[history.Event]]:
-    """Take what fits into one turn; what comes after it waits for the next."""
-    if len(events) * limits.PAYLOAD_BYTES <= limits.TURN_BYTES:
-        return events, []
-    total = 0
-    for index, event in enumerate(events):
-        total += _size(event)
-        if total > limits.TURN_BYTES:
-            return events[:index], events[index:]
-    return events, []
-
-
-def _size(event: history.Event) -> int:
-    match event:
-        case history.ActivityCompleted(result=data) | history.ChildCompleted(result=data):
-            return len(data)
-        case history.SignalReceived(payload=data):
-            return len(data)
-        case _:
-            return 0
-
-
-def _split_messages(messages: list[Read], waiting: Sequence[history.Event]) -> tuple[list[Read], list[Read]]:
-    """Keep the rows whose events wait for the next turn: they are deleted by the turn that takes them in."""
-    if not waiting:
-        return messages, []
-    kept = [(message_id, event) for message_id, event in messages if any(event is other for other in waiting)]
-    kept_ids = {message_id for message_id, _ in kept}
-    return [message for message in messages if message[0] not in kept_ids], kept
-
-
-def _split_tasks(seqs: list[int], waiting: Sequence[history.Event]) -> tuple[list[int], list[int]]:
-    """Keep the rows of activities whose results wait for the next turn."""
-    kept = {event.seq for event in waiting if isinstance(event, history.ActivityCompleted)}
-    return [seq for seq in seqs if seq not in kept], [seq for seq in seqs if seq in kept]
-
-
-def _parts(turns: Sequence[TakenTurn]) -> Iterator[list[TakenTurn]]:
-    """Cut a batch where its bytes would be too many for one statement; nearly always it is one part."""
-    part: list[TakenTurn] = []
-    total = 0
-    for turn in turns:
-        total += len(turn.body)
-        if part and total > limits.TURN_BYTES:
-            yield part
-            part, total = [], len(turn.body)
-        part.append(turn)
-    if part:
-        yield part

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from perdure._core import lifecycle
 from perdure._engine.activities import FailedAttempt, LocalJob
-from perdure._engine.attempts import Job
+from perdure._engine.attempt import Job
 from perdure._engine.claimer import Loaded
 from perdure._engine.queued import QueuedJob
 from perdure._engine.resident import Resident

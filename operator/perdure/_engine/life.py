@@ -60,7 +60,8 @@ class Life:
         settings, store = worker.settings, worker.store
         self.clock = Clock(asyncio.get_running_loop().time)
         self.timers = Timers(self.clock, self._deliver)
-        self.watchdog = Watchdog(min(limits.TURN_SECONDS, settings.lease_seconds * _LEASE_SHARE))
+        share = settings.lease_seconds * _LEASE_SHARE
+        self.watchdog = Watchdog(min(limits.TURN_SECONDS, share), at_most_seconds=2 * share)
         self.announcer = Announcer(store, nudge=self.nudge, on_commit=worker.on_commit)
         self.ledger = Ledger(
             store, self.worker_id, on_changed=lambda resident: self.announcer.show(resident, phase_changed=False)
@@ -132,6 +133,8 @@ class Life:
         committer.on_committed = self._committed
         committer.on_lost = self._lost
         committer.on_held = self._held
+        committer.on_taken_back = self.departures.leave_if_suspended
+        committer.on_taken_back = self.departures.leave_if_suspended
         committer.on_unread = self.claimer.nudge
         return committer
 

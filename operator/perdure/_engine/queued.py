@@ -27,7 +27,8 @@ import structlog
 
 from perdure import errors
 from perdure._core import failure, history, lifecycle, limits
-from perdure._engine.attempts import Attempts, Job, poison_or_none
+from perdure._engine.attempt import Job
+from perdure._engine.attempts import Attempts, poison_or_none
 from perdure._engine.lanes import Lanes
 from perdure._engine.slots import Slots
 from perdure._engine.trials import ActivityTrials

@@ -27,7 +27,7 @@ from typing import TypeVar
 import structlog
 
 from perdure._core import limits
-from perdure._engine.attempts import Job
+from perdure._engine.attempt import Job
 
 __all__ = ["ActivityTrials", "TurnTrials", "portions"]
 

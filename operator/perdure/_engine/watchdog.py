@@ -5,7 +5,8 @@ its worker does, heartbeats neither. A thread beside looks several times in the 
 taken. Finding the same one too often, it has Python raise `TurnInterrupted` in the loop's thread, between any two
 bytecodes: the one way into a `while True`. A look counts for no more than the time between two of them, so a process
 that was stopped and goes on is not taken for one that ran; nor does the time count in which the thread waited for a
-processor, as on a machine with too much to do or in a container that has used up its share: Linux says how long.
+processor, as on a machine with too much to do or in a container that has used up its share: Linux says how long. But
+whatever it waited for, nothing of its worker went on meanwhile: at the latest it is interrupted in time for the lease.
 
 An exception that comes from outside must never arrive when the step has been left: it would hit the engine. So
 to enter, to leave and to interrupt need one lock, and whoever leaves takes back, under it, what is on its way. It may
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -78,9 +80,13 @@ class _Armed:
 class Watchdog:
     """Watches the steps that one thread takes, one after the other."""
 
-    def __init__(self, seconds: float) -> None:
-        """Allow each step of the calling thread so many seconds, once the watch has begun."""
+    def __init__(self, seconds: float, *, at_most_seconds: float = math.inf) -> None:
+        """Allow each step of the calling thread to run for so many seconds, once the watch has begun.
+
+        `at_most_seconds` is how long it may take, running or waiting for a processor.
+        """
         self.seconds = seconds
+        self.at_most_seconds = at_most_seconds
         self.thread_id = threading.get_ident()
         self.native_id = threading.get_native_id()
         self.lock = threading.Lock()
@@ -135,7 +141,7 @@ class Watchdog:
         return self.is_stepping and self.steps == step
 
     def _watch(self) -> None:
-        seen, ran = 0, 0.0
+        seen, ran, took = 0, 0.0, 0.0
         interval = self.seconds / _LOOKS
         runnable = before = 0.0
         while not self._is_over.wait(interval):
@@ -145,10 +151,11 @@ class Watchdog:
             runnable, before = time.monotonic() - self.waited_seconds(), runnable
             with self.lock:
                 if not self._is_at(seen):
-                    seen, ran = self.steps, 0.0
+                    seen, ran, took = self.steps, 0.0, 0.0
                     continue
                 ran += min(interval, max(0.0, runnable - before))
-                if ran >= self.seconds:
-                    ran = 0.0
+                took += interval
+                if ran >= self.seconds or took >= self.at_most_seconds:
+                    ran = took = 0.0
                     self.interruptions += 1
                     raise_in(self.thread_id, TurnInterrupted)

@@ -12,7 +12,8 @@ import pytest
 from perdure import ActivityContext, ActivityRegistry, activity, errors
 from perdure._core import failure, history, limits, retry
 from perdure._core.definition import AnyActivity
-from perdure._engine.attempts import Attempts, Capacity, Job
+from perdure._engine.attempt import Job
+from perdure._engine.attempts import Attempts, Capacity
 from perdure._engine.clock import Clock
 from perdure._engine.lanes import Lanes
 from tests.unit.engine.virtual import in_virtual_time, now

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from perdure._core import history, limits
-from perdure._engine.attempts import Attempt, Job
+from perdure._engine.attempt import Attempt, Job
 from perdure._engine.trials import ActivityTrials, TurnTrials, portions
 from tests.unit.engine.virtual import in_virtual_time, now
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -17,9 +18,9 @@ from perdure._engine.watchdog import TurnInterrupted, Watchdog, raise_in
 
 
 @contextlib.contextmanager
-def watching(seconds: float) -> Iterator[Watchdog]:
+def watching(seconds: float, *, at_most_seconds: float = math.inf) -> Iterator[Watchdog]:
     """Give a watchdog on duty."""
-    dog = Watchdog(seconds)
+    dog = Watchdog(seconds, at_most_seconds=at_most_seconds)
     dog.begin()
     try:
         yield dog
@@ -91,6 +92,14 @@ def test_who_runs_only_now_and_then_is_interrupted_all_the_same(monkeypatch: pyt
 
     with watching(0.02) as dog, pytest.raises(errors.TurnTooLongError):
         dog.step("stuck", for_ever)
+
+
+def test_who_gets_no_processor_is_interrupted_when_the_lease_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that takes longer than the lease bears would cost its worker all instances, however little it ran."""
+    monkeypatch.setattr(Watchdog, "waited_seconds", lambda _: time.monotonic())
+
+    with watching(0.02, at_most_seconds=0.04) as dog, pytest.raises(errors.TurnTooLongError):
+        dog.step("starved", for_ever)
 
 
 def test_how_long_a_thread_has_waited_only_grows() -> None:

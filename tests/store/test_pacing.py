@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -12,17 +11,7 @@ import structlog.testing
 from perdure._kube.pacing import Pace
 from perdure._store import connect
 from perdure._store.api_budget import ApiBudget
-
-NEVER = 0.001
-"""A rate so slow that nothing gathers while a test lasts; its burst is one token."""
-
-
-@pytest.fixture
-async def pool(dsn: str) -> AsyncIterator[connect.Pool]:
-    """Lend connections."""
-    made = await connect.create_pool(dsn, application_name="test")
-    yield made
-    made.terminate()
+from tests.store.test_api_budget import NEVER
 
 
 def pace_of(pool: connect.Pool, rate: float) -> Pace:
