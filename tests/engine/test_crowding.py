@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import pytest
 
 from perdure import JsonValue, OrchestrationContext, errors, orchestration
 from perdure._core import history, limits
-from tests.engine.world import ALONE, PUPPET, Call, Puppet, World, in_the_way
+from tests.engine.world import ALONE, PUPPET, WAITING, Call, Puppet, World, in_the_way
 
 HAS_ROOM = "select 1 from instances where instance_id = $1 and buffered_signals = 0 and turn >= 3"
+NEXT_TURN = """
+    insert into history (instance_id, execution, turn, at, body)
+    select instance_id, execution, turn, now(), '' from instances where instance_id = $1
+"""
 COUNTS = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '-- signal_room%'"
 """A worker waits to be told how many signals somebody has."""
 
@@ -82,6 +87,25 @@ async def refused(world: World, puppet: Puppet, *, words: int) -> Scene:
     first.returns(None)
     await world.until("select 1 from instances where instance_id = $1 and turn >= 2", sending)
     return Scene(crowded, opening, sending, beside)
+
+
+async def test_what_a_turn_takes_in_at_this_moment_counts_once(world: World, puppet: Puppet) -> None:
+    """A signal moves from the inbox to the memory of its instance while another sender waits: that one finds room."""
+    await world.worker(gate, puppet.activity, settings=ALONE)
+    instance_id = await world.start(gate, 3)
+    opening = await puppet.called()
+    await world.client.send_signal(instance_id, "word", 0)
+    await world.until("select 1 from instances where instance_id = $1 and buffered_signals = 1", instance_id)
+
+    async with in_the_way(world, NEXT_TURN, instance_id):
+        await world.client.send_signal(instance_id, "word", 1)
+        await world.until(WAITING, "-- commit_turns.sql%")
+        sending = asyncio.create_task(world.client.send_signal(instance_id, "word", 2))
+        await world.until(WAITING, "-- signal_send.sql%")
+
+    assert await sending == "Sent"
+    opening.returns(None)
+    assert (await world.end(instance_id)).output == [0, 1, 2]
 
 
 async def test_a_workflow_that_sends_to_a_full_instance_gets_the_error(world: World, puppet: Puppet) -> None:

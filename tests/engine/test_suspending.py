@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from perdure import Fixed, JsonValue, OrchestrationContext, RetryPolicy, errors, orchestration
+from perdure._store import connect
 from tests.engine import proxy
 from tests.engine.world import ALONE, PUPPET, SETTINGS, WAITING, Puppet, World, in_the_way, relay
 
@@ -308,9 +309,13 @@ async def test_pauses_are_told_apart_from_ends(world: World) -> None:
 @pytest.mark.parametrize("statement", ["inbox_keep", "release"])
 @pytest.mark.parametrize("lost", ["request", "answer"])
 async def test_a_lost_answer_on_the_way_out_loses_no_result(
-    world: World, puppet: Puppet, statement: str, lost: proxy.Lost
+    world: World, puppet: Puppet, monkeypatch: pytest.MonkeyPatch, statement: str, lost: proxy.Lost
 ) -> None:
-    """The wire breaks as the result is kept or the instance is given back: it is applied once all the same."""
+    """The wire breaks as the result is kept or the instance is given back: it is applied once all the same.
+
+    It breaks once more at the next try. Until then there is time to go on with the instance, for who takes it up early.
+    """
+    monkeypatch.setattr(connect, "_FIRST_PAUSE_SECONDS", 1.0)
     async with proxy.wire_to(world.dsn) as (wire, dsn):
         settings = dataclasses.replace(SETTINGS, poll_seconds=3_600)
         hand = await world.worker(two_steps, blink, puppet.activity, dsn=dsn, settings=settings)
@@ -320,8 +325,10 @@ async def test_a_lost_answer_on_the_way_out_loses_no_result(
         wire.lose(lost, statement)
         first.returns("first")
         await wire.broken()
+        wire.lose("answer", statement)
         await put_away(world, instance_id)
         await world.client.resume_instance(instance_id)
+        await wire.broken()
         (await puppet.called()).returns("second")
 
         assert (await world.end(instance_id)).output == ["first", "second"]

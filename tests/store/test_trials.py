@@ -181,7 +181,7 @@ async def test_the_next_owner_is_told_once_that_an_instance_is_suspect(court: Co
 
     for _ in range(2):
         heir = await court.worker()
-        claimed += await court.store.fetch("claim", heir, ["flow"], ["1"], 10)
+        claimed += await court.store.fetch("claim", heir, ["flow"], ["1"], 10, [])
         await court.outside.execute("update instances set owner_id = null, wake_at = now()")
 
     assert [row["is_suspect"] for row in claimed] == [True, False]
@@ -196,7 +196,7 @@ async def test_however_often_owners_die_of_something_else_it_is_no_poison(court:
         await court.die(mine)
         recoveries += (await court.instances("recoveries"))["a"]
         mine = await court.worker()
-        await court.store.fetch("claim", mine, ["flow"], ["1"], 10)
+        await court.store.fetch("claim", mine, ["flow"], ["1"], 10, [])
 
     assert recoveries == [1, 1, 1, 2, 3, 3]
 

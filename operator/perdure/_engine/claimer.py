@@ -19,7 +19,7 @@ import datetime
 import functools
 import itertools
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -68,7 +68,10 @@ class Claimer:
         max_instances: int,
         poll_seconds: float,
     ) -> None:
-        """Take instances of `registry` into `residents`; what stands below is set by the worker."""
+        """Take instances of `registry` into `residents`; what stands below is set by the worker.
+
+        Those that are `leaving` at the moment are not taken: they may be given back already, and will be once more.
+        """
         self._store = store
         self._registry = registry
         self._owner_id = owner_id
@@ -78,6 +81,7 @@ class Claimer:
         self._names, self._versions = offered(registry)
         self._nudged = asyncio.Event()
         self._strays_until = 0.0
+        self.leaving: Collection[str]
         self.watchdog: Watchdog
         self.trials: TurnTrials
         self.on_claimed: Callable[[datetime.datetime], None]
@@ -106,9 +110,8 @@ class Claimer:
             if asyncio.get_running_loop().time() < self._strays_until:
                 await self._give_up_strays()
             try:
-                rows = await self._store.fetch(
-                    "claim", self._owner_id, self._names, self._versions, min(room, _CLAIM_SIZE)
-                )
+                size, leaving = min(room, _CLAIM_SIZE), list(self.leaving)
+                rows = await self._store.fetch("claim", self._owner_id, self._names, self._versions, size, leaving)
                 self._store.availability.regained()
             except Exception as error:
                 if not is_transient(error):

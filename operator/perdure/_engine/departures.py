@@ -38,6 +38,7 @@ class Departures:
         self._residents = residents
         self._evict = evict
         self._on_left = on_left
+        self.under_way: set[str] = set()
         self._leaving: dict[str, Resident] = {}
         self._has_leaving = asyncio.Event()
 
@@ -64,7 +65,11 @@ class Departures:
             self._on_left()
 
     async def release(self, residents: Sequence[Resident]) -> None:
-        """Give instances back to whoever comes next."""
+        """Give instances back to whoever comes next.
+
+        They stay in `under_way` until the answer is there: who was claimed anew before would be given back once more by
+        the next try, while it runs.
+        """
         if not residents:
             return
         now = self._clock.now()
@@ -72,7 +77,9 @@ class Departures:
         for resident in residents:
             resident.is_gone = True
         ids = [resident.instance_id for resident in residents]
+        self.under_way.update(ids)
         await self._store.fetch_patiently("release", self._owner_id, ids, wake)
+        self.under_way.difference_update(ids)
         for resident in residents:
             self._evict(resident)
 

@@ -94,6 +94,7 @@ class Life:
         self.claimer.on_resumed = self._resumed
         self.claimer.hold = self.committer.hold
         self.claimer.release = self.departures.release
+        self.claimer.leaving = self.departures.under_way
         self.claimer.evict = self._evict
         self.lease = Lease(
             store,
@@ -133,7 +134,6 @@ class Life:
         committer.on_committed = self._committed
         committer.on_lost = self._lost
         committer.on_held = self._held
-        committer.on_taken_back = self.departures.leave_if_suspended
         committer.on_taken_back = self.departures.leave_if_suspended
         committer.on_unread = self.claimer.nudge
         return committer
@@ -243,9 +243,13 @@ class Life:
         self.announcer.finished()
 
     def _lost(self, resident: Resident) -> None:
-        """A turn was refused: somebody else owns the instance now. If that should be us, it is found and given back."""
+        """A turn was refused: somebody else owns the instance now. If that should be us, it is found and given back.
+
+        If it is nobody, it may have something to do.
+        """
         self._evict(resident)
         self.claimer.doubt()
+        self.claimer.nudge()
 
     def _evict(self, resident: Resident) -> None:
         """Forget an instance; its truth is in the database."""

@@ -4,7 +4,8 @@
 --     Whether the loss of its activities is to be counted is said once. When a row was claimed is said as it is: later
 --     than all that its last owner did before it gave it up. A worker without a cluster leaves the runs of resources
 --     alone.
--- Parameters: $1 worker_id uuid, $2 names text[], $3 versions text[] ('' stands for the latest), $4 how many.
+-- Parameters: $1 worker_id uuid, $2 names text[], $3 versions text[] ('' stands for the latest), $4 how many,
+--     $5 instance_ids text[] to leave alone: this worker is just giving them back.
 -- Locks: own worker row (key share), then instances, skipping locked ones.
 with me as materialized (
     select worker_id, has_cluster from workers where worker_id = $1::uuid for key share
@@ -31,7 +32,11 @@ due as materialized (
     select i.instance_id, i.is_suspect
     from candidates c
     join instances i on i.instance_id = c.instance_id
-    where i.owner_id is null and i.wake_at <= now() and not i.is_suspended and exists (select from me)
+    where i.owner_id is null
+        and i.wake_at <= now()
+        and not i.is_suspended
+        and i.instance_id <> all($5::text[])
+        and exists (select from me)
     for update of i skip locked
 ),
 claimed as (

@@ -7,7 +7,7 @@
 --     event), $3 dedupe_key or null; a key is in a batch once. $4 how many unconsumed signals an instance may have.
 -- Locks: instances in instance_id order, then the new rows of signal_keys and inbox.
 with locked as materialized (
-    select a.*, i.finished_at is not null as is_finished, i.buffered_signals
+    select a.*, i.finished_at is not null as is_finished
     from unnest($1::text[], $2::bytea[], $3::text[]) with ordinality as a (instance_id, payload, dedupe_key, position)
     join instances i on i.instance_id = a.instance_id
     order by a.instance_id, a.position
@@ -24,10 +24,12 @@ known as materialized (
 judged as materialized (
     select
         k.*,
-        -- One count an instance, whatever comes in for it.
-        k.buffered_signals
-        + max(
+        -- One count an instance, whatever comes in for it. Both parts of it are of one moment: beside the row as it is
+        -- when its lock was got, an inbox of before would count what moved meanwhile twice.
+        max(
             case when k.number = 1 then (
+                select b.buffered_signals from instances b where b.instance_id = k.instance_id
+            ) + (
                 select count(*) from inbox m where m.instance_id = k.instance_id and m.kind = 'Signal'
             ) end
         ) over (partition by k.instance_id)
