@@ -125,10 +125,11 @@ class OrchestrationContext(Relations):
         `ActivityTimeoutError`) when it failed for good.
         """
         execution = self._open()
-        if isinstance(activity, ActivityDefinition):
-            name, output_type = activity.name, activity.signature.output_type if returns is object else returns
+        name = activity.name if isinstance(activity, ActivityDefinition) else check_activity(activity)
+        if returns is object and isinstance(activity, ActivityDefinition):
+            decode = activity.read_result
         else:
-            name, output_type = check_activity(activity), returns
+            decode = payload.decoder(returns, f"result of activity {name}")
         command = history.ScheduleActivity(
             seq=execution.next_seq(),
             name=name,
@@ -139,7 +140,7 @@ class OrchestrationContext(Relations):
             priority=queues.check_priority(priority),
             heartbeat_timeout=None if heartbeat_timeout is None else _heartbeat_timeout(heartbeat_timeout, name),
         )
-        return execution.ask(command, payload.decoder(output_type, f"result of activity {name}"))
+        return execution.ask(command, decode)
 
     def schedule_timer(self, delay: retry.Duration) -> futures.DurableFuture[None]:
         """Wait durably for `delay` (seconds or timedelta), by the database's clock; never early."""

@@ -90,7 +90,7 @@ class OrchestrationDefinition(Generic[I, O]):
         return typing.cast("_ByName[Awaitable[O]]", self.function)(ctx, *args, **named)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class ActivityDefinition(Generic[I, O]):
     """A named activity; still callable, for unit tests."""
 
@@ -101,6 +101,11 @@ class ActivityDefinition(Generic[I, O]):
     def __call__(self, ctx: ActivityContext, *args: I, **named: I) -> Awaitable[O] | O:
         """Call the plain function."""
         return typing.cast("_ByName[Awaitable[O] | O]", self.function)(ctx, *args, **named)
+
+    @functools.cached_property
+    def read_result(self) -> Callable[[bytes], object]:
+        """What reads a result of it: looked up once, since every call of the activity needs it."""
+        return payload.decoder(self.signature.output_type, f"result of activity {self.name}")
 
 
 AnyOrchestration = OrchestrationDefinition[Never, object]
@@ -264,13 +269,18 @@ def check_name(name: object) -> str:
     if not isinstance(name, str):
         message = f"{name!r} is no orchestration or activity: expected one that is decorated, or its name."
         raise errors.DefinitionError(message)
-    if len(name) > limits.NAME_CHARACTERS or not _NAME.fullmatch(name):
+    if not _is_name(name):
         message = (
             f"{name!r} is no name for an orchestration or activity: expected 1 to {limits.NAME_CHARACTERS} letters, "
             "digits and . _ : / - that begin and end with a letter or digit, as in `workflows::orchestration::my-flow`."
         )
         raise errors.DefinitionError(message)
     return name
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_name(name: str) -> bool:
+    return len(name) <= limits.NAME_CHARACTERS and _NAME.fullmatch(name) is not None
 
 
 def check_activity(asked: object) -> str:

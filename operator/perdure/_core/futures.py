@@ -49,7 +49,7 @@ class DurableFuture(Generic[T]):
         """Park the awaiting task until this is done."""
         if not self.done:
             self._scheduler.refuse_if_closed()
-            yield cast("DurableFuture[object]", self)
+            yield self
         return self.result()
 
     def result(self) -> T:
@@ -70,7 +70,7 @@ class DurableFuture(Generic[T]):
     def on_done(self, callback: Callback) -> None:
         """Call back at completion; at once when this is done already."""
         if self.done:
-            callback(cast("DurableFuture[object]", self))
+            callback(self)
         else:
             self._callbacks.append(callback)
 
@@ -88,7 +88,7 @@ class DurableFuture(Generic[T]):
         self.done = True
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
-            callback(cast("DurableFuture[object]", self))
+            callback(self)
 
 
 class Task(DurableFuture[T]):
@@ -142,18 +142,18 @@ class Task(DurableFuture[T]):
 
     def result(self) -> T:
         """Give the value, or raise the error, which then somebody has heard of."""
-        self._scheduler.unheard.pop(cast("Task[object]", self), None)
+        self._scheduler.unheard.pop(self, None)
         return super().result()
 
     def on_done(self, callback: Callback) -> None:
         """Call back at completion; whoever does hears of an error."""
-        self._scheduler.unheard.pop(cast("Task[object]", self), None)
+        self._scheduler.unheard.pop(self, None)
         super().on_done(callback)
 
     def _finish(self) -> None:
-        self._scheduler.tasks.pop(cast("Task[object]", self), None)
+        self._scheduler.tasks.pop(self, None)
         if isinstance(self._error, Exception) and not self._callbacks:
-            self._scheduler.unheard[cast("Task[object]", self)] = None
+            self._scheduler.unheard[self] = None
         super()._finish()
 
     def close(self) -> None:
@@ -172,7 +172,7 @@ class Task(DurableFuture[T]):
 
     def _wake(self, _: DurableFuture[object]) -> None:
         self._awaiting = None
-        self._scheduler.ready.append(cast("Task[object]", self))
+        self._scheduler.ready.append(self)
 
 
 class Join(DurableFuture[list[object]]):
@@ -261,8 +261,8 @@ class Scheduler:
     def spawn(self, coroutine: Coroutine[object, object, R]) -> Task[R]:
         """Make a task of a coroutine; its first step comes when its turn in the queue comes."""
         task = Task(self, coroutine)
-        self.tasks[cast("Task[object]", task)] = None
-        self.ready.append(cast("Task[object]", task))
+        self.tasks[task] = None
+        self.ready.append(task)
         return task
 
     def to_future(self, awaitable: Awaitable[object]) -> DurableFuture[object]:

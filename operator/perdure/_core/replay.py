@@ -14,8 +14,8 @@ nothing here knows of databases, clocks or workers (sans I/O).
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import NamedTuple, assert_never, cast
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, assert_never, cast
 
 import msgspec
 
@@ -36,6 +36,14 @@ Result = (
     | history.ChildCompleted
     | history.ChildFailed
 )
+_ASKED_BY: Final[Mapping[type[Result], type[Asked]]] = {
+    history.TimerFired: history.CreateTimer,
+    history.ActivityCompleted: history.ScheduleActivity,
+    history.ActivityFailed: history.ScheduleActivity,
+    history.ChildCompleted: history.ScheduleSubOrchestration,
+    history.ChildFailed: history.ScheduleSubOrchestration,
+}
+_BEFORE_THE_FIRST_STEP = (history.OrchestrationStarted, history.SignalRefused)
 Said = (
     history.StartOrchestration | history.SendSignal | history.SetCustomStatus | history.SetProgress | history.SetReady
 )
@@ -253,7 +261,7 @@ class Execution:
                 continue
             ending = self._deliver(event)
             # The first step waits for what comes with the start: a cancel then finds nothing done.
-            has_begun = not isinstance(event, history.OrchestrationStarted | history.SignalRefused)
+            has_begun = not isinstance(event, _BEFORE_THE_FIRST_STEP)
             if ending is None and has_begun:
                 ending = self._run()
         if ending is None and not has_begun:
@@ -288,6 +296,14 @@ class Execution:
     def _deliver(self, event: history.Event) -> history.Outcome | None:
         """Let an event end what waits for it; give the outcome when it leaves the code nothing to say."""
         match event:
+            case (  # first, since there is one of them in nearly every turn
+                history.ActivityCompleted()
+                | history.ActivityFailed()
+                | history.TimerFired()
+                | history.ChildCompleted()
+                | history.ChildFailed()
+            ):
+                self._deliver_result(event)
             case history.OrchestrationStarted():
                 return self._start(bytes(event.input))
             case history.CancelRequested():
@@ -305,30 +321,26 @@ class Execution:
             case history.SignalRefused():
                 self._full.add(event.instance_id)
             case _:
-                self._deliver_result(event)
+                assert_never(event)
         return None
 
     def _deliver_result(self, event: Result) -> None:
         """End the operation that a result belongs to; one that is over already is left alone (late, duplicate)."""
+        operation = self._take(event.seq, _ASKED_BY[type(event)])
+        if operation is None:
+            return
         match event:
+            case history.ActivityCompleted() | history.ChildCompleted():
+                operation.complete(bytes(event.result))
             case history.TimerFired():
-                if operation := self._take(event.seq, history.CreateTimer):
-                    operation.complete(b"null")
-            case history.ActivityCompleted():
-                if operation := self._take(event.seq, history.ScheduleActivity):
-                    operation.complete(bytes(event.result))
+                operation.complete(b"null")
             case history.ActivityFailed():
-                if operation := self._take(event.seq, history.ScheduleActivity):
-                    operation.fail(failure.to_exception(event.failure))
-            case history.ChildCompleted():
-                if operation := self._take(event.seq, history.ScheduleSubOrchestration):
-                    operation.complete(bytes(event.result))
+                operation.fail(failure.to_exception(event.failure))
             case history.ChildFailed():
-                if operation := self._take(event.seq, history.ScheduleSubOrchestration):
-                    child = cast("history.ScheduleSubOrchestration", operation.command)
-                    operation.fail(
-                        failure.to_child_exception(event.failure, name=child.name, instance_id=child.instance_id)
-                    )
+                child = cast("history.ScheduleSubOrchestration", operation.command)
+                operation.fail(
+                    failure.to_child_exception(event.failure, name=child.name, instance_id=child.instance_id)
+                )
             case _:
                 assert_never(event)
 
