@@ -18,7 +18,7 @@ from tests.postgres_plugin import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio]
 
-RUNS = [f"run{number}" for number in range(12)]
+RUNS_AT_ONCE = 12
 
 
 def asked_for_runs(cluster: Cluster, user: str) -> int:
@@ -33,7 +33,7 @@ def asked_for_runs(cluster: Cluster, user: str) -> int:
 async def test_every_request_of_every_worker_takes_one_token_of_one_budget(
     local_cluster: Cluster, postgres: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Two workers, twelve runs, two requests a second: what the API server saw is what the budget gave, to both."""
+    """Two workers, two requests a second: what the API server saw is what the budget gave, to both."""
     folder = tmp_path_factory.mktemp("notes")
     async with World.shared(local_cluster, postgres, folder=folder) as world:
         limited = await Limited.made(local_cluster, folder, runs=[world.scene.namespace])
@@ -47,13 +47,17 @@ async def test_every_request_of_every_worker_takes_one_token_of_one_budget(
             for roles in ("controller,worker", "worker")
         ]
 
-        await world.apply(*RUNS, flow="configure", serviceAccountName="runner")
-        await asyncio.gather(*(world.scene.completed(name) for name in RUNS))
-        taken = [await operator.reading("kubernetes_budget_taken_total") for operator in operators]
+        runs = 0
+        taken = [0.0]
+        while min(taken) == 0:  # a worker that is slow to look leaves all of them to the other one
+            names = [f"run{number}" for number in range(runs, runs + RUNS_AT_ONCE)]
+            runs += RUNS_AT_ONCE
+            await world.apply(*names, flow="configure", serviceAccountName="runner")
+            await asyncio.gather(*(world.scene.completed(name) for name in names))
+            taken = [await operator.reading("kubernetes_budget_taken_total") for operator in operators]
         spent = [await operator.reading("kubernetes_budget_spent_total") for operator in operators]
         given = await world.database.fetchval("select taken from api_budget")
         await limited.remove()
 
-    assert len(RUNS) <= asked_for_runs(local_cluster, limited.user) == sum(taken) <= given
-    assert min(taken) > 0
+    assert runs <= asked_for_runs(local_cluster, limited.user) == sum(taken) <= given
     assert sum(spent) > 0

@@ -25,7 +25,7 @@ async def test_a_worker_that_leaves_waits_for_its_claim_and_gives_back_what_it_t
     store = await Store.open(desk.dsn)
     claiming = await asyncpg.connect(desk.dsn)
     async with claiming.transaction():
-        await claiming.fetch(statements.load()["claim"], worker_id, ["flow"], [""], 10)
+        await claiming.fetch(statements.load()["claim"], worker_id, ["flow"], [""], 10, [])
 
         leaving = asyncio.create_task(store.leave(worker_id))
         async with asyncio.timeout(120):
