@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 
+import msgspec
+
 from perdure import JsonValue, OrchestrationContext, orchestration
+from perdure._core import history
 from tests.engine import proxy
 from tests.engine.world import ALONE, PUPPET, SETTINGS, Puppet, World, relay
 
@@ -20,6 +23,12 @@ async def two(ctx: OrchestrationContext) -> list[JsonValue]:
 async def sleep(ctx: OrchestrationContext, input: float) -> None:
     """Sleep and wake up."""
     await ctx.schedule_timer(input)
+
+
+@orchestration("test::orchestration::listen")
+async def listen(ctx: OrchestrationContext) -> list[JsonValue]:
+    """Wait for two words."""
+    return [await ctx.schedule_wait("word") for _ in range(2)]
 
 
 async def test_results_that_are_there_are_committed_before_the_hand_over(world: World, puppet: Puppet) -> None:
@@ -92,6 +101,42 @@ async def test_a_claim_whose_answer_is_lost_loses_no_message(world: World) -> No
 
         assert (await world.end(instance_id)).phase == "Cancelled"
         await hand.stop()
+
+
+async def test_a_claim_that_lands_late_loses_no_message(world: World) -> None:
+    """It took the mark of a message after all was read again; as long as one may land, that is done once more."""
+    async with proxy.wire_to(world.dsn) as (wire, dsn):
+        hand = await world.worker(listen, dsn=dsn, settings=ALONE)
+        instance_id = await world.start(listen)
+        await world.until("select 1 from instances where turn = 1")
+        wire.lose("answer", "claim")
+        await world.client.send_signal(instance_id, "word", "first")
+        await wire.broken()
+        await world.until("select 1 from instances where turn = 2")
+
+        unmarked = "insert into inbox (instance_id, kind, payload) values ($1, 'Signal', $2)"
+        await world.fetch(
+            unmarked, instance_id, history.encode_event(history.SignalReceived("word", msgspec.Raw(b"2")))
+        )
+
+        assert (await world.end(instance_id)).output == ["first", 2]
+        await hand.stop()
+
+
+async def test_what_came_for_one_that_is_not_in_memory_is_given_to_its_next_owner(world: World) -> None:
+    """Its worker owns it by a claim that it knows nothing of, and takes the mark: it gives back instance and mark."""
+    await world.worker(sleep, settings=ALONE)
+    instance_id = await world.start(listen)
+    await world.client.send_signal(instance_id, "word", 1)
+    await world.client.send_signal(instance_id, "word", 2)
+    await world.fetch(
+        "update instances set owner_id = (select worker_id from workers) where instance_id = $1", instance_id
+    )
+
+    assert (await world.run(sleep, 0.0)).phase == "Completed"
+    await world.worker(listen, settings=ALONE)
+
+    assert (await world.end(instance_id)).output == [1, 2]
 
 
 async def test_a_hand_over_is_no_death(world: World, puppet: Puppet) -> None:

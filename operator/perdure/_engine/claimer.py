@@ -18,6 +18,7 @@ import contextlib
 import datetime
 import functools
 import itertools
+import math
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from typing import TypeVar
@@ -43,6 +44,8 @@ _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _CLAIM_SIZE = 500
 _EVICT_SHARE = 20
+_DOUBT_SECONDS = 1.0
+"""How often it is looked for what may be ours and not here, while that may be."""
 _UNREADABLE = (errors.MessageUnreadableError, errors.PayloadSealedError)
 """A message that cannot be taken in, by anybody or by this process; it stays where it is, and holds its instance."""
 
@@ -80,7 +83,9 @@ class Claimer:
         self._poll_seconds = poll_seconds
         self._names, self._versions = offered(registry)
         self._nudged = asyncio.Event()
-        self._strays_until = 0.0
+        self._time = asyncio.get_running_loop().time
+        self._next_look = math.inf
+        self._doubted_until = 0.0
         self.leaving: Collection[str]
         self.watchdog: Watchdog
         self.trials: TurnTrials
@@ -99,16 +104,19 @@ class Claimer:
         self._nudged.set()
 
     def doubt(self) -> None:
-        """There may be what is ours and not here, now or for as long as a statement may still land: look for it."""
-        self._strays_until = asyncio.get_running_loop().time() + limits.LATE_LANDING_SECONDS
+        """There may be what is ours and not here, or news that nobody has read: look for it.
+
+        At once, and then now and then for as long as a statement may still land.
+        """
+        self._next_look = self._time()
+        self._doubted_until = self._next_look + limits.LATE_LANDING_SECONDS
 
     async def run(self) -> None:
         """Claim for ever."""
         while True:
             self._nudged.clear()
             room = await self._make_room()
-            if asyncio.get_running_loop().time() < self._strays_until:
-                await self._give_up_strays()
+            await self._clear_doubts()
             try:
                 size, leaving = min(room, _CLAIM_SIZE), list(self.leaving)
                 rows = await self._store.fetch("claim", self._owner_id, self._names, self._versions, size, leaving)
@@ -118,20 +126,21 @@ class Claimer:
                     raise
                 self._store.availability.lost(error, "claim")
                 self.doubt()
-                await asyncio.sleep(min(1.0, self._poll_seconds))
-                await self._read_back()
+                await asyncio.sleep(min(_DOUBT_SECONDS, self._poll_seconds))
                 continue
             claimed = [row for row in rows if row["is_claimed"]]
             if claimed:
                 self.on_claimed(max(row["claimed_at"] for row in claimed))
             await self._load(claimed)
-            await self._take_news([row for row in rows if not row["is_claimed"]])
+            news = [row for row in rows if not row["is_claimed"]]
+            await self._take_news(news)
+            await self._return_news([row["instance_id"] for row in news])
             if len(claimed) < _CLAIM_SIZE or room <= len(claimed):
                 await self._wait()
 
     async def _wait(self) -> None:
         try:
-            async with asyncio.timeout(self._poll_seconds):
+            async with asyncio.timeout(min(self._poll_seconds, max(0.0, self._next_look - self._time()))):
                 await self._nudged.wait()
         except TimeoutError:
             return
@@ -140,13 +149,21 @@ class Claimer:
         room = self._max_instances - len(self._residents)
         if room > 0:
             return room
-        idle = [resident for resident in self._residents.values() if resident.is_idle]
+        idle = [resident for resident in self._residents.values() if resident.is_idle and not resident.is_gone]
         await self.release(idle[: max(1, self._max_instances // _EVICT_SHARE)])
         return max(0, self._max_instances - len(self._residents))
 
-    async def _read_back(self) -> None:
-        """After a claim of unknown outcome: give up what it took, read again what it may have noted of the rest."""
+    async def _clear_doubts(self) -> None:
+        """After a claim of unknown outcome: give up what it took, read again what it may have noted of the rest.
+
+        The last look begins when nothing can land any more.
+        """
+        began = self._time()
+        if began < self._next_look:
+            return
         await self._take_news(await self._give_up_strays())
+        if began >= self._next_look:  # else there is a new doubt
+            self._next_look = began + _DOUBT_SECONDS if began < self._doubted_until else math.inf
 
     async def _give_up_strays(self) -> Sequence[Record]:
         """Give back what is ours but not here, or only to leave; give all that was found to be ours."""
@@ -155,20 +172,34 @@ class Claimer:
         strays = [row["instance_id"] for row in rows if row["instance_id"] not in here]
         if strays:
             now = (await self._store.fetch_patiently("now"))[0]["now"]
-            await self._store.fetch_patiently("release", self._owner_id, strays, [now] * len(strays))
+            await self._store.fetch_patiently(
+                "release", self._owner_id, strays, [now] * len(strays), [None] * len(strays)
+            )
         return rows
 
     async def _take_news(self, rows: Sequence[Record]) -> None:
         """Notice who was suspended or resumed meanwhile, and bring the messages."""
         told = [(self._residents[row["instance_id"]], row) for row in rows if row["instance_id"] in self._residents]
+        told = [(resident, row) for resident, row in told if not resident.is_gone]
         for resident, row in told:
-            if resident.is_gone or resident.is_suspended == row["is_suspended"]:
+            if resident.is_suspended == row["is_suspended"]:
                 continue
             resident.is_suspended = row["is_suspended"]
             changed = self.on_paused if resident.is_suspended else self.on_resumed
             changed(resident)
         await self.hasten([resident for resident, _ in told])
         await self._bring_news([row["instance_id"] for row in rows])
+
+    async def _return_news(self, instance_ids: Sequence[str]) -> None:
+        """Mark those again that have left, or are leaving: their next owner must hear of what the mark was for."""
+        here = self._residents
+        missed = [item for item in instance_ids if item not in here or here[item].is_gone]
+        if not missed:
+            return
+        woken = await self._store.fetch_patiently("instances_wake", missed)
+        if any(row["owner_id"] == self._owner_id and row["instance_id"] not in here for row in woken):
+            self.doubt()
+        self.nudge()
 
     async def _bring_news(self, instance_ids: Sequence[str]) -> None:
         """Let residents take the turns that their messages ask for."""

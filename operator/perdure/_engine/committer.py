@@ -253,9 +253,11 @@ class Committer:
             lifecycle.encode_failure(failed),
             limits.HOLD_RETRY_SECONDS if is_tried_again and reason != _POISON else None,
             not isinstance(error, errors.PayloadSealedError),
+            resident.turn,
         )
         if not held:  # a turn of it was on its way and has landed: whoever takes it up next meets the same
-            await self._store.fetch_patiently("release", self._owner_id, [resident.instance_id], [self._clock.now()])
+            now = self._clock.now()
+            await self._store.fetch_patiently("release", self._owner_id, [resident.instance_id], [now], [None])
             self.on_lost(resident)
             return
         self.on_held(resident, failed)

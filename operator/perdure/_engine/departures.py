@@ -31,13 +31,17 @@ class Departures:
         evict: Callable[[Resident], None],
         on_left: Callable[[], None],
     ) -> None:
-        """Release what `owner_id` owns; `evict` forgets a resident, `on_left` tells that others may have work."""
+        """Release what `owner_id` owns; `evict` forgets a resident, `on_left` tells that others may have work.
+
+        What may still be ours although it was given back is told to `doubt`, which is set by the worker.
+        """
         self._store = store
         self._clock = clock
         self._owner_id = owner_id
         self._residents = residents
         self._evict = evict
         self._on_left = on_left
+        self.doubt: Callable[[], None]
         self.under_way: set[str] = set()
         self._leaving: dict[str, Resident] = {}
         self._has_leaving = asyncio.Event()
@@ -77,11 +81,14 @@ class Departures:
         for resident in residents:
             resident.is_gone = True
         ids = [resident.instance_id for resident in residents]
+        turns = [resident.turn for resident in residents]
         self.under_way.update(ids)
-        await self._store.fetch_patiently("release", self._owner_id, ids, wake)
+        released = await self._store.fetch_patiently("release", self._owner_id, ids, wake, turns)
         self.under_way.difference_update(ids)
         for resident in residents:
             self._evict(resident)
+        if len(released) < len(residents):
+            self.doubt()
 
     async def release_owned(self, *, but: Sequence[Resident]) -> None:
         """Release all that is ours but these, also what was claimed and is no resident yet."""
@@ -90,7 +97,8 @@ class Departures:
         rows = await self._store.fetch_patiently("owned", self._owner_id)
         strays = [row["instance_id"] for row in rows if row["instance_id"] not in kept]
         if strays:
-            await self._store.fetch_patiently("release", self._owner_id, strays, len(strays) * [self._clock.now()])
+            wake = len(strays) * [self._clock.now()]
+            await self._store.fetch_patiently("release", self._owner_id, strays, wake, len(strays) * [None])
 
     async def _keep(self, residents: Sequence[Resident]) -> None:
         """Write down the results that are in memory only, for whoever comes next."""

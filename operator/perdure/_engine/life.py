@@ -95,6 +95,7 @@ class Life:
         self.claimer.hold = self.committer.hold
         self.claimer.release = self.departures.release
         self.claimer.leaving = self.departures.under_way
+        self.departures.doubt = self.claimer.doubt
         self.claimer.evict = self._evict
         self.lease = Lease(
             store,

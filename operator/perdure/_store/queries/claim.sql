@@ -5,7 +5,7 @@
 --     than all that its last owner did before it gave it up. A worker without a cluster leaves the runs of resources
 --     alone.
 -- Parameters: $1 worker_id uuid, $2 names text[], $3 versions text[] ('' stands for the latest), $4 how many,
---     $5 instance_ids text[] to leave alone: this worker is just giving them back.
+--     $5 instance_ids text[] to leave alone: this worker is just giving them back, with their news.
 -- Locks: own worker row (key share), then instances, skipping locked ones.
 with me as materialized (
     select worker_id, has_cluster from workers where worker_id = $1::uuid for key share
@@ -52,7 +52,7 @@ claimed as (
 noted as materialized (
     select i.instance_id
     from instances i
-    where i.owner_id = $1::uuid and i.wake_at is not null
+    where i.owner_id = $1::uuid and i.wake_at is not null and i.instance_id <> all($5::text[])
     for update of i skip locked
 ),
 news as (

@@ -3,6 +3,7 @@
 -- Parameters: $1 owner uuid, $2 instance_id, $3 reason, $4 error, $5 seconds until it is tried again (null: when a worker
 --     joins), $6 whether a cancel ends it all the same: who is asked to end is then looked at at once, and so is one that
 --     got a message which nobody has noted yet; any other must not bring it back: it may be the reason of the hold.
+--     $7 the turn that it could not take: a later one was taken by somebody else, who is left alone.
 -- Locks: the instance.
 update instances
 set
@@ -16,5 +17,5 @@ set
         ) then now()
         else least(wake_at, now() + make_interval(secs => $5::float8))
     end
-where owner_id = $1::uuid and instance_id = $2::text
+where owner_id = $1::uuid and instance_id = $2::text and turn = $7::integer
 returning instance_id

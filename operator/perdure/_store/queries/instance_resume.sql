@@ -4,7 +4,7 @@
 -- Parameters: $1 instance_id, $2 recoveries above which an instance is poison.
 -- Locks: the instance, then its tasks that wait.
 with locked as materialized (
-    select instance_id, execution, phase, owner_id, finished_at is not null as is_finished
+    select instance_id, execution, phase, owner_id, is_suspended, finished_at is not null as is_finished
     from instances
     where instance_id = $1::text
     for update
@@ -27,7 +27,7 @@ resumed as (
     from locked l
     where i.instance_id = l.instance_id
         -- The owner looks at its waiting activities again when it has news.
-        and (l.phase = 'Suspended' or (l.owner_id is not null and exists (select from hastened)))
+        and (l.phase = 'Suspended' or l.is_suspended or (l.owner_id is not null and exists (select from hastened)))
     returning i.instance_id
 )
 select

@@ -1,4 +1,4 @@
--- Purpose: held instances whose history fits the code again: they run.
+-- Purpose: held instances whose history fits the code again: they run, or stand still as they were told to meanwhile.
 -- Parameters: $1 owner uuid, $2 instance_ids text[].
 -- Locks: instances in instance_id order.
 with locked as materialized (
@@ -9,7 +9,7 @@ with locked as materialized (
     for update
 )
 update instances i
-set phase = 'Running', hold_reason = '', error = null
+set phase = case when i.is_suspended then 'Suspended' else 'Running' end, hold_reason = '', error = null
 from locked l
 where i.instance_id = l.instance_id
 returning i.instance_id
