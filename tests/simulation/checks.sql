@@ -39,6 +39,28 @@ join (
 where i.finished_at is not null
 
 union all
+-- Its owner brings these on, so whoever has none must wake by itself.
+select 'I5: who waits for a timer or for an activity of its own has an owner, or a time to wake', i.instance_id, c.command::text
+from instances i
+join history h on h.instance_id = i.instance_id and h.execution = i.execution
+cross join lateral json_array_elements(convert_from(h.body, 'UTF8')::json -> 'commands') as c (command)
+where i.finished_at is null and i.owner_id is null and i.wake_at is null and not i.is_suspended and i.hold_reason = ''
+    and (c.command ->> 'type' = 'CreateTimer'
+        or (c.command ->> 'type' = 'ScheduleActivity' and coalesce(c.command ->> 'queue', '') = ''))
+    and not exists (
+        select from history later
+        cross join lateral (
+            select * from json_array_elements(convert_from(later.body, 'UTF8')::json -> 'events')
+            union all
+            select * from json_array_elements(convert_from(later.body, 'UTF8')::json -> 'commands')
+        ) as ended (what)
+        where later.instance_id = h.instance_id and later.execution = h.execution
+            and ended.what ->> 'seq' = c.command ->> 'seq'
+            and ended.what ->> 'type'
+                in ('TimerFired', 'ActivityCompleted', 'ActivityFailed', 'CancelTimer', 'CancelActivity')
+    )
+
+union all
 select 'I5: a task belongs to nobody or to somebody on the list', t.instance_id, format('seq %s of %s', t.seq, t.worker_id)
 from tasks t
 where t.worker_id is not null and not exists (select from workers w where w.worker_id = t.worker_id)
