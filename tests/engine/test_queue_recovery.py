@@ -9,6 +9,7 @@ import pytest
 
 from perdure import ActivityContext, JsonValue, OrchestrationContext, activity, orchestration
 from perdure._core import history, limits
+from perdure._engine import queued
 from perdure._store.embedded import EmbeddedPostgres
 from tests.engine import proxy
 from tests.engine import world as worlds
@@ -180,6 +181,45 @@ async def test_no_lost_answer_loses_a_task(world: World, statement: str, lost: p
         assert len(results) == 1
         await server.stop()
     assert await world.fetch("select 1 from tasks union all select 1 from inbox") == []
+
+
+@pytest.mark.parametrize("landing_seconds", [0.001, limits.LATE_LANDING_SECONDS])
+async def test_what_a_lost_answer_took_waits_for_no_slot(
+    world: World, puppet: Puppet, monkeypatch: pytest.MonkeyPatch, landing_seconds: float
+) -> None:
+    """A claim takes a task, nobody hears of it, and the slot goes to the worker's own activity: another runs the task.
+
+    So it is, too, when the time in which such a claim may land is over before anybody could look.
+    """
+    monkeypatch.setattr(limits, "LATE_LANDING_SECONDS", landing_seconds)
+    monkeypatch.setattr(queued, "_AFTER_LOSS_SECONDS", 0.01)
+    await world.client.set_queue_limits("gpu", max_running=1)
+    await world.worker(away_once, settings=ALONE)
+    async with proxy.wire_to(world.dsn) as (wire, dsn):
+        full = dataclasses.replace(LISTENING, max_activities=1)
+        server = await world.worker(worlds.relay, puppet.activity, settings=full, dsn=dsn)
+        first = await world.start(worlds.relay, "first")
+        has_slot = await puppet.called()
+        wire.lose("answer", "queue_claim")
+        instance_id = await world.start(away_once, "queued")
+        await world.until("select 1 from tasks")
+        second = await world.start(worlds.relay, "second")
+        while server.worker.running_activities < 2:  # noqa: ASYNC110 - the worker tells nobody
+            await asyncio.sleep(0.01)
+
+        has_slot.returns("over")
+        await wire.broken()
+        has_slot = await puppet.called()
+        await world.worker(puppet.activity, settings=LISTENING)
+        found = await puppet.called()
+        assert (has_slot.input, found.input) == ("second", "queued")
+        found.returns("done")
+        assert (await world.end(instance_id)).output == "done"
+
+        has_slot.returns("over")
+        for ended in (first, second):
+            await world.end(ended)
+        await asyncio.gather(*(hand.stop() for hand in world.hands))
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])

@@ -42,7 +42,7 @@ _PORTION = 50
 """Slots that one claim may keep for what it finds: they are missing elsewhere until it has its answer."""
 
 _AFTER_LOSS_SECONDS = 1.0
-"""How soon to look again after the database was away, and for what a lost answer has taken."""
+"""How soon to look again after the database was away, and for what a lost answer has taken, with or without a slot."""
 
 _decode_command = msgspec.json.Decoder(history.ScheduleActivity).decode
 
@@ -117,7 +117,7 @@ class QueueRunner:
         self._results: Batcher[Report, bool] = Batcher(self._write_results)
         self._failures: Batcher[Report, bool] = Batcher(self._write_failures)
         self._reports: set[asyncio.Task[None]] = set()
-        self._strays_until = 0.0
+        self._strays_until: float | None = None
 
     @property
     def running_count(self) -> int:
@@ -191,7 +191,11 @@ class QueueRunner:
                 slots.ask(0, functools.partial(self._granted, is_async))
         while not any(self._held.values()):
             self._has_slot.clear()
-            await self._has_slot.wait()
+            try:
+                async with asyncio.timeout(None if self._strays_until is None else _AFTER_LOSS_SECONDS):
+                    await self._has_slot.wait()
+            except TimeoutError:
+                await self._give_up_strays()
         for is_async, held in self._held.items():
             if held:
                 self._held[is_async] += self._slots[is_async].take(_PORTION - held)
@@ -215,7 +219,7 @@ class QueueRunner:
                 self._trials.begin(job, self._put)
         for is_async, count in held.items():
             self._slots[is_async].give(count)
-        if self._attempts.time() < self._strays_until:
+        if self._strays_until is not None:
             return len(taken), _AFTER_LOSS_SECONDS
         return len(taken), rows[0]["again_seconds"]
 
@@ -223,8 +227,8 @@ class QueueRunner:
         """Claim what fits into `room`; nothing while the database is away."""
         offered = [(name, is_async) for is_async in room for name in self._names[is_async]]
         try:
-            if self._attempts.time() < self._strays_until:
-                await self._release(list(self._jobs))
+            if self._strays_until is not None:
+                await self._give_up_strays()
             rows = await self._store.fetch(
                 "queue_claim",
                 self._worker_id,
@@ -242,6 +246,17 @@ class QueueRunner:
             return []
         self._store.availability.regained()
         return rows
+
+    async def _give_up_strays(self) -> None:
+        """Give back what a claim took whose answer was lost; only between two claims, when all that is ours is known.
+
+        It is done again until a time at which no such claim can land any more, also while there is no room for another:
+        the own activities that have it may run for days.
+        """
+        now = self._attempts.time()
+        await self._release(list(self._jobs))
+        if self._strays_until is not None and now >= self._strays_until:
+            self._strays_until = None
 
     def _job_or_none(self, row: Record) -> QueuedJob | None:
         """Make a job of a row; one that no attempt can be made of is reported at once.
