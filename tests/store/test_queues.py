@@ -48,9 +48,22 @@ class Server:
 
     async def finish(self, *rows: asyncpg.Record) -> list[tuple[str, int]]:
         """Report results; give the tasks that were still its own."""
-        columns = [[row[name] for row in rows] for name in ("instance_id", "execution", "seq", "claims")]
-        done = await self.connection.fetch(SQL["queue_finish"], self.worker_id, *columns, len(rows) * [b"{}"])
+        done = await self.connection.fetch(SQL["queue_finish"], self.worker_id, *fence(rows), len(rows) * [b"{}"])
         return sorted((row["instance_id"], row["seq"]) for row in done)
+
+    async def fail(self, row: asyncpg.Record) -> int:
+        """Report a failed attempt; give whether it was still its own, as a number of tasks."""
+        values = [1], [0.0], [b"{}"], [None]
+        return len(await self.connection.fetch(SQL["queue_fail"], self.worker_id, *fence([row]), *values))
+
+    async def says(self, row: asyncpg.Record, detail: bytes) -> list[asyncpg.Record]:
+        """Write what a heartbeat said; give what is its own."""
+        return await self.connection.fetch(SQL["queue_watch"], self.worker_id, *fence([row]), [detail])
+
+
+def fence(rows: Sequence[asyncpg.Record]) -> list[list[object]]:
+    """Say which claims of which tasks are meant."""
+    return [[row[name] for row in rows] for name in ("instance_id", "execution", "seq", "claims", "asked_at")]
 
 
 @contextlib.asynccontextmanager
@@ -68,6 +81,13 @@ async def queue(desk: Desk, count: int = 1, *, queue: str = "gpu", activity: str
     """Let an instance, asleep and unowned, ask for so many activities."""
     instance_id = f"{queue}-{uuid.uuid4()}"
     await desk.start(instance_id)
+    await ask(desk, instance_id, count, queue=queue, activity=activity, priority=priority)
+
+
+async def ask(
+    desk: Desk, instance_id: str, count: int = 1, *, queue: str = "gpu", activity: str = STEP, priority: int = 0
+) -> None:
+    """Let an instance that was just started ask for so many activities, and sleep."""
     await desk.asleep(instance_id)
     await desk.fetch(
         "insert into tasks (instance_id, execution, seq, queue, priority, activity, command, asked_at, visible_at) "
@@ -291,6 +311,27 @@ async def test_only_who_has_the_task_can_report_it(desk: Desk) -> None:
     assert reports == [[], []]
     assert len(await desk.fetch("select 1 from tasks")) == 1
     assert await desk.fetch("select 1 from inbox") == []
+
+
+async def test_a_report_is_never_for_a_later_task_of_the_same_id(desk: Desk) -> None:
+    """An instance is removed and started again, and the same worker takes its task for the first time once more.
+
+    What is still told of the earlier one, were it for the second time, changes nothing of the later.
+    """
+    await queue(desk)
+    async with serving(desk) as server:
+        [early], _ = await server.claim()
+        await desk.client.delete_instance(early["instance_id"], force=True)
+        await desk.start(early["instance_id"])
+        await ask(desk, early["instance_id"])
+        [late], _ = await server.claim()
+
+        [ours] = await server.says(early, b"early")
+        [detail] = await desk.fetch("select detail from tasks")
+        reports = [await server.fail(early), len(await server.finish(early)), len(await server.finish(late))]
+
+    assert early["claims"] == late["claims"] == ours["claims"]
+    assert (ours["asked_at"], detail["detail"], reports) == (late["asked_at"], None, [0, 0, 1])
 
 
 @pytest.mark.parametrize("is_over", [True, False])

@@ -253,7 +253,8 @@ async def test_an_attempt_that_failed_is_no_trial_any_more(court: Court) -> None
     await court.outside.execute("update tasks set convictions = 1")
     await court.tries(mine, ("a", 1), ("b", 1), claims=1)
 
-    await court.store.fetch("queue_fail", mine, ["a"], [1], [1], [1], [1], [0.0], [b"{}"], [None])
+    asked_at = await court.outside.fetchval("select asked_at from tasks where instance_id = 'a'")
+    await court.store.fetch("queue_fail", mine, ["a"], [1], [1], [1], [asked_at], [1], [0.0], [b"{}"], [None])
     await court.store.fetch("tasks_record_failure", mine, ["b"], [1], [1], [1], [0.0], [b"{}"], [None])
 
     assert await court.task("a") == Standing(None, on_trial=False, losses=0, convictions=0, trials=0)

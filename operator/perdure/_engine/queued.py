@@ -4,8 +4,8 @@ Theory of operation. An activity with a queue is a row of `tasks`, put there by 
 (I2). A worker that serves the queue takes it (`queue_claim.sql`: by priority, within its free slots and within the
 limits of the queue), makes an attempt as it does for its own instances, and reports: a result deletes the row and is a
 message to the instance, a failed attempt puts the row back until it is time for the next, made by whoever comes first.
-`(worker_id, claims)` of the row is the fence: a report of somebody who was taken for dead, or whose task was cancelled,
-finds no row of its own and changes nothing (I10).
+`(worker_id, claims, asked_at)` of the row is the fence: a report of somebody who was taken for dead, or whose task was
+cancelled or belongs to a removed instance whose id is used again, finds no row of its own and changes nothing (I10).
 
 While tasks run here the database is asked about once a second which of them are still ours; the same statement writes
 what their heartbeats said. A report waits for a database that is away, for as long as it takes. A stopping worker gives
@@ -57,7 +57,7 @@ class Key(NamedTuple):
 
 @dataclasses.dataclass(slots=True, eq=False, kw_only=True)
 class QueuedJob(Job):
-    """A task that this worker has taken; with the worker's id, `claims` is its fence."""
+    """A task that this worker has taken; with the worker's id, `claims` and `asked_at` are its fence."""
 
     claims: int
     is_told: bool = False
@@ -398,9 +398,9 @@ class QueueRunner:
         rows = await self._store.fetch_patiently(
             "queue_watch", self._worker_id, *_fence(said), [job.detail for job in said]
         )
-        ours = {Key(row["instance_id"], row["execution"], row["seq"]): row["claims"] for row in rows}
+        ours = {(row["instance_id"], row["execution"], row["seq"], row["claims"], row["asked_at"]) for row in rows}
         for job in jobs:
-            if ours.get(job.key) != job.claims and not job.is_told and self._jobs.get(job.key) is job:
+            if (*job.key, job.claims, job.asked_at) not in ours and not job.is_told and self._jobs.get(job.key) is job:
                 _log.info("task is no longer wanted", instance=job.instance_id, activity=job.command.name)
                 del self._jobs[job.key]
                 self._attempts.stop(job)
@@ -417,8 +417,8 @@ def _jobs_of(reports: Sequence[Report]) -> list[QueuedJob]:
 
 def _fence(jobs: Sequence[QueuedJob]) -> list[list[object]]:
     """Give the arrays that every statement about tasks begins with: the key, and which claim of it is meant."""
-    rows = [(*job.key, job.claims) for job in jobs]
-    return [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]
+    rows = [(*job.key, job.claims, job.asked_at) for job in jobs]
+    return [list(column) for column in zip(*rows, strict=True)] or [[], [], [], [], []]
 
 
 def _written(reports: Sequence[Report], rows: Sequence[Record]) -> list[bool]:
