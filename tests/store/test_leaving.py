@@ -65,3 +65,22 @@ async def test_what_was_left_for_an_earlier_one_of_the_same_id_is_not_for_the_ne
 
     assert [row["instance_id"] for row in await desk.fetch("select instance_id from inbox")] == ["other"]
     assert await desk.fetch("select seq from tasks union all select 1 from signal_keys") == []
+
+
+async def test_what_is_kept_on_the_way_out_is_not_for_a_later_one_of_the_same_id(desk: Desk) -> None:
+    """A result is written down once more when its instance has been removed and started again, for the same owner: only
+    what belongs to the new one is, or what nobody knows the moment of.
+    """
+    await desk.start("again")
+    worker_id = await desk.claimed("again")
+    earlier = await desk.row("again")
+    await desk.client.delete_instance("again", force=True)
+    await desk.start("again")
+    await desk.fetch("update instances set owner_id = $1, wake_at = null", worker_id)
+    later = await desk.row("again")
+
+    made = [earlier["created_at"], later["created_at"], None]
+    results = [b"earlier", b"later", b"unknown"]
+    await desk.fetch(statements.load()["inbox_keep"], worker_id, 3 * ["again"], 3 * [1], made, results)
+
+    assert [payload for _, payload in await desk.messages("again")] == [b"later", b"unknown"]

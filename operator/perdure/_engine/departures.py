@@ -103,7 +103,12 @@ class Departures:
     async def _keep(self, residents: Sequence[Resident]) -> None:
         """Write down the results that are in memory only, for whoever comes next."""
         rows = [
-            (resident.instance_id, resident.execution.identity.execution, history.encode_event(result))
+            (
+                resident.instance_id,
+                resident.execution.identity.execution,
+                resident.created_at,
+                history.encode_event(result),
+            )
             for resident in residents
             for result in resident.unwritten
         ]
