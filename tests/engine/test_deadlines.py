@@ -9,6 +9,7 @@ import dataclasses
 
 from perdure import OrchestrationContext, orchestration
 from perdure._core import history
+from tests.engine import proxy
 from tests.engine.test_cancel import careful
 from tests.engine.world import PUPPET, SETTINGS, Puppet, World, relay
 
@@ -63,6 +64,22 @@ async def test_one_that_ends_in_time_is_left_alone(world: World, puppet: Puppet)
     await world.end(other)
 
     assert (await world.client.get_instance_info(instance_id)).phase == "Completed"
+
+
+async def test_a_deadline_whose_answer_is_lost_is_told_all_the_same(world: World, puppet: Puppet) -> None:
+    """It was noted, and nobody heard of it: looking again finds nothing, and its owner hears of it without a poll."""
+    async with proxy.wire_to(world.dsn) as (wire, dsn):
+        settings = dataclasses.replace(SETTINGS, poll_seconds=3_600)
+        hand = await world.worker(relay, puppet.activity, settings=settings, dsn=dsn)
+        instance_id = await world.start(relay)
+        await puppet.called()
+
+        wire.lose("answer", "deadlines_pass")
+        await over(world, instance_id)
+        await wire.broken()
+
+        assert (await world.end(instance_id)).phase == "Failed"
+        await hand.stop()
 
 
 async def test_compensation_that_takes_too_long_is_cut_off(world: World, puppet: Puppet) -> None:

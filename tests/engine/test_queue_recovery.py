@@ -7,7 +7,7 @@ import dataclasses
 
 import pytest
 
-from perdure import ActivityContext, JsonValue, OrchestrationContext, activity, orchestration
+from perdure import ActivityContext, Fixed, JsonValue, OrchestrationContext, RetryPolicy, activity, orchestration
 from perdure._core import history, limits
 from perdure._engine import queued
 from perdure._store.embedded import EmbeddedPostgres
@@ -181,6 +181,31 @@ async def test_no_lost_answer_loses_a_task(world: World, statement: str, lost: p
         assert len(results) == 1
         await server.stop()
     assert await world.fetch("select 1 from tasks union all select 1 from inbox") == []
+
+
+async def test_a_failed_attempt_whose_report_was_not_answered_is_followed_by_the_next(
+    world: World, puppet: Puppet
+) -> None:
+    """Said again it finds nothing, for it was written before: who has said it looks when the next attempt is due."""
+
+    @orchestration("test::orchestration::patient")
+    async def patient(ctx: OrchestrationContext) -> JsonValue:
+        return await ctx.schedule_activity(PUPPET, queue="gpu", retry=RetryPolicy(2, backoff=Fixed(0.2)))
+
+    await world.worker(patient, settings=ALONE)
+    async with proxy.wire_to(world.dsn) as (wire, dsn):
+        server = await world.worker(puppet.activity, settings=LISTENING, dsn=dsn)
+        await world.until("select 1 from workers having count(*) = 2")
+        instance_id = await world.start(patient)
+        call = await puppet.called()
+
+        wire.lose("answer", "queue_fail")
+        call.fails(ConnectionError())
+        await wire.broken()
+        (await puppet.called()).returns("done")
+
+        assert (await world.end(instance_id)).output == "done"
+        await server.stop()
 
 
 @pytest.mark.parametrize("landing_seconds", [0.001, limits.LATE_LANDING_SECONDS])

@@ -259,3 +259,16 @@ async def test_an_attempt_that_failed_is_no_trial_any_more(court: Court) -> None
 
     assert await court.task("a") == Standing(None, on_trial=False, losses=0, convictions=0, trials=0)
     assert await court.task("b") == Standing(None, on_trial=False, losses=0, convictions=0, trials=0)
+
+
+async def test_a_failure_that_is_said_again_late_takes_back_no_later_one(court: Court) -> None:
+    """A statement without an answer lands when the next attempt has failed as well: that one stands as it is."""
+    mine = await court.worker()
+    await court.instance("a", mine)
+
+    for attempt, delay, error in ((1, 0.0, b"first"), (2, 3_600.0, b"second"), (1, 0.0, b"first")):
+        said = [attempt], [delay], [error], [None]
+        await court.store.fetch("tasks_record_failure", mine, ["a"], [1], [1], *said)
+
+    [row] = await court.outside.fetch("select failed_attempts, last_error, visible_at > now() as waits from tasks")
+    assert tuple(row) == (2, b"second", True)

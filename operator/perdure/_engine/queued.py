@@ -361,11 +361,12 @@ class QueueRunner:
 
     async def _write_results(self, reports: list[Report]) -> list[bool]:
         events = [history.encode_event(cast("history.Event", report.outcome)) for report in reports]
-        rows = await self._store.fetch_patiently("queue_finish", self._worker_id, *_fence(_jobs_of(reports)), events)
-        return _written(reports, rows)
+        fence = _fence(_jobs_of(reports))
+        rows, tries = await self._store.fetch_in_tries("queue_finish", self._worker_id, *fence, events)
+        return _written(reports, rows, tries)
 
     async def _write_failures(self, reports: list[Report]) -> list[bool]:
-        rows = await self._store.fetch_patiently(
+        rows, tries = await self._store.fetch_in_tries(
             "queue_fail",
             self._worker_id,
             *_fence(_jobs_of(reports)),
@@ -374,7 +375,7 @@ class QueueRunner:
             [lifecycle.encode_failure(cast("failure.Failure", report.outcome)) for report in reports],
             [report.job.detail for report in reports],
         )
-        return _written(reports, rows)
+        return _written(reports, rows, tries)
 
     # Looking after them.
 
@@ -421,10 +422,10 @@ def _fence(jobs: Sequence[QueuedJob]) -> list[list[object]]:
     return [list(column) for column in zip(*rows, strict=True)] or [[], [], [], [], []]
 
 
-def _written(reports: Sequence[Report], rows: Sequence[Record]) -> list[bool]:
-    """Say of each report whether the task was still ours."""
+def _written(reports: Sequence[Report], rows: Sequence[Record], tries: int) -> list[bool]:
+    """Say of each report whether the task was still ours, for all we know: an earlier try may have written it."""
     written = {Key(row["instance_id"], row["execution"], row["seq"]) for row in rows}
-    return [report.job.key in written for report in reports]
+    return [tries > 1 or report.job.key in written for report in reports]
 
 
 def _given_up(job: QueuedJob, error: Exception) -> history.ActivityFailed:

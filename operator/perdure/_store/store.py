@@ -160,9 +160,19 @@ class Store:
 
     async def fetch_patiently(self, name: str, *arguments: object) -> list[Record]:
         """Run a statement that may be run twice; while the database is away, wait for it (I9)."""
-        return await connect.retrying(
-            lambda: self.fetch(name, *arguments), doing=name.replace("_", " "), availability=self.availability
-        )
+        return (await self.fetch_in_tries(name, *arguments))[0]
+
+    async def fetch_in_tries(self, name: str, *arguments: object) -> tuple[list[Record], int]:
+        """Do as `fetch_patiently`, and give how many tries it took: an earlier one, unanswered, may have done it."""
+        tries = 0
+
+        async def once() -> list[Record]:
+            nonlocal tries
+            tries += 1
+            return await self.fetch(name, *arguments)
+
+        rows = await connect.retrying(once, doing=name.replace("_", " "), availability=self.availability)
+        return rows, tries
 
     async def leave(self, worker_id: uuid.UUID) -> None:
         """Take a worker off the list, and give back what it still owns; while the database is away, wait for it."""

@@ -1,6 +1,6 @@
 -- Purpose: remember failed attempts before the next ones are made, so that no crash forgets them (I10), and what their
 --     heartbeats said last, if anything. Said again because the answer was lost, it changes no time: that may have been
---     brought forward since.
+--     brought forward since. Said so late that the next has failed, too, it changes neither count nor error.
 --     An attempt that came to its end has killed nobody: the suspicion ends, and a trial.
 -- Parameters: $1 owner uuid; then one array element an attempt: $2 instance_id, $3 execution, $4 seq, $5 failed_attempts,
 --     $6 delay until the next attempt in seconds, $7 last_error, $8 detail.
@@ -17,11 +17,13 @@ cross join lateral (
 order by t.instance_id, t.execution, t.seq
 on conflict (instance_id, execution, seq) do update
 set
-    failed_attempts = excluded.failed_attempts,
+    failed_attempts = greatest(tasks.failed_attempts, excluded.failed_attempts),
     visible_at = case
-        when tasks.failed_attempts = excluded.failed_attempts then tasks.visible_at else excluded.visible_at
+        when tasks.failed_attempts >= excluded.failed_attempts then tasks.visible_at else excluded.visible_at
     end,
-    last_error = excluded.last_error,
+    last_error = case
+        when tasks.failed_attempts > excluded.failed_attempts then tasks.last_error else excluded.last_error
+    end,
     losses = 0,
     convictions = 0,
     trials = 0,
