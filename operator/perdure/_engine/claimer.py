@@ -6,9 +6,9 @@ messages, tasks); between two replays everybody else gets a turn, the heartbeat 
 runs the loop at once; a poll stands behind both. When there is no room left, idle residents are put away first: the
 database keeps them as cheaply as ever.
 
-A claim whose answer was lost leaves instances that are ours and not here, and may have noted messages and pauses: the
-first are read back and given up, for as long as that claim may still land, the marks and inboxes of all residents are
-read again (I8).
+A claim whose answer was lost leaves instances that are ours and not here, and may have noted messages and pauses. About
+once a second for as long as that claim may still land, and once more after that, the first are read back and given up,
+the marks and inboxes of all residents are read again (I8). News of those who are leaving are marked again.
 """
 
 from __future__ import annotations
