@@ -1,22 +1,24 @@
 -- Purpose: remove trees of instances, each whole or not at all, with all that belongs to them. A root that has a parent
 --     stays, as does, unless forced, a tree in which something runs or that a living resource shows (one that was
---     archived keeps nothing). A tree of which an instance took a turn since the statement began stays: there may be a child
---     that it does not see.
+--     archived keeps nothing). A tree of which an instance took a turn or got another resource since the statement began
+--     stays: there may be a child, or a resource that shows it, which it does not see.
 --     Gives a row for each root that is there: what became of it (Removed, HasParent, Running, Shown, Changed), and how
 --     many instances its tree has.
 -- Parameters: $1 ids of roots, $2 whether to force.
 -- Locks: instances in instance_id order, then what belongs to them.
 with recursive tree as (
-    select i.instance_id as root_id, i.instance_id, i.turn
+    select i.instance_id as root_id, i.instance_id, i.turn, i.resource_uid
     from instances i
     where i.instance_id = any($1::text[])
     union
-    select t.root_id, c.instance_id, c.turn
+    select t.root_id, c.instance_id, c.turn, c.resource_uid
     from tree t
     join instances c on c.parent_id = t.instance_id
 ),
 locked as materialized (
-    select t.root_id, i.instance_id, i.parent_id, i.finished_at is null as is_running, i.turn <> t.turn as has_changed
+    select
+        t.root_id, i.instance_id, i.parent_id, i.finished_at is null as is_running,
+        i.turn <> t.turn or i.resource_uid is distinct from t.resource_uid as has_changed
     from tree t
     join instances i on i.instance_id = t.instance_id
     order by i.instance_id
