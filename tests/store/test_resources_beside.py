@@ -55,3 +55,15 @@ async def test_a_run_that_is_adopted_meanwhile_is_not_removed(pool: Pool) -> Non
 
     assert (row["fate"], again["fate"]) == ("Changed", "Shown")
     assert await pool.fetchval("select resource_uid from instances") == OTHER
+
+
+async def test_who_is_changed_meanwhile_is_not_buried(pool: Pool) -> None:
+    """Its next run begins, and it is not deleted: what it was before is left to nobody."""
+    await expired(pool)
+
+    buried = await beside(pool, seen("b", 2, ttl_seconds=0, rerun="OnChange"), Resources(pool).bury(UID))
+    await take_in(pool, Seen(UID, "shop", "db", gone=True))
+    [back] = await Resources(pool).ingest([seen(uid=OTHER)])
+
+    assert (back.starts, back.instance_id) == (True, "shop/db:3")
+    assert not buried

@@ -242,7 +242,9 @@ class Resources:
 
     async def bury(self, uid: UUID) -> bool:
         """Put up a tombstone for a resource that is about to be deleted; tell whether it still is."""
-        return bool(await self._pool.fetch(self._sql.resource_bury, [uid]))
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(self._sql.sight_lock, "resources")  # an ingest under way may change it
+            return bool(await connection.fetch(self._sql.resource_bury, [uid]))
 
     async def forget(self, *, older_than_seconds: float) -> None:
         """Forget resources that were found deleted longer ago than this."""
