@@ -1,7 +1,7 @@
 """A wire to Postgres that can be cut at the worst moment: before a statement arrives, or before its answer does.
 
 It reads just enough of the protocol to know a statement by the name in its first line (`-- commit_turns.sql`): Parse
-gives the text, Bind names what is run. All else is passed on untouched.
+gives the text, Bind names what is run; of what has no parameters Query may be both. All else is passed on untouched.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, quote, urlsplit
@@ -62,7 +62,7 @@ class Wire:
         names: dict[bytes, bytes] = {}
         while data := await reader.read(1 << 20):
             _note_parsed(data, names)
-            if self._armed is None or not _runs(names.get(self._armed[0]), data):
+            if self._armed is None or not _runs(self._armed[0], names, data):
                 server[1].write(data)
                 continue
             _, what = self._armed
@@ -82,9 +82,15 @@ def _note_parsed(data: bytes, names: dict[bytes, bytes]) -> None:
         names[found[2]] = found[1]
 
 
-def _runs(name: bytes | None, data: bytes) -> bool:
-    """Say whether a statement is run here: Bind is 'B', length, an empty portal's 0, name, 0."""
-    return name is not None and re.search(rb"B....\0" + name + rb"\0", data, re.DOTALL) is not None
+def _runs(statement: bytes, names: Mapping[bytes, bytes], data: bytes) -> bool:
+    """Say whether a statement is run here.
+
+    Bind is 'B', length, an empty portal's 0, name, 0; Query is 'Q', length, text.
+    """
+    asked = [rb"Q....-- " + statement + rb"\.sql\n"]
+    if statement in names:
+        asked.append(rb"B....\0" + names[statement] + rb"\0")
+    return any(re.search(one, data, re.DOTALL) for one in asked)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TypedDict, Unpack
 from uuid import UUID, uuid4
 
@@ -18,6 +19,7 @@ import pytest
 from perdure._core import lifecycle
 from perdure._store import connect
 from perdure._store.resources import Known, Resources, Seen
+from tests.engine import proxy
 
 Pool = connect.Pool
 
@@ -317,6 +319,27 @@ async def test_workers_hear_of_a_start(pool: Pool, dsn: str) -> None:
     await Resources(pool).ingest([seen(uid) for uid in uids])
     await pool.execute("select pg_notify('perdure_wake', 'last')")
 
+    assert [await heard.get(), await heard.get()] == ["", "last"]
+    await listener.close()
+
+
+async def test_what_a_try_has_found_that_broke_off_is_told_by_the_next(dsn: str) -> None:
+    """It stands in the database and is no news there: whoever shows it hears of it all the same, and so do workers."""
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    listener = await connect.dedicated(dsn)
+    await listener.add_listener("perdure_wake", lambda *notice: heard.put_nowait(str(notice[3])))
+    async with proxy.wire_to(dsn) as (wire, near):
+        pool = await connect.create_pool(near)
+        resources, sight = Resources(pool), seen(uuid4())
+        wire.lose("request", "resource_notify")
+
+        ingest = partial(resources.ingest, [sight])
+        news = await connect.retrying(ingest, doing="ingest", availability=connect.Availability())
+        await pool.execute("select pg_notify('perdure_wake', 'last')")
+        await pool.close()
+
+    await wire.broken()
+    assert [(one.uid, one.starts) for one in news] == [(sight.uid, True)]
     assert [await heard.get(), await heard.get()] == ["", "last"]
     await listener.close()
 

@@ -170,7 +170,8 @@ def _mapping(value: JsonValue) -> Mapping[str, JsonValue]:
 class Ingest(Generic[S, N]):
     """A queue of sights of one kind, and the loop that empties it into the store.
 
-    `on_news` is called, in the event loop, with what each batch changed.
+    `on_news` is called, in the event loop, with what each batch changed; perhaps with nothing after a try whose answer
+    was lost, and which may have changed something.
     """
 
     def __init__(
@@ -220,10 +221,18 @@ class Ingest(Generic[S, N]):
                 self._idle.set()
 
     async def _take_in(self, batch: list[S]) -> None:
+        is_unsure = False
+
+        async def ingest() -> Sequence[N]:
+            nonlocal is_unsure
+            try:
+                return await self._resources.ingest(batch)
+            except Exception:
+                is_unsure = True
+                raise
+
         try:
-            news = await retrying(
-                lambda: self._resources.ingest(batch), doing="ingest of resources", availability=self._availability
-            )
+            news = await retrying(ingest, doing="ingest of resources", availability=self._availability)
         except Exception as error:  # whatever the database refuses; what is transient was waited out
             if is_transient(error):
                 raise
@@ -231,7 +240,7 @@ class Ingest(Generic[S, N]):
             return
         self.taken_in += len(batch)
         self.last_at = time.time()
-        if news:
+        if news or is_unsure:
             self._on_news(news)
 
     async def _divide(self, batch: list[S], error: Exception) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
+import math
 import operator
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from uuid import UUID
@@ -83,11 +84,11 @@ class Delivery:
         """How many signals are about to be tried."""
         return len(self._queue)
 
-    def arrived(self, signals: Iterable[Waiting]) -> None:
-        """Try these soon."""
+    def arrived(self, signals: Sequence[Waiting]) -> None:
+        """Try these soon. None at all: nobody knows which, so look."""
         self._line_up(signal for signal in signals if signal.waits)
         self._has_arrived = True
-        if self._is_idle:
+        if self._is_idle or not signals:
             self._look_at = 0.0  # from now on the clock may have something to do
         self._wake.set()
         self._on_decided()
@@ -109,10 +110,10 @@ class Delivery:
         try:
             while True:
                 if _now() >= self._look_at:
-                    self._has_arrived, self._looked_at = False, _now()
+                    self._has_arrived, self._looked_at, self._look_at = False, _now(), math.inf
                     await self._look(namespaces)
                     self._is_idle = self._is_idle and not self._has_arrived  # what came meanwhile, it has not seen
-                    self._look_at = _now() + self._pause()
+                    self._look_at = min(self._look_at, _now() + self._pause())
                 await self._find_begun()
                 while self._queue:
                     await self._deliver(self._next_batch())
@@ -203,9 +204,9 @@ class Delivery:
         if any(fate.phase == "Pending" and fate.reason != "RunMissing" for fate in came_to.fates):
             self._brisk_until = _now() + _BRISK_SECONDS
             self._look_at = min(self._look_at, _now() + self._pause())
-        if came_to.fates:
-            self.delivered += sum(fate.phase == "Delivered" for fate in came_to.fates)
-            self._on_decided()
+        self.delivered += sum(fate.phase == "Delivered" for fate in came_to.fates)
+        if len(came_to.unread) + len(came_to.again) < len(tried):
+            self._on_decided()  # of what nothing is said was decided before, perhaps by a try whose answer was lost
 
     async def _divide(self, batch: list[Waiting], error: Exception) -> None:
         if len(batch) > 1:

@@ -167,29 +167,25 @@ class Resources:
         self._pool = pool
         self._sql = statements.load()
         self._sealing = sealing or Sealing()
+        self._untold: list[intake.Taken] = []
 
     async def ingest(self, batch: Sequence[Seen]) -> list[News]:
         """Take in what was seen and tell what changed; repeating a batch changes nothing.
 
-        A uid may be in a batch once.
+        A uid may be in a batch once. What a call had found when it broke off is told by the next one, also to those who
+        act on it: it may stand in the database already, and is then no news there.
         """
-        async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                taken = await intake.take_in(connection, batch, sealing=self._sealing)
-            if any(one.acts for one in taken):
-                await connection.execute(self._sql.resource_notify)
-        return [
-            News(
-                one.seen.uid,
-                one.instance_id,
-                one.seen.gone,
-                one.starts,
-                one.decision.cancels,
-                one.has_chores,
-                one.is_of_earlier_life,
-            )
-            for one in taken
-        ]
+        untold, self._untold = self._untold, []
+        try:
+            async with self._pool.acquire() as connection:
+                async with connection.transaction():
+                    untold += await intake.take_in(connection, batch, sealing=self._sealing)
+                if any(one.acts for one in untold):
+                    await connection.execute(self._sql.resource_notify)
+        except BaseException:  # a cancel, too
+            self._untold += untold
+            raise
+        return [_news(one) for one in untold]
 
     async def facts(self, uids: Sequence[UUID]) -> list[Fact]:
         """Give the facts of those of these resources that live."""
@@ -249,6 +245,18 @@ class Resources:
     async def forget(self, *, older_than_seconds: float) -> None:
         """Forget resources that were found deleted longer ago than this."""
         await self._pool.execute(self._sql.resource_forget, older_than_seconds)
+
+
+def _news(one: intake.Taken) -> News:
+    return News(
+        one.seen.uid,
+        one.instance_id,
+        one.seen.gone,
+        one.starts,
+        one.decision.cancels,
+        one.has_chores,
+        one.is_of_earlier_life,
+    )
 
 
 def _known(row: Record, resource_version: int = 0) -> Known:

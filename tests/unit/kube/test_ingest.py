@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
@@ -15,6 +16,7 @@ from perdure._kube.api.orchestration import FINALIZER
 from perdure._kube.sweep import compare
 from perdure._store import connect
 from perdure._store.resources import Known, Policies, Resources, Seen
+from perdure._store.signal_resources import SeenSignal, SignalResources, Waiting
 from perdure._store.store import Availability
 
 UID = UUID("00000000-0000-0000-0000-00000000000a")
@@ -162,6 +164,36 @@ async def test_a_sight_that_comes_late_replaces_no_newer_one(dsn: str) -> None:
     await pool.close()
 
     assert found == [{UID: Known("shop", "db", 2, deleting=False)}, {UID: Known("shop", "db", 3, deleting=True)}, {}]
+
+
+class Unanswered(SignalResources):
+    """Takes in, and loses its first answer."""
+
+    has_lost = False
+
+    async def ingest(self, batch: Sequence[SeenSignal]) -> list[Waiting]:
+        """Take in, and let the first caller not know."""
+        waiting = await super().ingest(batch)
+        if not self.has_lost:
+            self.has_lost = True
+            raise ConnectionResetError
+        return waiting
+
+
+async def test_news_whose_answer_was_lost_are_told_without_what_they_were(dsn: str) -> None:
+    """The repetition finds none: whoever acts on news is called all the same, and looks."""
+    pool = await connect.create_pool(dsn)
+    told: list[Sequence[Waiting]] = []
+    queue = ingest.Ingest(Unanswered(pool), availability=Availability(), on_news=told.append)
+    running = asyncio.create_task(queue.run())
+
+    queue.add(SeenSignal(UID, "shop", "go", 1, target="db", message=b"{}", signal="go"))
+    await queue.wait_idle()
+
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await pool.close()
+    assert told == [[]]
 
 
 async def test_a_change_after_a_restore_counts_also_when_it_is_told_beside_a_sweep(dsn: str) -> None:
