@@ -7,7 +7,7 @@ import pytest
 from perdure import JsonValue, OrchestrationCancelled, OrchestrationContext, orchestration
 from perdure._core import failure, futures, limits
 from perdure._core.definition import AnyOrchestration
-from tests.engine.world import PUPPET, Puppet, World, relay
+from tests.engine.world import PUPPET, Hand, Puppet, World, relay
 
 NAME = "test::orchestration::changing"
 
@@ -171,6 +171,31 @@ async def test_a_turn_that_cannot_be_taken_waits_for_another_worker(
     (await puppet.called()).returns("heard")
 
     assert (await world.end(instance_id)).output == "heard"
+
+
+async def join(world: World, puppet: Puppet, instance_id: str) -> Hand:
+    """Let a worker come, and have tried what was held before it came; the instance is held until then and paused."""
+    await world.fetch("update instances set wake_at = null, is_suspended = true where instance_id = $1", instance_id)
+    hand = await world.worker(right, puppet.activity)
+    await world.until("select 1 from instances where wake_at is not null and instance_id = $1", instance_id)
+    return hand
+
+
+@pytest.mark.parametrize("how", ["leaves", "dies"])
+async def test_what_a_worker_held_after_others_came_is_tried_when_it_has_gone(
+    world: World, puppet: Puppet, how: str
+) -> None:
+    """In a rolling update the old code may hold something when the right code is there already and has looked."""
+    instance_id = await begin(world, puppet)
+    await world.fetch("update instances set phase = 'Suspended', hold_reason = 'ReplayFailed'")
+    old = await join(world, puppet, instance_id)
+    await join(world, puppet, instance_id)
+    await world.fetch("update instances set wake_at = null, is_suspended = false")
+
+    await (old.stop() if how == "leaves" else world.crash(old))
+    (await puppet.called()).returns(2)
+
+    assert (await world.end(instance_id)).output == [1, 2]
 
 
 async def test_a_cancel_that_cannot_be_taken_in_ends_the_instance(

@@ -18,7 +18,7 @@ from perdure._store import connect, statements
 
 BIG = ("instances", "history", "inbox", "tasks")
 WHOLE_BY_DESIGN = {
-    "hold_retry",  # once in the life of a worker
+    "hold_retry",  # when a worker comes or goes
     "instance_count",  # somebody wants to know how many there are
     "keys_in_use",  # somebody wants to throw a key away
     "queue_list",  # somebody looks at the queues

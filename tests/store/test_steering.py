@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
+import asyncpg
 import pytest
 
 from perdure import errors
 from perdure._core import history, limits
+from perdure._store.store import Store
 from perdure.client import Client
 from tests.store.desk import Desk
+
+WAITS = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '-- hold_retry%'"
 
 
 def reasons(messages: list[tuple[str, bytes]]) -> list[tuple[str, str]]:
@@ -92,6 +97,24 @@ async def test_a_held_instance_is_tried_again_at_once(desk: Desk) -> None:
 
     row = await desk.row("a")
     assert (row["phase"], row["hold_reason"], row["wakes"]) == ("Suspended", "Nondeterministic", True)
+
+
+async def test_a_held_instance_that_somebody_has_in_hand_is_tried_when_another_worker_comes(desk: Desk) -> None:
+    """It comes once, so it waits for the row: skipped, the instance would stay held although right code is there."""
+    await desk.start("one")
+    await hold(desk, "one", "ReplayFailed")
+    store, other = await Store.open(desk.dsn), await asyncpg.connect(desk.dsn)
+    async with other.transaction():
+        await other.execute("select from instances for update")
+        trying = asyncio.create_task(store.fetch("hold_retry", ["flow"], ["1.0.0"]))
+        async with asyncio.timeout(120):
+            while not trying.done() and not await desk.fetch(WAITS):  # noqa: ASYNC110 - it shows in the database
+                await asyncio.sleep(0.01)
+    await trying
+
+    assert (await desk.row("one"))["wakes"]
+    await other.close()
+    await store.close()
 
 
 async def test_a_poisonous_instance_gets_one_more_chance(desk: Desk) -> None:

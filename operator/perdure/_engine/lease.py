@@ -50,7 +50,8 @@ class Lease:
     ) -> None:
         """Hold a lease of `seconds` for `worker_id`, which `offers` (orchestrations, queues, a cluster); `wake` it.
 
-        `on_deadline`, which the life sets, is told in how many seconds the next deadline of an instance comes.
+        `on_deadline`, which the life sets, is told in how many seconds the next deadline of an instance comes, and
+        `on_reaped` that others were dead.
         """
         self._store = store
         self._clock = clock
@@ -64,6 +65,7 @@ class Lease:
         self._unbroken_since = 0.0
         self.registered = asyncio.Event()
         self.on_deadline: Callable[[float], None]
+        self.on_reaped: Callable[[], None]
         self.measures = Measures()
 
     @property
@@ -125,6 +127,7 @@ class Lease:
     async def _reap(self, control: Control) -> None:
         async with asyncio.timeout(self._seconds * (1 - 1 / _HEARTBEATS_PER_LEASE)):
             freed = await control.reap()
+        self.on_reaped()
         if freed:
             self.measures.reaped_instances += len(freed)
             _log.warning("took over from dead workers", instances=len(freed))

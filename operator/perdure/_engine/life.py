@@ -22,11 +22,12 @@ from perdure import errors
 from perdure._core import definition, failure, history, limits
 from perdure._engine.activities import Known
 from perdure._engine.announcing import Announcer
-from perdure._engine.claimer import Claimer, Loaded, offered
+from perdure._engine.claimer import Claimer, Loaded
 from perdure._engine.clock import Clock
 from perdure._engine.committer import Committer
 from perdure._engine.deadlines import Deadlines
 from perdure._engine.departures import Departures
+from perdure._engine.holds import Holds
 from perdure._engine.housekeeping import keep_house
 from perdure._engine.lease import WAKE_CHANNEL, Lease
 from perdure._engine.ledger import Ledger
@@ -107,6 +108,8 @@ class Life:
         )
         self.deadlines = Deadlines(store, on_passed=self._deadlines_passed, on_ended=worker.on_commit)
         self.lease.on_deadline = self.deadlines.expect
+        self.holds = Holds(store, worker.orchestrations, nudge=self.nudge)
+        self.lease.on_reaped = self.holds.other_died
         self.lease.measures = worker.measures
         self._claiming: list[asyncio.Task[None]] = []
         self._is_stopping = False
@@ -182,8 +185,6 @@ class Life:
     async def _work(self) -> None:
         """Claim and commit for ever, once the lease is there."""
         await self.lease.registered.wait()
-        names_and_versions = offered(self.worker.orchestrations)
-        await self.worker.store.fetch_patiently("hold_retry", *names_and_versions)
         if self._is_stopping:
             return
         async with asyncio.TaskGroup() as group:
@@ -194,6 +195,7 @@ class Life:
                 self.announcer.run(),
                 self.departures.run(),
                 self.deadlines.run(),
+                self.holds.run(),
                 keep_house(self.worker.store, retention_seconds=self.worker.settings.retention_seconds),
             ):
                 group.create_task(loop)
@@ -225,6 +227,7 @@ class Life:
                     await self.departures.release_owned(but=())
                 await _end([leasing])
                 await self.worker.store.leave(self.worker_id)
+                await self.holds.try_again()
                 await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
         except TimeoutError:
             _log.warning("could not give instances back: the database is away; peers take over when the lease ends")

@@ -1,7 +1,8 @@
--- Purpose: a worker with perhaps other code has joined: let held instances that it can run be tried at once.
---     Not one that was held as poison: the workers that it kills come back, and would be killed again.
+-- Purpose: a worker has joined that has perhaps other code, or one has gone that had: let held instances that the caller can
+--     run be tried at once. One that somebody has in hand is waited for, since nobody would come back to it. Not one that was
+--     held as poison: the workers that it kills come back, and would be killed again.
 -- Parameters: $1 names text[], $2 versions text[].
--- Locks: held instances, skipping locked ones.
+-- Locks: held instances in instance_id order.
 with held as materialized (
     select i.instance_id
     from instances i
@@ -10,7 +11,8 @@ with held as materialized (
         and i.phase = 'Suspended'
         and i.hold_reason not in ('', 'Poison')
         and (i.name, i.version) in (select o.name, o.version from unnest($1::text[], $2::text[]) as o (name, version))
-    for update of i skip locked
+    order by i.instance_id
+    for update of i
 )
 update instances i
 set wake_at = now()
