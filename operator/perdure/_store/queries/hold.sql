@@ -1,8 +1,9 @@
 -- Purpose: put an instance on hold: its code asks for something else than its history records, or what came in for it
 --     cannot be read. No turn is written; one that is on its way is refused, since nobody owns the instance any more.
 -- Parameters: $1 owner uuid, $2 instance_id, $3 reason, $4 error, $5 seconds until it is tried again (null: when a worker
---     joins or goes), $6 whether a cancel ends it all the same: who is asked to end is then looked at at once, and so is one that
---     got a message which nobody has noted yet; any other must not bring it back: it may be the reason of the hold.
+--     joins or goes), $6 whether a cancel ends it all the same: who is asked to end is then looked at at once, and so is
+--     one that got a message which nobody has noted yet; any other must not bring it back: it may be the reason of the
+--     hold.
 --     $7 the turn that it could not take: a later one was taken by somebody else, who is left alone.
 -- Locks: the instance.
 update instances
