@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
@@ -255,7 +256,7 @@ async def test_an_attempt_that_failed_is_no_trial_any_more(court: Court) -> None
 
     asked_at = await court.outside.fetchval("select asked_at from tasks where instance_id = 'a'")
     await court.store.fetch("queue_fail", mine, ["a"], [1], [1], [1], [asked_at], [1], [0.0], [b"{}"], [None])
-    await court.store.fetch("tasks_record_failure", mine, ["b"], [1], [1], [1], [0.0], [b"{}"], [None])
+    await court.store.fetch("tasks_record_failure", mine, ["b"], [1], [1], [1], [0.0], [b"{}"], [None], [None])
 
     assert await court.task("a") == Standing(None, on_trial=False, losses=0, convictions=0, trials=0)
     assert await court.task("b") == Standing(None, on_trial=False, losses=0, convictions=0, trials=0)
@@ -267,8 +268,25 @@ async def test_a_failure_that_is_said_again_late_takes_back_no_later_one(court: 
     await court.instance("a", mine)
 
     for attempt, delay, error in ((1, 0.0, b"first"), (2, 3_600.0, b"second"), (1, 0.0, b"first")):
-        said = [attempt], [delay], [error], [None]
+        said = [attempt], [delay], [error], [None], [None]
         await court.store.fetch("tasks_record_failure", mine, ["a"], [1], [1], *said)
 
     [row] = await court.outside.fetch("select failed_attempts, last_error, visible_at > now() as waits from tasks")
     assert tuple(row) == (2, b"second", True)
+
+
+async def test_what_belongs_to_a_removed_instance_is_not_written_for_a_later_one_of_its_id(court: Court) -> None:
+    """Its worker has both, and an attempt of the first fails, or says how far it is, when only the second is left."""
+    mine = await court.worker()
+    await court.instance("a", mine)
+    made = await court.outside.fetchval("select created_at from instances")
+    earlier = made - datetime.timedelta(seconds=1)
+
+    for created_at, failures in ((earlier, 8), (made, 1)):
+        await court.store.fetch(
+            "tasks_record_failure", mine, ["a"], [1], [1], [failures], [0.0], [b"{}"], [None], [created_at]
+        )
+        await court.store.fetch("tasks_note", mine, ["a"], [1], [1], [b"%d" % failures], [created_at])
+
+    [row] = await court.outside.fetch("select failed_attempts, detail from tasks")
+    assert tuple(row) == (1, b"1")

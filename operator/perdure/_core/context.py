@@ -242,8 +242,10 @@ class OrchestrationContext(Relations):
 
     def _open(self) -> Execution:
         """Give the execution; a copy that is being put away may ask for nothing more."""
-        self._execution.scheduler.refuse_if_closed()
-        return self._execution
+        execution = self._execution
+        if execution.scheduler.is_closed:
+            execution.scheduler.refuse()
+        return execution
 
 
 _ONE_ATTEMPT = retry.Retry()

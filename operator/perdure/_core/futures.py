@@ -48,7 +48,8 @@ class DurableFuture(Generic[T]):
     def __await__(self) -> Generator[DurableFuture[object], None, T]:
         """Park the awaiting task until this is done."""
         if not self.done:
-            self._scheduler.refuse_if_closed()
+            if self._scheduler.is_closed:
+                self._scheduler.refuse()
             yield self
         return self.result()
 
@@ -292,15 +293,14 @@ class Scheduler:
         """Whether a cancelled task still runs its `finally` or `except`."""
         return any(task.is_cleaning_up for task in self.tasks)
 
-    def refuse_if_closed(self) -> None:
-        """Code that is being put away may ask and wait for nothing more.
+    def refuse(self) -> None:
+        """Code that is being put away, once this `is_closed`, may ask and wait for nothing more.
 
         Code that swallows even that, in a loop, is let into an await from which it will not come back.
         """
-        if self.is_closed:
-            self._refusals += 1
-            if self._refusals <= _REFUSALS:
-                raise errors.OrchestrationEvicted
+        self._refusals += 1
+        if self._refusals <= _REFUSALS:
+            raise errors.OrchestrationEvicted
 
     def close(self) -> None:
         """Put all coroutines away; a `finally` of theirs that awaits is put away too."""

@@ -43,19 +43,13 @@ def _to_builtin(value: object) -> object:
 def _has_bytes(value: object) -> bool:
     """Say whether bytes stand anywhere in a value, models aside: they write and read theirs themselves.
 
-    Leaves are passed over where they stand: most values hold little else.
+    Leaves are passed over where they stand: most values hold nothing else. Raises `RecursionError` for what is too
+    deep.
     """
-    inside: list[object] = [value]
-    while inside:
-        each = inside.pop()
-        if type(each) in _LEAVES:
-            continue
-        if isinstance(each, _BYTES):
+    for part in value.values() if type(value) is dict else _parts_of(value):
+        if type(part) not in _LEAVES and (isinstance(part, _BYTES) or _has_bytes(part)):
             return True
-        for part in each.values() if type(each) is dict else _parts_of(each):
-            if type(part) not in _LEAVES:
-                inside.append(part)  # noqa: PERF401 - a comprehension would be one call more, on a hot path
-    return False
+    return isinstance(value, _BYTES)
 
 
 def _parts_of(value: object) -> Collection[object]:
@@ -70,6 +64,7 @@ def _parts_of(value: object) -> Collection[object]:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_to_builtin, order="deterministic")
+_write = cast("Callable[[object], Payload]", _encoder.encode)
 _plain_decoder = msgspec.json.Decoder()
 
 
@@ -80,14 +75,15 @@ def encode(value: object, what: str, *, limit_bytes: int = limits.PAYLOAD_BYTES)
     `limit_bytes`.
     """
     try:
-        data = _encoder.encode(value)
+        data = _write(value)
+        has_bytes = type(value) not in _LEAVES and _has_bytes(value)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError, pydantic.ValidationError) as error:
         message = (
             f"The {what} cannot be written as JSON: {error}. Use pydantic models, dataclasses or JSON values "
             "(None, bool, int, float, str, list, dict with text keys)."
         )
         raise errors.PayloadError(message) from error
-    if _has_bytes(value):
+    if has_bytes:
         message = (
             f"The {what} cannot be written as JSON: it holds bytes, which JSON has not, and which would come back as "
             "something else. Use text, or turn them into base64 yourself, and back."
@@ -99,7 +95,7 @@ def encode(value: object, what: str, *, limit_bytes: int = limits.PAYLOAD_BYTES)
             "store, a ConfigMap, a table) and pass a reference."
         )
         raise errors.PayloadTooLargeError(message)
-    return Payload(data)
+    return data
 
 
 @functools.lru_cache(maxsize=1024)
@@ -112,11 +108,12 @@ def decoder(annotation: object, what: str = "value") -> Callable[[bytes], object
     """
     if annotation in _JSON_TYPES:
         return _decode_plain
-    validate_json = _adapter(annotation).validator.validate_json  # less on the way than through the adapter
+    adapter = _adapter(annotation)
 
     def decode(data: bytes) -> object:
         try:
-            return validate_json(data)
+            # Its validator is asked for here and not before: a model may name classes that are defined later.
+            return adapter.validator.validate_json(data)
         except pydantic.ValidationError as error:
             raise errors.InputInvalidError(_explain(error, annotation, what)) from None  # all of it is said
         except Exception as error:  # a validator of the author's may raise anything

@@ -133,8 +133,10 @@ class Claimer:
                 self.on_claimed(max(row["claimed_at"] for row in claimed))
             await self._load(claimed)
             news = [row for row in rows if not row["is_claimed"]]
+            missed = [row["instance_id"] for row in news if not self._is_here(row["instance_id"])]
             await self._take_news(news)
-            await self._return_news([row["instance_id"] for row in news])
+            if missed:
+                await self._return_news(missed)
             if len(claimed) < _CLAIM_SIZE or room <= len(claimed):
                 await self._wait()
 
@@ -166,10 +168,10 @@ class Claimer:
             self._next_look = began + _DOUBT_SECONDS if began < self._doubted_until else math.inf
 
     async def _give_up_strays(self) -> Sequence[Record]:
-        """Give back what is ours but not here, or only to leave; give all that was found to be ours."""
+        """Give back what is ours but not here, and not being given back either; give all that was found to be ours."""
         rows = await self._store.fetch_patiently("owned", self._owner_id)
-        here = {resident.instance_id for resident in self._residents.values() if not resident.is_gone}
-        strays = [row["instance_id"] for row in rows if row["instance_id"] not in here]
+        ids = [row["instance_id"] for row in rows if row["instance_id"] not in self.leaving]
+        strays = [instance_id for instance_id in ids if not self._is_here(instance_id)]
         if strays:
             now = (await self._store.fetch_patiently("now"))[0]["now"]
             await self._store.fetch_patiently(
@@ -192,14 +194,17 @@ class Claimer:
 
     async def _return_news(self, instance_ids: Sequence[str]) -> None:
         """Mark those again that have left, or are leaving: their next owner must hear of what the mark was for."""
-        here = self._residents
-        missed = [item for item in instance_ids if item not in here or here[item].is_gone]
-        if not missed:
-            return
-        woken = await self._store.fetch_patiently("instances_wake", missed)
-        if any(row["owner_id"] == self._owner_id and row["instance_id"] not in here for row in woken):
+        woken = await self._store.fetch_patiently("instances_wake", instance_ids)
+        ours = [row["instance_id"] for row in woken if row["owner_id"] == self._owner_id]
+        if any(instance_id not in self._residents for instance_id in ours):
             self.doubt()
-        self.nudge()
+        if len(ours) < len(woken):
+            self.nudge()
+
+    def _is_here(self, instance_id: str) -> bool:
+        """Say whether it is in memory and not about to leave."""
+        resident = self._residents.get(instance_id)
+        return resident is not None and not resident.is_gone
 
     async def _bring_news(self, instance_ids: Sequence[str]) -> None:
         """Let residents take the turns that their messages ask for."""

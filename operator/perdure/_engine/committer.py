@@ -14,9 +14,10 @@ one bad instance stands alone. Only that one fails, when its data is at fault, o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
@@ -69,8 +70,8 @@ class Committer:
         """Commit for `owner_id`; what stands below is set by the life.
 
         `on_committed` lets effects happen, given which children could not be started; `on_lost` evicts; `on_held` tells
-        of an instance put on hold, `on_taken_back` of a turn that will be taken anew, `on_unread` of news that a claim
-        may have missed.
+        of an instance put on hold, which is `going` meanwhile, `on_taken_back` of a turn that will be taken anew,
+        `on_unread` of news that a claim may have missed.
         """
         self._store = store
         self._clock = clock
@@ -82,6 +83,7 @@ class Committer:
         self.on_committed: Callable[[TakenTurn], None]
         self.on_lost: Callable[[Resident], None]
         self.on_held: Callable[[Resident, failure.Failure], None]
+        self.going: Callable[[Collection[str]], contextlib.AbstractContextManager[None]]
         self.on_taken_back: Callable[[Resident], None]
         self.on_unread: Callable[[], None]
         self._queue: list[Resident] = []
@@ -245,19 +247,21 @@ class Committer:
         failed = failure.of(error)
         reason = reason or _reason_of(error)
         _log.error("instance put on hold", instance=resident.instance_id, reason=reason, error=failed.message)
-        held = await self._store.fetch_patiently(
-            "hold",
-            self._owner_id,
-            resident.instance_id,
-            reason,
-            lifecycle.encode_failure(failed),
-            limits.HOLD_RETRY_SECONDS if is_tried_again and reason != _POISON else None,
-            not isinstance(error, errors.PayloadSealedError),
-            resident.turn,
-        )
-        if not held:  # a turn of it was on its way and has landed: whoever takes it up next meets the same
-            now = self._clock.now()
-            await self._store.fetch_patiently("release", self._owner_id, [resident.instance_id], [now], [None])
+        with self.going([resident.instance_id]):
+            held = await self._store.fetch_patiently(
+                "hold",
+                self._owner_id,
+                resident.instance_id,
+                reason,
+                lifecycle.encode_failure(failed),
+                limits.HOLD_RETRY_SECONDS if is_tried_again and reason != _POISON else None,
+                not isinstance(error, errors.PayloadSealedError),
+                resident.turn,
+            )
+            if not held:  # a turn of it was on its way and has landed: whoever takes it up next meets the same
+                now = self._clock.now()
+                await self._store.fetch_patiently("release", self._owner_id, [resident.instance_id], [now], [None])
+        if not held:
             self.on_lost(resident)
             return
         self.on_held(resident, failed)

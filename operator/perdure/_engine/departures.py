@@ -7,8 +7,9 @@ activities that ran while it was paused, is written down before. What was claime
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from perdure._core import history
 from perdure._engine.clock import Clock
@@ -68,6 +69,15 @@ class Departures:
             await self.release([r for r in residents if r.may_leave and r.unwritten == results[r.instance_id]])
             self._on_left()
 
+    @contextlib.contextmanager
+    def going(self, instance_ids: Collection[str]) -> Iterator[None]:
+        """Keep these in `under_way` for the block that gives them away."""
+        self.under_way.update(instance_ids)
+        try:
+            yield
+        finally:
+            self.under_way.difference_update(instance_ids)
+
     async def release(self, residents: Sequence[Resident]) -> None:
         """Give instances back to whoever comes next.
 
@@ -82,9 +92,8 @@ class Departures:
             resident.is_gone = True
         ids = [resident.instance_id for resident in residents]
         turns = [resident.turn for resident in residents]
-        self.under_way.update(ids)
-        released = await self._store.fetch_patiently("release", self._owner_id, ids, wake, turns)
-        self.under_way.difference_update(ids)
+        with self.going(ids):
+            released = await self._store.fetch_patiently("release", self._owner_id, ids, wake, turns)
         for resident in residents:
             self._evict(resident)
         if len(released) < len(residents):

@@ -5,8 +5,8 @@ are worth another try is said by `hold_retry.sql`; those that have a time of the
 
 Theory of operation. Code changes with workers. One that comes may have the right code; one that goes may have been the
 last of the wrong one, and has perhaps held something since the right one came (a rolling update has both for a while).
-It says so itself when it leaves, and whoever reaps it when it could not. Between two such moments the code is the same,
-and nothing is asked.
+It says so itself when it leaves, and whoever reaps it when it could not, of what the two have in common. Between two
+such moments the code is the same, and nothing is asked.
 """
 
 from __future__ import annotations

@@ -125,9 +125,11 @@ class Lease:
             self.on_deadline(seconds)
 
     async def _reap(self, control: Control) -> None:
-        async with asyncio.timeout(self._seconds * (1 - 1 / _HEARTBEATS_PER_LEASE)):
-            freed = await control.reap()
-        self.on_reaped()
+        try:
+            async with asyncio.timeout(self._seconds * (1 - 1 / _HEARTBEATS_PER_LEASE)):
+                freed = await control.reap()
+        finally:
+            self.on_reaped()
         if freed:
             self.measures.reaped_instances += len(freed)
             _log.warning("took over from dead workers", instances=len(freed))

@@ -97,6 +97,7 @@ def _failure_columns(attempts: Sequence[FailedAttempt]) -> list[list[object]]:
             attempt.delay_seconds,
             lifecycle.encode_failure(attempt.failure),
             attempt.job.detail,
+            attempt.job.resident.created_at,
         )
         for attempt in attempts
     ]
@@ -105,5 +106,5 @@ def _failure_columns(attempts: Sequence[FailedAttempt]) -> list[list[object]]:
 
 def _detail_columns(jobs: Sequence[LocalJob]) -> list[list[object]]:
     """Give the arrays of the statement that remembers what heartbeats said, one element a job."""
-    rows = [(job.instance_id, job.execution, job.command.seq, job.detail) for job in jobs]
+    rows = [(job.instance_id, job.execution, job.command.seq, job.detail, job.resident.created_at) for job in jobs]
     return [list(column) for column in zip(*rows, strict=True)]

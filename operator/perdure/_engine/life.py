@@ -139,6 +139,7 @@ class Life:
         committer.on_lost = self._lost
         committer.on_held = self._held
         committer.on_taken_back = self.departures.leave_if_suspended
+        committer.going = self.departures.going
         committer.on_unread = self.claimer.nudge
         return committer
 
@@ -227,12 +228,19 @@ class Life:
                     await self.departures.release_owned(but=())
                 await _end([leasing])
                 await self.worker.store.leave(self.worker_id)
-                await self.holds.try_again()
                 await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
+                await self._leave_holds()
         except TimeoutError:
             _log.warning("could not give instances back: the database is away; peers take over when the lease ends")
         else:
             _log.info("gave instances back", instances=count)
+
+    async def _leave_holds(self) -> None:
+        """Have others try what was perhaps held here after the right code came; not for long, its row may be locked."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self.holds.try_again()
+                await self.worker.store.fetch_patiently("notify", WAKE_CHANNEL)
 
     async def _drain(self) -> None:
         """Let the results that are in memory be committed: what has been done need not be done again elsewhere."""

@@ -197,6 +197,26 @@ def test_stored_json_that_is_none_is_an_error_of_its_own() -> None:
             payload.decoder(annotation)(b"{broken")
 
 
+class Order(pydantic.BaseModel):
+    """A model that names a class which is there only below."""
+
+    lines: list[Line]
+
+
+READS_ORDERS = payload.decoder(Order)
+
+
+class Line(pydantic.BaseModel):
+    """What the model above is made of."""
+
+    number: int
+
+
+def test_a_model_may_name_a_class_that_is_defined_later() -> None:
+    """What reads it is made where it is first mentioned; that it is complete is asked when something is read."""
+    assert READS_ORDERS(b'{"lines": [{"number": 1}]}') == Order(lines=[Line(number=1)])
+
+
 def test_what_is_nested_too_deeply_is_said_not_overflown() -> None:
     """A value that calls itself a hundred thousand levels deep is a payload error both ways, not a broken process."""
     value: payload.JsonValue = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import enum
 from typing import cast
 
 import pytest
@@ -59,8 +60,14 @@ def test_a_bad_priority_fails_by_its_value(priority: object) -> None:
     assert f"priority is {priority!r}" in command.failure.message
 
 
-@pytest.mark.parametrize("priority", [limits.PRIORITY, -limits.PRIORITY])
-def test_the_highest_and_the_lowest_priority_pass(priority: int) -> None:
+class Urgency(enum.IntEnum):
+    """Whole numbers by name."""
+
+    HIGH = 10
+
+
+@pytest.mark.parametrize("priority", [limits.PRIORITY, -limits.PRIORITY, Urgency.HIGH])
+def test_the_highest_and_the_lowest_priority_and_a_named_one_pass(priority: int) -> None:
     """The limit itself is allowed."""
     assert queues.check_priority(priority) == priority
 
