@@ -172,6 +172,7 @@ async def test_who_is_paused_while_it_is_refused_leaves(world: World, puppet: Pu
         step.returns(None)
         await world.until(COUNTS)
         await world.client.suspend_instance(sending)
+        await world.until("select 1 from instances where instance_id = $1 and wake_at is null", sending)  # it has heard
     await world.until("select 1 from instances where instance_id = $1 and owner_id is null", sending)
     await world.client.resume_instance(sending)
 
