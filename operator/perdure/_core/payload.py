@@ -47,7 +47,7 @@ def _has_bytes(value: object) -> bool:
     deep.
     """
     for part in value.values() if type(value) is dict else _parts_of(value):
-        if type(part) not in _LEAVES and (isinstance(part, _BYTES) or _has_bytes(part)):
+        if type(part) not in _LEAVES and _has_bytes(part):
             return True
     return isinstance(value, _BYTES)
 

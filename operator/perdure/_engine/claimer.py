@@ -181,8 +181,7 @@ class Claimer:
 
     async def _take_news(self, rows: Sequence[Record]) -> None:
         """Notice who was suspended or resumed meanwhile, and bring the messages."""
-        told = [(self._residents[row["instance_id"]], row) for row in rows if row["instance_id"] in self._residents]
-        told = [(resident, row) for resident, row in told if not resident.is_gone]
+        told = [(self._residents[row["instance_id"]], row) for row in rows if self._is_here(row["instance_id"])]
         for resident, row in told:
             if resident.is_suspended == row["is_suspended"]:
                 continue
