@@ -200,7 +200,7 @@ class ActivityInfo:
         return self.run_as.rpartition(":")[0].rpartition(":")[2]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True, eq=False)  # not frozen: that would triple what it costs to make one
 class ActivityContext:
     """Given to every activity as its first argument.
 

@@ -103,6 +103,11 @@ class ActivityDefinition(Generic[I, O]):
         return typing.cast("_ByName[Awaitable[O] | O]", self.function)(ctx, *args, **named)
 
     @functools.cached_property
+    def read_input(self) -> Callable[[bytes], object]:
+        """What reads an input of it: looked up once, since every attempt needs it."""
+        return payload.decoder(self.signature.input_type, f"input of activity {self.name}")
+
+    @functools.cached_property
     def read_result(self) -> Callable[[bytes], object]:
         """What reads a result of it: looked up once, since every call of the activity needs it."""
         return payload.decoder(self.signature.output_type, f"result of activity {self.name}")

@@ -145,7 +145,7 @@ class Attempt:
             self.job.on_detail(self.job)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class Logger:
     """A logger that names its attempt in each line, and no secret that it has resolved.
 

@@ -206,8 +206,7 @@ class Attempts:
         context = self._context(job, attempt)
         arguments: list[object] = [context]
         if signature.takes_input:
-            read = payload.decoder(signature.input_type, f"input of activity {definition.name}")
-            arguments.append(read(bytes(job.command.input)))
+            arguments.append(definition.read_input(bytes(job.command.input)))
         current.set(context)
         try:
             if signature.is_async:

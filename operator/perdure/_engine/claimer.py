@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-import functools
 import itertools
 import math
 import uuid
@@ -300,7 +299,7 @@ class Claimer:
             if not turns:
                 resident.events += _beginning(row, definition)
             with outside_tasks():
-                self.watchdog.step(resident.instance_id, functools.partial(_replay, execution, turns))
+                self.watchdog.step(resident.instance_id, _replay, execution, turns)
         except Exception as error:  # noqa: BLE001 - whatever one history does, the others go on
             return await self._end_or_hold(resident, turns, error)
         return resident

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import collections
 import datetime
+import math
 from collections.abc import Callable
 
 __all__ = ["Clock", "Epochs"]
 
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
 _LOOKS = 8
 _STEP_BACK_SECONDS = 0.5
 
@@ -26,6 +28,8 @@ class Clock:
         self._monotonic = monotonic
         self._looks: collections.deque[float] = collections.deque(maxlen=_LOOKS)
         self._offset = 0.0
+        self._seconds = math.nan
+        self._now = _EPOCH
 
     def sync(self, database_now: datetime.datetime, *, took: float = 0.0) -> None:
         """Take a look: the database has just said `database_now`, in answer to a question `took` seconds ago.
@@ -39,10 +43,14 @@ class Clock:
             self._looks.clear()  # the database's clock was set back, or is another one after a failover
         self._looks.append(look)
         self._offset = max(self._looks)
+        self._seconds = math.nan
 
     def now(self) -> datetime.datetime:
-        """Give the database's time (aware, UTC)."""
-        return _EPOCH + datetime.timedelta(seconds=self._offset + self._monotonic())
+        """Give the database's time (aware, UTC); the same object as before while the monotonic clock stands."""
+        seconds = self._monotonic()
+        if seconds != self._seconds:  # an event loop's time stands for all that it does in one round
+            self._seconds, self._now = seconds, _EPOCH + datetime.timedelta(seconds=self._offset + seconds)
+        return self._now
 
     def seconds_until(self, moment: datetime.datetime) -> float:
         """Give how far away a moment of database time is; negative when it has passed."""
@@ -60,6 +68,8 @@ class Epochs:
     def __init__(self, clock: Clock) -> None:
         """Begin with what `clock` says."""
         self._clock = clock
+        self._now = _EPOCH
+        self._microseconds = 0
         self._last = 0
 
     def note(self, database_now: datetime.datetime) -> None:
@@ -68,9 +78,12 @@ class Epochs:
 
     def next(self) -> int:
         """Give a number above all others."""
-        self._last = max(self._last + 1, _microseconds(self._clock.now()))
+        now = self._clock.now()
+        if now is not self._now:
+            self._now, self._microseconds = now, _microseconds(now)
+        self._last = max(self._last + 1, self._microseconds)
         return self._last
 
 
 def _microseconds(moment: datetime.datetime) -> int:
-    return (moment - _EPOCH) // datetime.timedelta(microseconds=1)
+    return (moment - _EPOCH) // _MICROSECOND

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import uuid
 from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
 from perdure import errors
-from perdure._core import failure, history, lifecycle, limits, replay
+from perdure._core import failure, history, lifecycle, limits
 from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
 from perdure._engine import batch, crowding, intake
 from perdure._engine.children import child_taken, lost_children
@@ -40,7 +39,6 @@ __all__ = ["Committer"]
 _log = structlog.get_logger(__name__)
 _POISON = "Poison"
 _RETRY_SECONDS = 0.5
-_NOTHING = replay.Turned([], [], None)
 
 
 class _TooMuchError(Exception):
@@ -173,18 +171,18 @@ class Committer:
             events, resident.events = resident.events, []
         read, resident.messages = intake.split_messages(resident.messages, resident.events)
         ended, resident.over_tasks = intake.split_tasks(resident.over_tasks, resident.events)
-        over_tasks = [*ended, *(event.seq for event in events if isinstance(event, history.ActivityFailed))]
+        over_tasks = [*ended, *[event.seq for event in events if isinstance(event, history.ActivityFailed)]]
         messages = [message_id for message_id, _ in read]
-        turn = TakenTurn(resident, at, events, _NOTHING, messages, over_tasks, read=read, ended_tasks=ended)
+        turn = TakenTurn(resident, at, events, messages, over_tasks, read=read, ended_tasks=ended)
         if resident.failure is not None:
             turn.fail(resident.failure, [])
             return turn
         try:
-            advance = functools.partial(resident.execution.advance, at, events)
-            turn.turned = self.watchdog.step(resident.instance_id, advance)
+            turned = self.watchdog.step(resident.instance_id, resident.execution.advance, at, events)
         except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
             self._end(turn, error)
             return turn
+        turn.take(turned)
         if turn.continues is not None:
             turn.next_definition = self._definition_or_none(resident, turn.continues.version)
         turn.encode()
@@ -197,7 +195,7 @@ class Committer:
         if cancels or resident.execution.is_cancelling:
             resident.end_by_force([*cancels])
             turn.events, resident.events = resident.events, []
-            turn.turned = resident.execution.advance(turn.at, turn.events)
+            turn.take(resident.execution.advance(turn.at, turn.events))
             turn.encode()
         elif resident.fails_on(error):
             turn.fail(error, [])
@@ -215,10 +213,10 @@ class Committer:
             resident.is_in_flight = False
             if resident.is_gone:
                 continue
-            rewind = functools.partial(crowding.rewind, turn, recorded.get(resident.instance_id, []))
+            rows = recorded.get(resident.instance_id, [])
             try:
                 with outside_tasks():
-                    is_ours = self.watchdog.step(resident.instance_id, rewind)
+                    is_ours = self.watchdog.step(resident.instance_id, crowding.rewind, turn, rows)
             except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
                 await self.hold(resident, error, is_tried_again=False)
                 continue

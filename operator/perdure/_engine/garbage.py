@@ -11,7 +11,7 @@ import gc
 
 __all__ = ["collect_seldom"]
 
-_YOUNG_OBJECTS = 50_000
+_YOUNG_OBJECTS = 200_000
 
 
 def collect_seldom() -> None:

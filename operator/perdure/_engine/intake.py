@@ -20,6 +20,8 @@ def ordered(events: list[history.Event]) -> list[history.Event]:
 
     Before that comes who takes no signals, for all that the code does in this turn.
     """
+    if len(events) == 1:
+        return events
     cancels = [event for event in events if isinstance(event, history.CancelRequested)]
     if not cancels or len(cancels) == len(events):
         return events
@@ -62,5 +64,7 @@ def split_messages(messages: list[Read], waiting: Sequence[history.Event]) -> tu
 
 def split_tasks(seqs: list[int], waiting: Sequence[history.Event]) -> tuple[list[int], list[int]]:
     """Keep the rows of activities whose results wait for the next turn."""
+    if not waiting:
+        return seqs, []
     kept = {event.seq for event in waiting if isinstance(event, history.ActivityCompleted)}
     return [seq for seq in seqs if seq not in kept], [seq for seq in seqs if seq in kept]

@@ -31,7 +31,8 @@ class Histogram:
 
     def observe(self, value: float) -> None:
         """Count a value; one below zero (two clocks) counts as zero."""
-        value = max(0.0, value)
+        if value < 0:
+            value = 0.0
         self.counts[bisect.bisect_left(self.bounds, value)] += 1
         self.total += value
 

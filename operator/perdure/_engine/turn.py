@@ -25,7 +25,17 @@ Read = tuple[int, history.Event | None]
 """A row of the inbox that was read, and the event that was made of it."""
 Start = history.ScheduleSubOrchestration | history.StartOrchestration
 _encode_reason = msgspec.json.Encoder().encode
-_QUIET = (history.SetCustomStatus, history.SetProgress, history.SetReady, history.CreateTimer, history.CancelTimer)
+_NOTHING = replay.Turned([], [], None)
+_ASKING = frozenset(
+    {
+        history.ScheduleSubOrchestration,
+        history.StartOrchestration,
+        history.CancelSubOrchestration,
+        history.CancelActivity,
+        history.SendSignal,
+    }
+)
+"""What a turn asks of others, beside activities for a queue, or takes back."""
 
 
 class Message(NamedTuple):
@@ -47,17 +57,27 @@ class TakenTurn:
     resident: Resident
     at: datetime.datetime
     events: list[history.Event]
-    turned: replay.Turned
     messages: list[int]
     over_tasks: list[int]
-    read: list[Read] = dataclasses.field(default_factory=list)
-    ended_tasks: list[int] = dataclasses.field(default_factory=list)
+    read: Sequence[Read] = ()
+    ended_tasks: Sequence[int] = ()
+    turned: replay.Turned = _NOTHING
+    phase: str = "Running"
+    continues: history.ContinueAsNew | None = None
+    is_last: bool = False
     body: bytes = b""
-    starts: list[Start] = dataclasses.field(default_factory=list)
-    sent: list[Message] = dataclasses.field(default_factory=list)
-    queued: list[history.ScheduleActivity] = dataclasses.field(default_factory=list)
-    unstarted: list[Start] = dataclasses.field(default_factory=list)
+    starts: Sequence[Start] = ()
+    sent: Sequence[Message] = ()
+    queued: Sequence[history.ScheduleActivity] = ()
+    unstarted: Sequence[Start] = ()
     next_definition: AnyOrchestration | None = None
+
+    def take(self, turned: replay.Turned) -> None:
+        """Note what the code asks for, and what that makes of the instance."""
+        self.turned, outcome = turned, turned.outcome
+        self.phase = lifecycle.phase_after(outcome)
+        self.continues = outcome if isinstance(outcome, history.ContinueAsNew) else None
+        self.is_last = outcome is not None and self.continues is None
 
     def encode(self) -> None:
         """Write the row; code that asks for too much at once, or for what cannot be written, has failed."""
@@ -76,10 +96,11 @@ class TakenTurn:
         given_up = [c.instance_id for c in self.turned.commands if isinstance(c, history.CancelSubOrchestration)]
         open_children = dict.fromkeys([*self.resident.children, *given_up])
         outcome = history.FailOrchestration(failure.of(error))
-        self.events, self.turned = events, replay.Turned([outcome], [], outcome)
+        self.events = events
+        self.take(replay.Turned([outcome], [], outcome))
         self.resident.execution.outcome = outcome
         self.body = history.encode_turn(self.events, self.turned.commands)
-        self.starts, self.queued = [], []
+        self.starts, self.queued = (), ()
         self.sent = [_cancel(child, "The parent failed.") for child in open_children]
         self._tell_parent()
 
@@ -91,22 +112,6 @@ class TakenTurn:
         resident.events = [*self.events[:is_first], *refusals, *self.events[is_first:], *resident.events]
         resident.messages = [*self.read, *resident.messages]
         resident.over_tasks = [*self.ended_tasks, *resident.over_tasks]
-
-    @property
-    def phase(self) -> str:
-        """The phase of the instance after this turn."""
-        return lifecycle.phase_after(self.turned.outcome)
-
-    @property
-    def continues(self) -> history.ContinueAsNew | None:
-        """What the next execution begins with, when this turn ends one."""
-        outcome = self.turned.outcome
-        return outcome if isinstance(outcome, history.ContinueAsNew) else None
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the instance has ended."""
-        return self.turned.outcome is not None and self.continues is None
 
     @property
     def next_version(self) -> str:
@@ -122,39 +127,54 @@ class TakenTurn:
 
     def note_started(self, started: Mapping[str, tuple[str | None, int | None]]) -> None:
         """Note what was not started by this commit, as far as its answer tells: ids, each with its parent and seq."""
-        for start in self.starts:
-            is_child = isinstance(start, history.ScheduleSubOrchestration)
-            asked_by = (self.resident.instance_id, start.seq) if is_child else (None, None)
-            if started.get(start.instance_id) != asked_by:
-                self.unstarted.append(start)
+        self.unstarted = [start for start in self.starts if started.get(start.instance_id) != self._asked_by(start)]
+
+    def _asked_by(self, start: Start) -> tuple[str | None, int | None]:
+        """Give the parent and seq that the row of what was started must have."""
+        is_child = isinstance(start, history.ScheduleSubOrchestration)
+        return (self.resident.instance_id, start.seq) if is_child else (None, None)
 
     def _ask_others(self) -> None:
-        loud = [command for command in self.turned.commands if not isinstance(command, _QUIET)]
-        dropped = {c.seq for c in loud if isinstance(c, history.CancelActivity | history.CancelSubOrchestration)}
+        """Read what others are to be given; most turns ask for nothing but an activity of their own."""
+        commands = [
+            command
+            for command in self.turned.commands
+            if type(command) in _ASKING or (isinstance(command, history.ScheduleActivity) and command.queue)
+        ]
+        if commands:
+            self._ask(commands)
+        if self.resident.orphans:
+            self.sent = [*self.sent, *(_cancel(child, self._why()) for child in self.resident.orphans)]
+        if self.is_last:
+            self._tell_parent()
+
+    def _ask(self, commands: Sequence[history.Command]) -> None:
+        dropped = {c.seq for c in commands if isinstance(c, history.CancelActivity | history.CancelSubOrchestration)}
         begun = set()
-        for command in loud:
+        starts: list[Start] = []
+        sent: list[Message] = []
+        queued: list[history.ScheduleActivity] = []
+        for command in commands:
             match command:
-                case history.ScheduleActivity() if command.queue and command.seq not in dropped:
+                case history.ScheduleActivity() if command.seq not in dropped:
                     if self.turned.outcome is None:
-                        self.queued.append(command)
+                        queued.append(command)
                 case history.ScheduleSubOrchestration():
                     begun.add(command.seq)
                     if command.seq not in dropped:
-                        self.starts.append(command)
+                        starts.append(command)
                 case history.StartOrchestration():
-                    self.starts.append(command)
+                    starts.append(command)
                 case history.CancelSubOrchestration() if command.seq not in begun:
-                    self.sent.append(_cancel(command.instance_id, self._why()))
+                    sent.append(_cancel(command.instance_id, self._why()))
                 case history.CancelActivity():
                     self.over_tasks.append(command.seq)
                 case history.SendSignal():
                     signal = history.SignalReceived(command.name, command.payload)
-                    self.sent.append(Message(command.instance_id, "Signal", history.encode_event(signal)))
+                    sent.append(Message(command.instance_id, "Signal", history.encode_event(signal)))
                 case _:
                     continue
-        self.sent += [_cancel(child, self._why()) for child in self.resident.orphans]
-        if self.is_last:
-            self._tell_parent()
+        self.starts, self.sent, self.queued = starts, sent, queued
 
     def _why(self) -> str:
         """Say to a child why it is to end."""
@@ -172,7 +192,8 @@ class TakenTurn:
             event = history.ChildCompleted(parent.seq, outcome.output)
         else:
             event = history.ChildFailed(parent.seq, lifecycle.failure_of(outcome))
-        self.sent.append(Message(parent.instance_id, "Event", history.encode_event(event), parent.execution))
+        message = Message(parent.instance_id, "Event", history.encode_event(event), parent.execution)
+        self.sent = [*self.sent, message]
 
 
 def _cancel(instance_id: str, reason: str) -> Message:

@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeVar, TypeVarTuple, Unpack
 
 import structlog
 
@@ -36,6 +36,7 @@ __all__ = ["TurnInterrupted", "Watchdog", "raise_in"]
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 _LOOKS = 10
 """How often, and once more, the same step is seen before it is interrupted: the grain of the time allowed."""
 
@@ -104,14 +105,14 @@ class Watchdog:
         """Watch no longer."""
         self._is_over.set()
 
-    def step(self, instance_id: str, code: Callable[[], T]) -> T:
+    def step(self, instance_id: str, code: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> T:
         """Run `code` of an instance. Raises `TurnTooLongError` if it had to be interrupted.
 
         A `KeyboardInterrupt` of its own is an `OrchestrationFailedError`: one instance ends no worker.
         """
         try:
             with self._armed:
-                result = code()
+                result = code(*arguments)
         except TurnInterrupted:
             self._armed.__exit__()  # it may have arrived before that was through
             raise self._too_long(instance_id) from None

@@ -81,10 +81,8 @@ class Starting(Looking):
             raise errors.DefinitionError(message)
         data = payload.encode(input, f"input of {instance_id}")
         start = _Start(instance_id, name, version or "", data, on_nondeterminism)
-        created = await self._starts.submit(start)
-        if created:
-            self._nudge()
-        else:
+        created = await self._starts.submit(start)  # wakes the workers; one of this process would claim twice if nudged
+        if not created:
             await self._check_same(start)
         return InstanceHandle(instance_id, created)
 
