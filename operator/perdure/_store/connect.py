@@ -123,7 +123,7 @@ class StorePool(asyncpg.Pool):
     async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:  # type: ignore[override]  # no options
         """Run a statement on whichever connection is free; give its rows. Raises what asyncpg raises."""
         connection, self._at_hand = self._at_hand, None
-        if connection is not None and connection.is_closed():
+        if connection is not None and _is_gone(connection):
             await self.release(connection)
             connection = None
         connection = connection or await self.acquire()
@@ -145,6 +145,14 @@ class StorePool(asyncpg.Pool):
         if connection is not None:
             await self.release(connection)
         await super().close()
+
+
+def _is_gone(connection: Any) -> bool:
+    """Say whether a connection of the pool has ended; asyncpg mostly takes such a one back from whoever has it."""
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True
 
 
 def _keep_alive(link: socket.socket | None) -> None:

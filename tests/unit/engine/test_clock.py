@@ -53,6 +53,22 @@ def test_a_slow_answer_sets_no_clock_back() -> None:
     assert clock.now() == after(3)
 
 
+def test_a_moment_stands_as_long_as_the_monotonic_clock_and_no_longer() -> None:
+    """All of one round of the event loop has one time; the next round, or a better look, has another."""
+    watch = Watch()
+    clock = Clock(watch)
+    clock.sync(NOON, took=1)
+
+    first, same = clock.now(), clock.now()
+    watch.seconds += 0.001
+    later = clock.now()
+    clock.sync(after(2), took=0)
+
+    assert first is same
+    assert later == after(0.001)
+    assert clock.now() == after(2)
+
+
 def test_a_clock_that_was_set_back_is_followed() -> None:
     """After a failover to a server whose clock is a minute behind, that one's time is the time."""
     watch = Watch()
