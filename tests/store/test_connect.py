@@ -102,22 +102,6 @@ async def test_a_connection_given_back_takes_its_open_transaction_with_it(dsn: s
     await pool.close()
 
 
-async def test_statements_one_after_the_other_go_over_the_connection_at_hand(dsn: str) -> None:
-    """Whoever asks again and again waits for no hand-over; those who ask beside each other have one each."""
-    pool = await connect.create_pool(dsn, max_size=3)
-    who = "select pg_backend_pid() as pid, pg_sleep(0.05)"
-
-    alone = {(await pool.fetch(who))[0]["pid"] for _ in range(3)}
-    beside = {rows[0]["pid"] for rows in await asyncio.gather(*(pool.fetch(who) for _ in range(3)))}
-    again = {(await pool.fetch(who))[0]["pid"] for _ in range(3)}
-
-    assert len(alone) == len(again) == 1
-    assert len(beside) == 3
-    async with pool.acquire(), pool.acquire():
-        assert len(await pool.fetch(who)) == 1  # it is no connection less for those who want one for themselves
-    await pool.close()
-
-
 @pytest.mark.parametrize("size", [1, 2])
 async def test_a_statement_that_fails_or_is_broken_off_leaves_the_next_a_good_connection(dsn: str, size: int) -> None:
     """Nothing of a refused statement, of one that nobody waits for any more, or of a lost connection stays behind."""
@@ -139,23 +123,6 @@ async def test_a_statement_that_fails_or_is_broken_off_leaves_the_next_a_good_co
     async with pool.acquire() as connection:
         assert await connection.fetchval("select 44") == 44
     await pool.close()
-
-
-async def test_a_pool_that_is_closed_leaves_no_connection_open(dsn: str) -> None:
-    """Neither the one at hand nor one whose statement was still running."""
-    pool = await connect.create_pool(dsn, max_size=3, application_name="perdure-closed")
-    await pool.fetch("select 1")
-    running = asyncio.create_task(pool.fetch("select pg_sleep(0.2)"))
-    await asyncio.sleep(0.05)
-
-    await pool.close()
-
-    await running
-    other = await connect.dedicated(dsn)
-    left = "select count(*) from pg_stat_activity where application_name = 'perdure-closed'"
-    while await other.fetchval(left):  # noqa: ASYNC110 - the server says it to nobody
-        await asyncio.sleep(0.02)
-    await other.close()
 
 
 async def test_a_call_waits_out_an_outage_and_says_so_once(crashable_postgres: EmbeddedPostgres) -> None:

@@ -145,7 +145,7 @@ class Attempt:
             self.job.on_detail(self.job)
 
 
-@dataclasses.dataclass(slots=True, eq=False)
+@dataclasses.dataclass(slots=True, eq=False)  # not frozen, as its context is not: there is one for each attempt
 class Logger:
     """A logger that names its attempt in each line, and no secret that it has resolved.
 

@@ -48,7 +48,7 @@ class Clock:
     def now(self) -> datetime.datetime:
         """Give the database's time (aware, UTC); the same object as before while the monotonic clock stands."""
         seconds = self._monotonic()
-        if seconds != self._seconds:  # an event loop's time stands for all that it does in one round
+        if seconds != self._seconds:  # uvloop counts in milliseconds, and many turns fall into one
             self._seconds, self._now = seconds, _EPOCH + datetime.timedelta(seconds=self._offset + seconds)
         return self._now
 

@@ -182,7 +182,7 @@ class Committer:
         except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
             self._end(turn, error)
             return turn
-        turn.take(turned)
+        turn.note_turned(turned)
         if turn.continues is not None:
             turn.next_definition = self._definition_or_none(resident, turn.continues.version)
         turn.encode()
@@ -195,7 +195,7 @@ class Committer:
         if cancels or resident.execution.is_cancelling:
             resident.end_by_force([*cancels])
             turn.events, resident.events = resident.events, []
-            turn.take(resident.execution.advance(turn.at, turn.events))
+            turn.note_turned(resident.execution.advance(turn.at, turn.events))
             turn.encode()
         elif resident.fails_on(error):
             turn.fail(error, [])

@@ -26,16 +26,22 @@ Read = tuple[int, history.Event | None]
 Start = history.ScheduleSubOrchestration | history.StartOrchestration
 _encode_reason = msgspec.json.Encoder().encode
 _NOTHING = replay.Turned([], [], None)
-_ASKING = frozenset(
+_QUIET = frozenset(
     {
-        history.ScheduleSubOrchestration,
-        history.StartOrchestration,
-        history.CancelSubOrchestration,
-        history.CancelActivity,
-        history.SendSignal,
+        history.SetCustomStatus,
+        history.SetProgress,
+        history.SetReady,
+        history.CreateTimer,
+        history.CancelTimer,
+        history.WaitForSignal,
+        history.CancelWait,
+        history.CompleteOrchestration,
+        history.FailOrchestration,
+        history.CancelOrchestration,
+        history.ContinueAsNew,
     }
 )
-"""What a turn asks of others, beside activities for a queue, or takes back."""
+"""What asks nothing of others; nor does an activity without a queue."""
 
 
 class Message(NamedTuple):
@@ -51,7 +57,8 @@ class Message(NamedTuple):
 class TakenTurn:
     """One turn of one resident. `body` is its row; the rest is what the commit carries out beside it.
 
-    `read` and `ended_tasks` are what was the resident's of messages and tasks, should the turn be taken back.
+    `read` and `ended_tasks` are what was the resident's of messages and tasks, should the turn be taken back. What
+    follows from `turned` stands beside it, set by `note_turned` alone.
     """
 
     resident: Resident
@@ -61,10 +68,10 @@ class TakenTurn:
     over_tasks: list[int]
     read: Sequence[Read] = ()
     ended_tasks: Sequence[int] = ()
-    turned: replay.Turned = _NOTHING
-    phase: str = "Running"
-    continues: history.ContinueAsNew | None = None
-    is_last: bool = False
+    turned: replay.Turned = dataclasses.field(default=_NOTHING, init=False)
+    phase: str = dataclasses.field(default=lifecycle.phase_after(None), init=False)
+    continues: history.ContinueAsNew | None = dataclasses.field(default=None, init=False)
+    is_last: bool = dataclasses.field(default=False, init=False)
     body: bytes = b""
     starts: Sequence[Start] = ()
     sent: Sequence[Message] = ()
@@ -72,7 +79,7 @@ class TakenTurn:
     unstarted: Sequence[Start] = ()
     next_definition: AnyOrchestration | None = None
 
-    def take(self, turned: replay.Turned) -> None:
+    def note_turned(self, turned: replay.Turned) -> None:
         """Note what the code asks for, and what that makes of the instance."""
         self.turned, outcome = turned, turned.outcome
         self.phase = lifecycle.phase_after(outcome)
@@ -97,7 +104,7 @@ class TakenTurn:
         open_children = dict.fromkeys([*self.resident.children, *given_up])
         outcome = history.FailOrchestration(failure.of(error))
         self.events = events
-        self.take(replay.Turned([outcome], [], outcome))
+        self.note_turned(replay.Turned([outcome], [], outcome))
         self.resident.execution.outcome = outcome
         self.body = history.encode_turn(self.events, self.turned.commands)
         self.starts, self.queued = (), ()
@@ -139,16 +146,17 @@ class TakenTurn:
         commands = [
             command
             for command in self.turned.commands
-            if type(command) in _ASKING or (isinstance(command, history.ScheduleActivity) and command.queue)
+            if type(command) not in _QUIET and (type(command) is not history.ScheduleActivity or command.queue)
         ]
         if commands:
-            self._ask(commands)
+            self._sort_out(commands)
         if self.resident.orphans:
             self.sent = [*self.sent, *(_cancel(child, self._why()) for child in self.resident.orphans)]
         if self.is_last:
             self._tell_parent()
 
-    def _ask(self, commands: Sequence[history.Command]) -> None:
+    def _sort_out(self, commands: Sequence[history.Command]) -> None:
+        """Tell what is to be started, sent and queued from what is given up again in the same turn."""
         dropped = {c.seq for c in commands if isinstance(c, history.CancelActivity | history.CancelSubOrchestration)}
         begun = set()
         starts: list[Start] = []

@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar, TypeVarTuple, Unpack
+from typing import Final, TypeVar, TypeVarTuple
 
 import structlog
 
@@ -105,7 +105,7 @@ class Watchdog:
         """Watch no longer."""
         self._is_over.set()
 
-    def step(self, instance_id: str, code: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> T:
+    def step(self, instance_id: str, code: Callable[[*Ts], T], *arguments: *Ts) -> T:
         """Run `code` of an instance. Raises `TurnTooLongError` if it had to be interrupted.
 
         A `KeyboardInterrupt` of its own is an `OrchestrationFailedError`: one instance ends no worker.

@@ -32,7 +32,6 @@ __all__ = [
     "Connection",
     "Pool",
     "StoreConnection",
-    "StorePool",
     "create_pool",
     "dedicated",
     "explained",
@@ -110,51 +109,6 @@ class StoreConnection(asyncpg.Connection):
         return ""
 
 
-class StorePool(asyncpg.Pool):
-    """A pool with a connection at hand, for callers who run one statement after the other.
-
-    asyncpg gives a connection back in a task of its own, which costs as much as a short statement. So the one that was
-    used last is kept, unless it is the only one: a transaction takes another.
-    """
-
-    _at_hand: Any = None
-    _is_closing = False
-
-    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:  # type: ignore[override]  # no options
-        """Run a statement on whichever connection is free; give its rows. Raises what asyncpg raises."""
-        connection, self._at_hand = self._at_hand, None
-        if connection is not None and _is_gone(connection):
-            await self.release(connection)
-            connection = None
-        connection = connection or await self.acquire()
-        try:
-            rows: list[asyncpg.Record] = await connection.fetch(query, *arguments)
-        except BaseException:
-            await self.release(connection)
-            raise
-        if self._at_hand is None and self.get_max_size() > 1 and not self._is_closing:
-            self._at_hand = connection
-        else:
-            await self.release(connection)
-        return rows
-
-    async def close(self) -> None:
-        """Close all connections, once what goes on is over."""
-        self._is_closing = True
-        connection, self._at_hand = self._at_hand, None
-        if connection is not None:
-            await self.release(connection)
-        await super().close()
-
-
-def _is_gone(connection: Any) -> bool:
-    """Say whether a connection of the pool has ended; asyncpg mostly takes such a one back from whoever has it."""
-    try:
-        return bool(connection.is_closed())
-    except asyncpg.InterfaceError:
-        return True
-
-
 def _keep_alive(link: socket.socket | None) -> None:
     """Find a half-open link in 25 s; asyncpg sets nothing of this, and the kernel's own default is two hours."""
     if link is None or link.family not in {socket.AF_INET, socket.AF_INET6}:
@@ -221,17 +175,14 @@ async def create_pool(
     A connection is never replaced for its age or use: preparing again costs more than it frees. `password` is asked for
     each new one. Raises what asyncpg raises when the database is away now; later outages surface at each call.
     """
-    return await StorePool(
+    return await asyncpg.create_pool(
         dsn,
         min_size=min_size,
         max_size=max_size,
         max_queries=10**9,
         max_inactive_connection_lifetime=0,
         command_timeout=_COMMAND_SECONDS,
-        setup=None,
         init=init,
-        loop=None,
-        record_class=asyncpg.Record,
         connect=functools.partial(_connect, password=password),
         **_arguments(application_name, "30s"),
     )

@@ -54,7 +54,7 @@ def test_a_slow_answer_sets_no_clock_back() -> None:
 
 
 def test_a_moment_stands_as_long_as_the_monotonic_clock_and_no_longer() -> None:
-    """All of one round of the event loop has one time; the next round, or a better look, has another."""
+    """What falls into one tick of the event loop has one time; the next tick, or a better look, has another."""
     watch = Watch()
     clock = Clock(watch)
     clock.sync(NOON, took=1)
