@@ -176,8 +176,6 @@ class Secrecy:
 
     def refuse_in(self, data: bytes, what: str) -> None:
         """Raise `SecretLeakError` when a guarded value stands in `data`; `what` names it ("result of activity x")."""
-        if not self._forms:
-            return
         if found := {str(reference) for form, reference in self._forms.items() if form.encode() in data}:
             raise errors.SecretLeakError(what, sorted(found))
 

@@ -68,8 +68,6 @@ class Epochs:
     def __init__(self, clock: Clock) -> None:
         """Begin with what `clock` says."""
         self._clock = clock
-        self._now = _EPOCH
-        self._microseconds = 0
         self._last = 0
 
     def note(self, database_now: datetime.datetime) -> None:
@@ -78,10 +76,7 @@ class Epochs:
 
     def next(self) -> int:
         """Give a number above all others."""
-        now = self._clock.now()
-        if now is not self._now:
-            self._now, self._microseconds = now, _microseconds(now)
-        self._last = max(self._last + 1, self._microseconds)
+        self._last = max(self._last + 1, _microseconds(self._clock.now()))
         return self._last
 
 

@@ -12,7 +12,7 @@ import gc
 __all__ = ["collect_seldom"]
 
 _YOUNG_OBJECTS = 200_000
-"""What a batch of a thousand turns makes and drops again: with 50,000 each such batch was looked at, for 60 ms."""
+"""With 50,000 a busy worker stood still for 60 ms after every 3,000 instances of five steps, and found nothing."""
 
 
 def collect_seldom() -> None:
