@@ -74,6 +74,11 @@ class Crew:
         for worker in self._workers:
             self._end(worker)
 
+    @property
+    def pids(self) -> list[int]:
+        """Who lives, in order."""
+        return sorted(worker.pid for worker in self._workers)
+
     def replace(self, number: int) -> None:
         """Kill a worker and start another in its place."""
         self.check()

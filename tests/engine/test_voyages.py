@@ -54,7 +54,7 @@ async def test_voyages_end_as_they_should_whatever_happens(
                 infos = [await patiently(client.wait_for_orchestration, name(number)) for number in range(voyages)]
                 await until_all_have_ended(dsn)
                 applied = await all_applied(client, dsn)
-            await until_only_the_living_are_listed(dsn, crew)
+            await until_only_the_living_are_listed(dsn, workers)
             await workers.dismiss()
 
         assert collections.Counter(info.phase for info in infos) == {"Completed": voyages}, infos
