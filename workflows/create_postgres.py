@@ -155,7 +155,9 @@ async def _clean_up(ctx: OrchestrationContext, input: CreatePostgresInput, *, ow
             return
         await ctx.schedule_activity(set_state, failed, retry=servers.QUICK)
         if input.clean_up:
+            ctx.set_progress(0, 1, f"removing what was made of {input.name}")
             await ctx.schedule_sub_orchestration(delete_postgres, gone)
+            ctx.set_progress(1, 1, f"what was made of {input.name} is removed")
     except PerdureError as second:
         ctx.trace_error(f"what was made of {input.name} could not be removed: {second}")
 

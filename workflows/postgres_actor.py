@@ -207,10 +207,12 @@ def _updated(ctx: OrchestrationContext, state: PostgresActorInput, news: object)
 
 
 async def _remove(ctx: OrchestrationContext, state: PostgresActorInput) -> None:
-    """Take the server away with the run that is its owner."""
-    ctx.set_ready(ready=False, message=f"removing {state.name}")
-    gone = DeletePostgresInput(name=state.name, owner=_owner(ctx, state), is_actor_stopped=True)
-    await ctx.schedule_sub_orchestration(delete_postgres, gone)
+    """Take the server away with the run that is its owner.
+
+    By the steps of `delete-postgres`, called as a function: so they are steps of this run, and its resource shows them.
+    """
+    _show(ctx, state, healthy=False, message=f"removing {state.name}")
+    await delete_postgres(ctx, DeletePostgresInput(name=state.name, owner=_owner(ctx, state), is_actor_stopped=True))
 
 
 def _show(ctx: OrchestrationContext, state: PostgresActorInput, *, healthy: bool, message: str) -> None:

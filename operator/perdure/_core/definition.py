@@ -78,7 +78,7 @@ class _ByName(Protocol[O]):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OrchestrationDefinition(Generic[I, O]):
-    """A named, versioned orchestration; still callable, for unit tests."""
+    """A named, versioned orchestration; still callable: its steps are then those of whoever calls it."""
 
     name: str
     version: str

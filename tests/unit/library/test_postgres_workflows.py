@@ -94,6 +94,7 @@ def test_a_creation_that_fails_is_cleaned_up_and_fails_with_what_it_failed_with(
     assert run.error is not None
     assert run.error.type == "PostgresUnreachableError"
     assert estate.objects == []
+    assert run.progress[-1].message == "what was made of pg is removed"
     assert estate.entry is not None
     assert (estate.entry.state, estate.entry.released_at is not None) == ("failed", True)
     assert "connection refused" in str(estate.entry.failure)
@@ -412,3 +413,11 @@ def test_a_managed_server_is_there_as_long_as_its_run() -> None:
 
         assert run.phase == "Cancelled"
         assert estate.objects == []
+        assert [shown.message for shown in run.progress] == [
+            "looking pg up",
+            "deleting the objects of pg",
+            "giving the name pg back",
+            "pg is gone",
+        ]
+        assert isinstance(run.custom_status, dict)
+        assert (run.custom_status["healthy"], run.custom_status["message"]) == (False, "removing pg")
