@@ -375,6 +375,25 @@ async def test_completed_activities_are_never_run_again(world: World, puppet: Pu
     assert results == list(range(1, 11))
 
 
+async def test_what_waits_for_nothing_needs_no_task_of_its_own(world: World) -> None:
+    """A hundred activities at once that never wait share a few tasks: each leaves its task as good as new."""
+    tasks: set[asyncio.Task[object] | None] = set()
+
+    @activity("test::activity::note")
+    async def note(ctx: ActivityContext, input: int) -> int:
+        tasks.add(asyncio.current_task())
+        return input
+
+    @orchestration("test::orchestration::at-once")
+    async def at_once(ctx: OrchestrationContext) -> int:
+        return sum(await ctx.join(*(ctx.schedule_activity(note, number) for number in range(100))))
+
+    await world.worker(at_once, note)
+
+    assert (await world.run(at_once)).output == 4950
+    assert len(tasks) < 10
+
+
 async def test_more_activities_than_slots_all_run(world: World) -> None:
     """A fan-out wider than the worker's slots comes to its end, with never more at once than there are slots."""
     running = peak = 0

@@ -207,7 +207,7 @@ class Attempts:
         arguments: list[object] = [context]
         if signature.takes_input:
             arguments.append(definition.read_input(bytes(job.command.input)))
-        current.set(context)
+        token = current.set(context)
         try:
             if signature.is_async:
                 return await cast("Callable[..., Awaitable[object]]", definition.function)(*arguments)
@@ -215,7 +215,7 @@ class Attempts:
             attempt.thread = self._threads.submit(here.run, _in_thread, definition.function, arguments)
             return await asyncio.wrap_future(attempt.thread)
         finally:
-            current.set(None)  # not by its token: who is thrown away ends in another context
+            _forget(token)
 
     def _find(self, name: str) -> AnyActivity:
         definition = self.registry.find_or_none(name)
@@ -271,6 +271,12 @@ class Attempts:
                 _log.warning("cancelled activity goes on, cancelling it again", **who)
             task.cancel()
             self._loop.call_later(limits.ACTIVITY_GRACE_SECONDS, self._press, job, task)
+
+
+def _forget(token: contextvars.Token[ActivityContext | None]) -> None:
+    """Leave the context as it was found, for the next job in it; who is thrown away ends in another one."""
+    with contextlib.suppress(ValueError):
+        current.reset(token)
 
 
 def _in_thread(function: Callable[..., object], arguments: list[object]) -> object:
