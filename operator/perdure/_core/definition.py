@@ -174,6 +174,7 @@ class OrchestrationRegistry:
     def __init__(self) -> None:
         """Offer nothing yet."""
         self._versions: dict[str, dict[str, AnyOrchestration]] = {}
+        self._latest: dict[str, AnyOrchestration] = {}
 
     @classmethod
     def of(cls, *definitions: AnyOrchestration) -> Self:
@@ -189,6 +190,9 @@ class OrchestrationRegistry:
                 message = f"Orchestration {definition.name} {definition.version} is registered twice."
                 raise errors.DefinitionError(message)
             versions[definition.version] = definition
+            self._latest[definition.name] = versions[
+                max(versions, key=functools.partial(parse_version, definition.name))
+            ]
         return self
 
     def merge(self, other: OrchestrationRegistry) -> Self:
@@ -201,10 +205,7 @@ class OrchestrationRegistry:
 
     def latest_or_none(self, name: str) -> AnyOrchestration | None:
         """Give the highest version of a name by semantic versioning."""
-        versions = self._versions.get(name)
-        if not versions:
-            return None
-        return versions[max(versions, key=lambda version: parse_version(name, version))]
+        return self._latest.get(name)
 
     def names(self) -> list[str]:
         """Give the names offered, sorted."""

@@ -215,7 +215,8 @@ class Attempts:
             attempt.thread = self._threads.submit(here.run, _in_thread, definition.function, arguments)
             return await asyncio.wrap_future(attempt.thread)
         finally:
-            _forget(token)
+            with contextlib.suppress(ValueError):  # who is thrown away ends in another context
+                current.reset(token)
 
     def _find(self, name: str) -> AnyActivity:
         definition = self.registry.find_or_none(name)
@@ -271,12 +272,6 @@ class Attempts:
                 _log.warning("cancelled activity goes on, cancelling it again", **who)
             task.cancel()
             self._loop.call_later(limits.ACTIVITY_GRACE_SECONDS, self._press, job, task)
-
-
-def _forget(token: contextvars.Token[ActivityContext | None]) -> None:
-    """Leave the context as it was found, for the next job in it; who is thrown away ends in another one."""
-    with contextlib.suppress(ValueError):
-        current.reset(token)
 
 
 def _in_thread(function: Callable[..., object], arguments: list[object]) -> object:

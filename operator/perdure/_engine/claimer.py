@@ -254,7 +254,8 @@ class Claimer:
             if resident is not None:
                 self._residents[instance_id] = resident
                 loaded.append(Loaded(resident, known.get(instance_id, {}), row["is_suspect"]))
-            await asyncio.sleep(0)
+            if instance_id in turns:
+                await asyncio.sleep(0)  # a replay may have taken long
         await self._read_inbox(ids, is_cold=True)  # before the first turn: an earlier cancel must find nothing done
         return loaded
 
@@ -298,6 +299,7 @@ class Claimer:
             _check_whole(row, turns)
             if not turns:
                 resident.events += _beginning(row, definition)
+                return resident
             with outside_tasks():
                 self.watchdog.step(resident.instance_id, _replay, execution, turns)
         except Exception as error:  # noqa: BLE001 - whatever one history does, the others go on

@@ -143,8 +143,7 @@ class Resident:
 
     def moments(self, events: Sequence[history.Event]) -> list[datetime.datetime]:
         """Give when the timers came due that rang: their turn is no earlier, however late this worker's clock is."""
-        fired = [event.seq for event in events if isinstance(event, history.TimerFired)]
-        rung = [self.execution.pending.get(seq) for seq in fired]
+        rung = [self.execution.pending.get(event.seq) for event in events if isinstance(event, history.TimerFired)]
         return [at for operation in rung if operation is not None and (at := due_or_none(operation)) is not None]
 
     def child_key(self, child: history.ScheduleSubOrchestration) -> tuple[str, int, int, str]:
