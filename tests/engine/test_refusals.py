@@ -1,11 +1,9 @@
-"""A database that refuses a turn, once, always, or because it is one of too many; or that takes its time."""
+"""A database that refuses a turn: once, always, or because it is one of too many."""
 
 from __future__ import annotations
 
-import asyncio
-
 from perdure import OrchestrationContext, orchestration
-from tests.engine.world import PATIENCE_SECONDS, WAITING, Puppet, World, in_the_way, relay
+from tests.engine.world import Puppet, World, relay
 
 _REFUSE = """
 create function refuse() returns trigger language plpgsql as $$ begin
@@ -62,27 +60,3 @@ async def test_a_batch_that_is_too_much_is_halved(world: World) -> None:
     await world.worker(say)
 
     assert [(await world.end(instance_id)).output for instance_id in ids] == [str(number) for number in range(20)]
-
-
-async def test_while_one_batch_is_on_its_way_the_next_takes_its_turns(world: World, puppet: Puppet) -> None:
-    """Code goes on while the database is at work; of its turn nothing is begun before the turns ahead are written."""
-    has_begun = asyncio.Event()
-
-    @orchestration("test::orchestration::beginning")
-    async def beginning(ctx: OrchestrationContext) -> object:
-        has_begun.set()
-        return await ctx.schedule_activity(puppet.activity, "second")
-
-    await world.worker(relay, beginning, puppet.activity)
-    first = await world.start(relay, "first")
-    call = await puppet.called()
-    async with in_the_way(world, "select from instances where instance_id = $1 for update", first):
-        call.returns("first")
-        await world.until(WAITING, "-- commit_turns.sql%")
-        second = await world.start(beginning)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await has_begun.wait()
-        assert puppet.count == 1
-
-    (await puppet.called()).returns("second")
-    assert [(await world.end(instance_id)).output for instance_id in (first, second)] == ["first", "second"]

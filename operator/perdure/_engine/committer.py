@@ -1,10 +1,9 @@
 """Taking turns and committing them in groups.
 
-Theory of operation. Residents with news queue here. While one commit is on its way the next batch gathers and takes its
-turns (pure code, microseconds), so that this process and the database work at the same time; there is no artificial
-delay. All turns of a batch go out in one statement that fences, consumes, appends and updates, and gives back the ids
-it accepted (I3, I4). Only then is anything allowed to happen: lines are logged, activities start, timers are set,
-clients are told (I2).
+Theory of operation. Residents with news queue here. While one commit is on its way the next batch gathers; there is no
+artificial delay: a batch is what arrived meanwhile. Every resident of a batch takes its turn (pure code, microseconds),
+all turns go out in one statement that fences, consumes, appends and updates, and gives back the ids it accepted (I3,
+I4). Only then is anything allowed to happen: lines are logged, activities start, timers are set, clients are told (I2).
 
 What can go wrong. Database away: the same turns are sent again until it answers (I9). Answer lost: a turn that is now
 refused is read back, and counts as ours when the row stands at the next turn under our name (I8). Refused: somebody
@@ -87,8 +86,6 @@ class Committer:
         self.on_unread: Callable[[], None]
         self._queue: list[Resident] = []
         self._has_work = asyncio.Event()
-        self._way = asyncio.Lock()
-        self._batches = 0
         self._is_drained = asyncio.Event()
         self._is_drained.set()
         self._time = asyncio.get_running_loop().time
@@ -116,36 +113,20 @@ class Committer:
         await self._is_drained.wait()
 
     async def run(self) -> None:
-        """Commit for ever: while one batch is on its way, the turns of the next are taken."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                if not self._queue:
-                    self._has_work.clear()
-                    self._see_if_drained()
-                await self._has_work.wait()
-                await asyncio.sleep(0)  # everybody who is ready in this round of the loop joins the batch
-                ready = self._queue[: limits.TURNS_PER_COMMIT]
-                del self._queue[: limits.TURNS_PER_COMMIT]
-                self._batches += 1
-                turns, broken = await self._turns_of(ready)
-                for resident, error in broken:
-                    await self.hold(resident, error, is_tried_again=False)
-                await self._way.acquire()
-                group.create_task(self._commit_all(turns))
-
-    async def _commit_all(self, turns: list[TakenTurn]) -> None:
-        """Commit a batch, and let the next one go."""
-        try:
+        """Commit for ever."""
+        while True:
+            if not self._queue:
+                self._has_work.clear()
+                self._is_drained.set()
+            await self._has_work.wait()
+            await asyncio.sleep(0)  # everybody who is ready in this round of the loop joins the batch
+            ready = self._queue[: limits.TURNS_PER_COMMIT]
+            del self._queue[: limits.TURNS_PER_COMMIT]
+            turns, broken = await self._turns_of(ready)
+            for resident, error in broken:
+                await self.hold(resident, error, is_tried_again=False)
             for part in batch.parts(await self._with_room(turns)):
                 await self._commit(part)
-        finally:
-            self._batches -= 1
-            self._way.release()
-            self._see_if_drained()
-
-    def _see_if_drained(self) -> None:
-        if not (self._queue or self._batches):
-            self._is_drained.set()
 
     async def _turns_of(
         self, residents: Sequence[Resident]
