@@ -29,7 +29,10 @@ ACTOR_SECONDS = 90.0
 
 @orchestration(names.DELETE_POSTGRES, version="1.0.0")
 async def delete_postgres(ctx: OrchestrationContext, input: DeletePostgresInput) -> DeletePostgresOutput:
-    """Stop who looks after the server, delete what it consists of, and give its name back."""
+    """Stop who looks after the server, delete what it consists of, and give its name back.
+
+    `postgres-actor` calls it as a function: whoever copies it for another version copies its caller too.
+    """
     ctx.set_progress(0, 3, f"looking {input.name} up")
     entry = await ctx.schedule_activity(get_entry, EntryInput(name=input.name, shown=0), retry=servers.PATIENT)
     entry = None if entry is None or entry.released_at else entry

@@ -190,9 +190,9 @@ class OrchestrationRegistry:
                 message = f"Orchestration {definition.name} {definition.version} is registered twice."
                 raise errors.DefinitionError(message)
             versions[definition.version] = definition
-            self._latest[definition.name] = versions[
-                max(versions, key=functools.partial(parse_version, definition.name))
-            ]
+            self._latest[definition.name] = max(
+                versions.values(), key=lambda each: parse_version(each.name, each.version)
+            )
         return self
 
     def merge(self, other: OrchestrationRegistry) -> Self:

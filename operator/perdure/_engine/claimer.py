@@ -254,8 +254,8 @@ class Claimer:
             if resident is not None:
                 self._residents[instance_id] = resident
                 loaded.append(Loaded(resident, known.get(instance_id, {}), row["is_suspect"]))
-            if instance_id in turns:
-                await asyncio.sleep(0)  # a replay may have taken long
+            if instance_id in turns or row["carried"]:
+                await asyncio.sleep(0)  # to read what there was may have taken long
         await self._read_inbox(ids, is_cold=True)  # before the first turn: an earlier cancel must find nothing done
         return loaded
 
