@@ -1,7 +1,9 @@
 """Remove a Postgres server: its actor first, then its objects in order, and last its name.
 
 The name is given back when nothing of the server is there any more; so whoever takes it next finds no old Service that
-leads to an old Pod. A server that failed stays `failed` in the inventory: cleaning up erases no story.
+leads to an old Pod. What is there after all is deleted too: a controller that hears late of the end of a StatefulSet
+may make a claim for it after the last look. A server that failed stays `failed` in the inventory: cleaning up erases no
+story.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from activities.types import (
     ReleaseInput,
     SetStateInput,
 )
-from perdure import NonRetryableError, OrchestrationContext, orchestration
+from perdure import ActivityError, NonRetryableError, OrchestrationContext, RetryPolicy, orchestration
 from workflows import names, owners, servers
 from workflows.types import DeletePostgresInput, DeletePostgresOutput
 
@@ -42,6 +44,20 @@ async def delete_postgres(ctx: OrchestrationContext, input: DeletePostgresInput)
     if entry and entry.actor and not input.is_actor_stopped:
         await _stop_actor(ctx, entry.actor)
 
+    deleted = await _delete_objects(ctx, input, owner)
+    if entry:
+        try:
+            await _give_back(ctx, input, retry=servers.QUICK)
+        except ActivityError as error:
+            ctx.trace_warn(f"{input.name} cannot be given back yet: {error.message}")
+            deleted += await _delete_objects(ctx, input, owner)
+            await _give_back(ctx, input, retry=servers.PATIENT)
+    ctx.set_progress(3, 3, f"{input.name} is gone")
+    return DeletePostgresOutput(deleted=deleted)
+
+
+async def _delete_objects(ctx: OrchestrationContext, input: DeletePostgresInput, owner: str) -> list[str]:
+    """Delete what there is of the server in the cluster, and say what that was."""
     ctx.set_progress(1, 3, f"deleting the objects of {input.name}")
     gone = await ctx.schedule_activity(
         delete_postgres_objects,
@@ -50,14 +66,12 @@ async def delete_postgres(ctx: OrchestrationContext, input: DeletePostgresInput)
         ),
         retry=servers.UNHURRIED,
     )
+    return gone.deleted
 
+
+async def _give_back(ctx: OrchestrationContext, input: DeletePostgresInput, *, retry: RetryPolicy) -> None:
     ctx.set_progress(2, 3, f"giving the name {input.name} back")
-    if entry:
-        await ctx.schedule_activity(
-            release, ReleaseInput(name=input.name, keep_volumes=input.keep_volumes), retry=servers.PATIENT
-        )
-    ctx.set_progress(3, 3, f"{input.name} is gone")
-    return DeletePostgresOutput(deleted=gone.deleted)
+    await ctx.schedule_activity(release, ReleaseInput(name=input.name, keep_volumes=input.keep_volumes), retry=retry)
 
 
 def _owner(ctx: OrchestrationContext, input: DeletePostgresInput, entry: InventoryEntry | None) -> str:

@@ -18,6 +18,7 @@ from activities.inventory.look import get_entry
 from activities.inventory.release import release
 from activities.inventory.reserve import reserve
 from activities.kubernetes import ownership
+from activities.postgres import manifests
 from activities.postgres.backup import backup_database
 from activities.postgres.delete import delete_postgres_objects
 from activities.postgres.deploy import deploy_postgres
@@ -41,7 +42,7 @@ from activities.types import (
     RestoreInput,
     WaitForPostgresInput,
 )
-from perdure import ActivityContext, NonRetryableError, errors
+from perdure import ActivityContext, JsonValue, NonRetryableError, errors
 from perdure._store.lending import LentDatabase
 from tests.e2e.library import Cast, done
 
@@ -339,6 +340,26 @@ async def test_half_a_server_is_deleted_too(cast: Cast) -> None:
     assert await left(cast) == set()
 
 
+async def test_what_a_controller_makes_while_the_server_goes_goes_too(cast: Cast) -> None:
+    """A claim that was not there at the first look: its controller may hear late that a StatefulSet goes."""
+    await deployed(cast)
+    await _hold_service(cast, ["example.org/hold"])
+    going = asyncio.create_task(cast.do(delete_postgres_objects, GONE, epoch=2))
+    await cast.kubectl("wait", "--for=jsonpath={.metadata.deletionTimestamp}", "service/orders", "--timeout=60s")
+    await cast.kubectl("create", "--filename=-", input=_claim("late-orders-0", **manifests.labels("orders")))
+    await _hold_service(cast, None)
+
+    deleted = (await going).deleted
+
+    assert deleted[-2:] == ["PersistentVolumeClaim late-orders-0", "Secret orders-credentials"]
+    assert await left(cast) == set()
+
+
+async def _hold_service(cast: Cast, finalizers: list[str] | None) -> None:
+    patch = json.dumps({"metadata": {"finalizers": finalizers}})
+    await cast.kubectl("patch", "service", "orders", "--type=merge", f"--patch={patch}")
+
+
 @dataclasses.dataclass
 class Held:
     """A cast whose runs are lent a database."""
@@ -399,7 +420,8 @@ async def test_a_name_may_be_given_back_with_data_that_is_to_stay(held: Held) ->
         await held.cast.do(deploy_postgres, SERVER.model_copy(update={"owner": "shop/other"}), epoch=3)
 
 
-def _claim(name: str) -> str:
+def _claim(name: str, **labels: JsonValue) -> str:
     resources = {"requests": {"storage": "1Gi"}}
     spec = {"accessModes": ["ReadWriteOnce"], "resources": resources}
-    return json.dumps({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec})
+    metadata = {"name": name, "labels": labels}
+    return json.dumps({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})

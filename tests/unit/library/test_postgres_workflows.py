@@ -6,17 +6,19 @@ Each turn is replayed from history, so what passes here is deterministic too. `E
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
 
 from activities.inventory.look import get_entry
+from activities.inventory.release import release
 from activities.inventory.reserve import reserve
 from activities.postgres.connection import verify_connection
 from activities.postgres.deploy import deploy_postgres
 from activities.postgres.health import check_postgres_health
 from activities.postgres.wait import wait_for_postgres
-from activities.types import HealthInput, HealthOutput, VerifyConnectionOutput, WaitOutput
+from activities.types import HealthInput, HealthOutput, ReleaseInput, ReleaseOutput, VerifyConnectionOutput, WaitOutput
 from perdure import ActivityContext, JsonValue, errors
 from perdure._core.definition import AnyActivity
 from perdure.testing import Run, Simulation, simulate
@@ -265,6 +267,29 @@ def test_an_actor_that_is_gone_does_not_keep_a_server_from_being_deleted() -> No
     assert run.phase == "Completed"
     assert estate.objects == []
     assert run.elapsed == 90
+
+
+def test_what_a_controller_makes_after_the_last_look_is_deleted_before_the_name_is_free() -> None:
+    """A claim made too late holds the name; it goes as well, and nobody has to come by."""
+    estate = Estate()
+    create(estate)
+    looks = itertools.count()
+
+    def give_back(_: ActivityContext, input: ReleaseInput) -> ReleaseOutput:
+        if next(looks) == 0:
+            estate.objects.append("PersistentVolumeClaim")
+        if estate.objects:
+            raise errors.NameInUseError("pg", "shop", estate.objects)
+        return estate.release(input)
+
+    run = simulate(
+        delete_postgres, DeletePostgresInput(name="pg"), activities={**estate.activities, release: give_back}
+    )
+
+    assert run.phase == "Completed"
+    assert run.output.deleted[-1] == "PersistentVolumeClaim pg"
+    assert estate.entry is not None
+    assert estate.entry.state == "deleted"
 
 
 def test_a_server_of_somebody_else_is_not_deleted() -> None:
