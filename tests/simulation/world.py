@@ -244,16 +244,23 @@ def play(database: Database, seed: int, options: Options | None = None) -> World
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Let chance that the engine uses itself (jitter, ids of workers) come from the seed, and how many signals fit."""
+    """Let chance that the engine uses itself (jitter, ids of workers) come from the seed, and two of its limits.
+
+    These are how many signals somebody takes, and how many turns make a batch: so few that the next is often full.
+    """
     state, ids = random.getstate(), random.Random(f"{seed} ids")
     room = random.Random(f"{seed} room").choice((1, limits.UNCONSUMED_SIGNALS, limits.UNCONSUMED_SIGNALS))
+    batch = random.Random(f"{seed} batch").choice((1, 3, limits.TURNS_PER_COMMIT))
 
     def drawn() -> uuid.UUID:
         return uuid.UUID(int=ids.getrandbits(128), version=4)
 
     random.seed(seed)
     try:
-        with mock.patch.object(uuid, "uuid4", drawn), mock.patch.object(limits, "UNCONSUMED_SIGNALS", room):
+        with (
+            mock.patch.object(uuid, "uuid4", drawn),
+            mock.patch.multiple(limits, UNCONSUMED_SIGNALS=room, TURNS_PER_COMMIT=batch),
+        ):
             yield
     finally:
         random.setstate(state)

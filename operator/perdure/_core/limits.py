@@ -125,8 +125,8 @@ TURN_BYTES: Final = 32 * 1024 * 1024
 """One turn, and one statement's batch of them: results that come in beyond it wait for the next turn, code that asks
 for more at once fails. Postgres takes no message above 1 GB, and a worker holds several copies on the way there."""
 
-TURNS_PER_COMMIT: Final = 1_000
-"""One statement's batch: beyond this the statement only grows longer, not cheaper per turn."""
+TURNS_PER_COMMIT: Final = 250
+"""One statement's batch: beyond this it grows longer, not cheaper per turn, and the next one is not ready with it."""
 
 ACTIVITY_CONVICTIONS: Final = 4
 """How many workers may die in a row of an activity that alone was on trial, before it is poison. One death by

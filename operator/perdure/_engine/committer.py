@@ -4,6 +4,7 @@ Theory of operation. Residents with news queue here. While one commit is on its 
 artificial delay: a batch is what arrived meanwhile. Every resident of a batch takes its turn (pure code, microseconds),
 all turns go out in one statement that fences, consumes, appends and updates, and gives back the ids it accepted (I3,
 I4). Only then is anything allowed to happen: lines are logged, activities start, timers are set, clients are told (I2).
+A batch that is full before it can go takes its turns meanwhile: then this process and the database work side by side.
 
 What can go wrong. Database away: the same turns are sent again until it answers (I9). Answer lost: a turn that is now
 refused is read back, and counts as ours when the row stands at the next turn under our name (I8). Refused: somebody
@@ -39,6 +40,9 @@ __all__ = ["Committer"]
 _log = structlog.get_logger(__name__)
 _POISON = "Poison"
 _RETRY_SECONDS = 0.5
+
+Taken = tuple[list[TakenTurn], list[tuple[Resident, Exception]]]
+"""The turns of a batch, and whose code broke or does not fit."""
 
 
 class _TooMuchError(Exception):
@@ -85,10 +89,12 @@ class Committer:
         self.on_taken_back: Callable[[Resident], None]
         self.on_unread: Callable[[], None]
         self._queue: list[Resident] = []
+        self._ahead: Taken | None = None
+        self._is_sending = False
         self._has_work = asyncio.Event()
         self._is_drained = asyncio.Event()
         self._is_drained.set()
-        self._time = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
         self.measures = Measures()
         self.turns = 0
         self.commits = 0
@@ -102,6 +108,8 @@ class Committer:
                 self.trials.expect([resident.instance_id])
             self._has_work.set()
             self._is_drained.clear()
+            if self._is_sending and len(self._queue) == limits.TURNS_PER_COMMIT:
+                self._loop.call_soon(self._take_ahead)
 
     @property
     def has_turns(self) -> bool:
@@ -115,22 +123,34 @@ class Committer:
     async def run(self) -> None:
         """Commit for ever."""
         while True:
-            if not self._queue:
+            if not (self._queue or self._ahead):
                 self._has_work.clear()
                 self._is_drained.set()
             await self._has_work.wait()
             await asyncio.sleep(0)  # everybody who is ready in this round of the loop joins the batch
-            ready = self._queue[: limits.TURNS_PER_COMMIT]
-            del self._queue[: limits.TURNS_PER_COMMIT]
-            turns, broken = await self._turns_of(ready)
+            turns, broken = self._ahead or await self._turns_of(self._next_batch())
+            self._ahead = None
             for resident, error in broken:
                 await self.hold(resident, error, is_tried_again=False)
-            for part in batch.parts(await self._with_room(turns)):
-                await self._commit(part)
+            await self._commit_all([turn for turn in turns if not turn.resident.is_gone])
 
-    async def _turns_of(
-        self, residents: Sequence[Resident]
-    ) -> tuple[list[TakenTurn], list[tuple[Resident, Exception]]]:
+    def _next_batch(self) -> list[Resident]:
+        """Take those who came first out of the queue."""
+        ready = self._queue[: limits.TURNS_PER_COMMIT]
+        del self._queue[: limits.TURNS_PER_COMMIT]
+        return ready
+
+    def _take_ahead(self) -> None:
+        """Take the turns of a batch that is full while one is on its way; those to be tried take theirs when it can go.
+
+        A batch with room waits: who is in it may get more news, and take that in with the same turn.
+        """
+        if self._is_sending and self._ahead is None and len(self._queue) >= limits.TURNS_PER_COMMIT:
+            ready = self._next_batch()
+            self._queue[:0] = [resident for resident in ready if resident.recoveries]
+            self._ahead = self._take_turns([resident for resident in ready if not resident.recoveries])
+
+    async def _turns_of(self, residents: Sequence[Resident]) -> Taken:
         """Take the turns of a batch; what owners may have died of is tried."""
         innocent = [resident for resident in residents if not resident.recoveries]
         turns, broken = self._take_turns(innocent)
@@ -144,7 +164,7 @@ class Committer:
             broken += more_broken
         return turns, broken
 
-    def _take_turns(self, residents: Sequence[Resident]) -> tuple[list[TakenTurn], list[tuple[Resident, Exception]]]:
+    def _take_turns(self, residents: Sequence[Resident]) -> Taken:
         """Let everybody's code run to its next awaits; give the turns, and whose code broke or does not fit."""
         broken: list[tuple[Resident, Exception]] = []
         turns = []
@@ -264,10 +284,20 @@ class Committer:
             return
         self.on_held(resident, failed)
 
+    async def _commit_all(self, turns: list[TakenTurn]) -> None:
+        """Commit a batch; meanwhile the next may take its turns."""
+        self._is_sending = True
+        self._loop.call_soon(self._take_ahead)
+        try:
+            for part in batch.parts(await self._with_room(turns)):
+                await self._commit(part)
+        finally:
+            self._is_sending = False
+
     async def _commit(self, turns: list[TakenTurn]) -> None:
-        began = self._time()
+        began = self._loop.time()
         accepted = await self._send(turns)
-        self.measures.commit_duration.observe(self._time() - began)
+        self.measures.commit_duration.observe(self._loop.time() - began)
         self.measures.commit_turns.observe(len(turns))
         stand = [turn for turn in turns if turn.resident.instance_id in accepted]
         await self._find_lost_children(stand)
