@@ -16,7 +16,7 @@ from tests.awaits.stories import Story
 
 __all__ = ["Found", "Undisturbed", "disturbed", "undisturbed"]
 
-_TRIES = 3
+_TRIES = 8
 """What is decided by the order of two answers may go another way round; a place that is not reached is tried again."""
 
 
