@@ -5,8 +5,10 @@
 `empty_dsn`            the same without any schema, for tests of migration itself
 `crashable_postgres`   a durable server of the test's own, on TCP, migrated, with `crash()` and `restart()`
 
-A fresh database is a copy of a migrated template (some 20 ms), so tests share nothing but the server. Nothing here may
-know what the tests are about. The fixtures are plain functions: they work for async and sync tests, in any loop.
+A fresh database is a copy of a migrated template, so tests share nothing but the server. That is a thousand files, and
+they go with the test. In memory, where there is room, that takes some 20 ms; on a disk it may be a third of a second
+(ext4 without a journal looks past all that went in the last minute). Nothing here may know what the tests are about.
+The fixtures are plain functions: they work for async and sync tests, in any loop.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from perdure._store.embedded import EmbeddedPostgres
 T = TypeVar("T")
 
 _numbers = itertools.count(1)
+_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 4 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,30 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 @contextmanager
-def data_folder() -> Iterator[Path]:
-    """Give a folder with a short path, which a unix socket fits into, and remove it."""
-    folder = Path(tempfile.mkdtemp(prefix="perdure-test-"))
+def data_folder(*, is_durable: bool = True) -> Iterator[Path]:
+    """Give a folder with a short path, which a unix socket fits into, and remove it; in memory if that may be."""
+    folder = Path(tempfile.mkdtemp(prefix="perdure-test-", dir=None if is_durable else _memory_or_none()))
     folder.chmod(0o755)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def forgetful_postgres() -> Iterator[EmbeddedPostgres]:
+    """Run a server that keeps little, and nothing for long."""
+    with (
+        data_folder(is_durable=False) as folder,
+        EmbeddedPostgres(folder, durable=False, in_pod=True, settings={"max_wal_size": "256MB"}) as server,
+    ):
+        yield server
+
+
+def _memory_or_none() -> Path | None:
+    """Give the file system that is memory, when there is one with room for the servers of all processes."""
+    has_room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES
+    return _MEMORY if has_room else None
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +112,7 @@ def postgres() -> Iterator[Server]:
     if url:
         yield Server(url, None)
         return
-    with data_folder() as folder, EmbeddedPostgres(folder, durable=False, in_pod=True) as embedded:
+    with forgetful_postgres() as embedded:
         yield Server(embedded.dsn, embedded)
 
 

@@ -19,7 +19,8 @@ from activities.types import (
     ReleaseInput,
     SetStateInput,
 )
-from perdure import ActivityError, NonRetryableError, OrchestrationContext, RetryPolicy, orchestration
+from perdure import ActivityError, NonRetryableError, OrchestrationContext, orchestration
+from perdure.errors import NameInUseError
 from workflows import names, owners, servers
 from workflows.types import DeletePostgresInput, DeletePostgresOutput
 
@@ -47,13 +48,15 @@ async def delete_postgres(ctx: OrchestrationContext, input: DeletePostgresInput)
     deleted = await _delete_objects(ctx, input, owner)
     if entry:
         try:
-            await _give_back(ctx, input, retry=servers.QUICK)
+            await _give_back(ctx, ReleaseInput(name=input.name, keep_volumes=input.keep_volumes))
         except ActivityError as error:
-            ctx.trace_warn(f"{input.name} cannot be given back yet: {error.message}")
+            if error.type != NameInUseError.__name__ or not await _is_still(ctx, entry):
+                raise
+            ctx.trace_warn(f"{input.name} is deleted once more: {error.message}")
             deleted += await _delete_objects(ctx, input, owner)
-            await _give_back(ctx, input, retry=servers.PATIENT)
+            await _give_back(ctx, ReleaseInput(name=input.name, owner=entry.owner, keep_volumes=input.keep_volumes))
     ctx.set_progress(3, 3, f"{input.name} is gone")
-    return DeletePostgresOutput(deleted=deleted)
+    return DeletePostgresOutput(deleted=list(dict.fromkeys(deleted)))
 
 
 async def _delete_objects(ctx: OrchestrationContext, input: DeletePostgresInput, owner: str) -> list[str]:
@@ -69,9 +72,15 @@ async def _delete_objects(ctx: OrchestrationContext, input: DeletePostgresInput,
     return gone.deleted
 
 
-async def _give_back(ctx: OrchestrationContext, input: DeletePostgresInput, *, retry: RetryPolicy) -> None:
+async def _give_back(ctx: OrchestrationContext, input: ReleaseInput) -> None:
     ctx.set_progress(2, 3, f"giving the name {input.name} back")
-    await ctx.schedule_activity(release, ReleaseInput(name=input.name, keep_volumes=input.keep_volumes), retry=retry)
+    await ctx.schedule_activity(release, input, retry=servers.PATIENT)
+
+
+async def _is_still(ctx: OrchestrationContext, entry: InventoryEntry) -> bool:
+    """Say whether the name is still that server's, and has not been given back by somebody else and taken anew."""
+    now = await ctx.schedule_activity(get_entry, EntryInput(name=entry.name, shown=0), retry=servers.PATIENT)
+    return now is not None and now.reserved_at == entry.reserved_at and now.released_at is None
 
 
 def _owner(ctx: OrchestrationContext, input: DeletePostgresInput, entry: InventoryEntry | None) -> str:

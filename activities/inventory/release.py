@@ -2,7 +2,7 @@
 
 A name that is free while the old server's Service or volume still lives leads clients of the new server to the old one,
 or the new one to old data. So the cluster is looked at first, and while there is anything of the server the name stays
-reserved. That may be asked again and again: the refusal is retryable.
+reserved. That may be asked again, for what is on its way out; but what nobody deletes stays, so not for ever.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from perdure import ActivityContext, Transaction, activity, errors
 
 __all__ = ["release"]
 
+_LOOKS = 5
+"""An attempt of this number says that trying alone does not help: with `PATIENT`, after 15 s."""
+
 _KEPT_SERVERS = 10
 """Servers of one name that are remembered after their release."""
 
@@ -24,7 +27,8 @@ _KEPT_SERVERS = 10
 async def release(ctx: ActivityContext, input: ReleaseInput) -> ReleaseOutput:
     """Release a name; what the server was and what happened to it stays readable.
 
-    Raises `NameInUseError` while an object of the server exists, and `NameTakenError` when it is not that owner's.
+    Raises `NameInUseError` while an object of the server exists, retryable for the first few attempts, and
+    `NameTakenError` when it is not that owner's.
     """
     found = await transact(ctx, lambda transaction: _find(ctx, transaction, input))
     if isinstance(found, ReleaseOutput):
@@ -34,7 +38,9 @@ async def release(ctx: ActivityContext, input: ReleaseInput) -> ReleaseOutput:
         if input.keep_volumes:
             living = [each for each in living if each.kind not in objects.KINDS_OF_DATA]
         if living:
-            raise errors.NameInUseError(input.name, ctx.info.namespace, [str(each) for each in living])
+            raise errors.NameInUseError(
+                input.name, ctx.info.namespace, [str(each) for each in living], retryable=ctx.attempt < _LOOKS
+            )
     return await transact(ctx, lambda transaction: _once(ctx, transaction, input, seen=found))
 
 

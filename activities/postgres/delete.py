@@ -2,8 +2,8 @@
 
 In this order, each gone before the next: no Service leads to a Pod that ends, no volume goes from under a server, and
 the Secret, whose owner decides about all of it, is there until nothing else is. Before anything is deleted all objects
-are looked at; one that is another owner's stops it. They are looked for again when all are gone: until it hears that
-the StatefulSet is, its controller goes on making Pods and claims.
+are looked at; one that is another owner's stops it. They are looked for again when all are gone, a few times: until it
+hears that the StatefulSet is, its controller goes on making Pods and claims.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ __all__ = ["delete_postgres_objects"]
 _LABELLED = frozenset({"Pod", "PersistentVolumeClaim"})
 """Made by controllers: they carry the labels of the server, and no owner."""
 
+_LOOKS = 3
+"""So often what is there is deleted; somebody who goes on making more must not keep us for ever."""
+
 
 @activity(names.DELETE_POSTGRES_OBJECTS)
 async def delete_postgres_objects(
@@ -26,15 +29,17 @@ async def delete_postgres_objects(
 ) -> DeletePostgresObjectsOutput:
     """Delete what there is of a server, and wait until it is gone; what is gone already is fine.
 
-    Raises `ObjectNotOwnedError` before anything is deleted, and `ObjectNotReadyError` for what is not gone in time.
+    Raises `ObjectNotOwnedError`, before anything is deleted or for what another owner makes meanwhile, and
+    `ObjectNotReadyError` for what is not gone in time.
     """
     own = ownership.acting_for(ctx, input.owner)
     detail = ctx.heartbeat_detail
     deleted = [str(each) for each in detail] if isinstance(detail, list) else []
     found = await _to_go(own, input)
-    while targets := [each for each in found if each.kind != "Secret"]:
+    for _ in range(_LOOKS):
+        targets = [each for each in found if each.kind != "Secret"]
         await _delete(own, input, targets, deleted)
-        if not input.wait_seconds:
+        if not (targets and input.wait_seconds):
             break
         found = await _to_go(own, input)
     backups = ObjectRef(api_version="v1", kind="PersistentVolumeClaim", name=jobs.claim_name(input.name))

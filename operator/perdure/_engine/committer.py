@@ -5,6 +5,8 @@ artificial delay: a batch is what arrived meanwhile. Every resident of a batch t
 all turns go out in one statement that fences, consumes, appends and updates, and gives back the ids it accepted (I3,
 I4). Only then is anything allowed to happen: lines are logged, activities start, timers are set, clients are told (I2).
 A batch that is full before it can go takes its turns meanwhile: then this process and the database work side by side.
+What is taken ahead may be gone when it can go. It is dropped: held and resumed here, its row would not tell the turn
+from the one that is taken anew.
 
 What can go wrong. Database away: the same turns are sent again until it answers (I9). Answer lost: a turn that is now
 refused is read back, and counts as ours when the row stands at the next turn under our name (I8). Refused: somebody
@@ -41,7 +43,7 @@ _log = structlog.get_logger(__name__)
 _POISON = "Poison"
 _RETRY_SECONDS = 0.5
 
-Taken = tuple[list[TakenTurn], list[tuple[Resident, Exception]]]
+_Taken = tuple[list[TakenTurn], list[tuple[Resident, Exception]]]
 """The turns of a batch, and whose code broke or does not fit."""
 
 
@@ -89,8 +91,9 @@ class Committer:
         self.on_taken_back: Callable[[Resident], None]
         self.on_unread: Callable[[], None]
         self._queue: list[Resident] = []
-        self._ahead: Taken | None = None
+        self._ahead: _Taken | None = None
         self._is_sending = False
+        self._is_full = asyncio.Event()
         self._has_work = asyncio.Event()
         self._is_drained = asyncio.Event()
         self._is_drained.set()
@@ -108,8 +111,7 @@ class Committer:
                 self.trials.expect([resident.instance_id])
             self._has_work.set()
             self._is_drained.clear()
-            if self._is_sending and len(self._queue) == limits.TURNS_PER_COMMIT:
-                self._loop.call_soon(self._take_ahead)
+            self._see_if_full()
 
     @property
     def has_turns(self) -> bool:
@@ -122,6 +124,11 @@ class Committer:
 
     async def run(self) -> None:
         """Commit for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._take_ahead())
+            await self._commit_batches()
+
+    async def _commit_batches(self) -> None:
         while True:
             if not (self._queue or self._ahead):
                 self._has_work.clear()
@@ -131,8 +138,9 @@ class Committer:
             turns, broken = self._ahead or await self._turns_of(self._next_batch())
             self._ahead = None
             for resident, error in broken:
-                await self.hold(resident, error, is_tried_again=False)
-            await self._commit_all([turn for turn in turns if not turn.resident.is_gone])
+                if not resident.is_gone:
+                    await self.hold(resident, error, is_tried_again=False)
+            await self._commit_all(turns)
 
     def _next_batch(self) -> list[Resident]:
         """Take those who came first out of the queue."""
@@ -140,17 +148,25 @@ class Committer:
         del self._queue[: limits.TURNS_PER_COMMIT]
         return ready
 
-    def _take_ahead(self) -> None:
-        """Take the turns of a batch that is full while one is on its way; those to be tried take theirs when it can go.
-
-        A batch with room waits: who is in it may get more news, and take that in with the same turn.
-        """
+    def _see_if_full(self) -> None:
+        """While a batch is on its way, see whether the next is full."""
         if self._is_sending and self._ahead is None and len(self._queue) >= limits.TURNS_PER_COMMIT:
-            ready = self._next_batch()
-            self._queue[:0] = [resident for resident in ready if resident.recoveries]
-            self._ahead = self._take_turns([resident for resident in ready if not resident.recoveries])
+            self._is_full.set()
 
-    async def _turns_of(self, residents: Sequence[Resident]) -> Taken:
+    async def _take_ahead(self) -> None:
+        """Take the turns of each batch that is full while one is on its way, unless somebody in it is to be tried.
+
+        A batch with room waits: who is in it may get more news, and take that in with the same turn. This is a task, so
+        that code is stepped in the context of the committer, not of whoever has news, and no error in it passes unseen.
+        """
+        while True:
+            await self._is_full.wait()
+            self._is_full.clear()
+            is_innocent = not any(resident.recoveries for resident in self._queue[: limits.TURNS_PER_COMMIT])
+            if self._is_sending and self._ahead is None and is_innocent:
+                self._ahead = self._take_turns(self._next_batch())
+
+    async def _turns_of(self, residents: Sequence[Resident]) -> _Taken:
         """Take the turns of a batch; what owners may have died of is tried."""
         innocent = [resident for resident in residents if not resident.recoveries]
         turns, broken = self._take_turns(innocent)
@@ -164,7 +180,7 @@ class Committer:
             broken += more_broken
         return turns, broken
 
-    def _take_turns(self, residents: Sequence[Resident]) -> Taken:
+    def _take_turns(self, residents: Sequence[Resident]) -> _Taken:
         """Let everybody's code run to its next awaits; give the turns, and whose code broke or does not fit."""
         broken: list[tuple[Resident, Exception]] = []
         turns = []
@@ -285,12 +301,13 @@ class Committer:
         self.on_held(resident, failed)
 
     async def _commit_all(self, turns: list[TakenTurn]) -> None:
-        """Commit a batch; meanwhile the next may take its turns."""
+        """Commit a batch, without the turns of those that are gone; meanwhile the next may take its turns."""
         self._is_sending = True
-        self._loop.call_soon(self._take_ahead)
+        self._see_if_full()
         try:
             for part in batch.parts(await self._with_room(turns)):
-                await self._commit(part)
+                if there := [turn for turn in part if not turn.resident.is_gone]:
+                    await self._commit(there)
         finally:
             self._is_sending = False
 

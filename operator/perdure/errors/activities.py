@@ -184,12 +184,13 @@ class NameInUseError(PerdureError):
     code = "PERDURE-1331"
     retryable = True
 
-    def __init__(self, name: str, namespace: str, objects: Sequence[str]) -> None:
+    def __init__(self, name: str, namespace: str, objects: Sequence[str], *, retryable: bool = True) -> None:
         """Name what is still there."""
         self.objects = list(objects)
+        self.retryable = retryable
         super().__init__(
             f"The name {name} in namespace {namespace} stays reserved: of its server there is still "
-            f"{', '.join(self.objects)}. Delete these first; this is tried again until they are gone."
+            f"{', '.join(self.objects)}. Delete these first; this is tried again a few times."
         )
 
 

@@ -6,6 +6,7 @@ Each turn is replayed from history, so what passes here is deterministic too. `E
 from __future__ import annotations
 
 import asyncio
+import datetime
 import itertools
 from typing import Any
 
@@ -22,7 +23,7 @@ from activities.types import HealthInput, HealthOutput, ReleaseInput, ReleaseOut
 from perdure import ActivityContext, JsonValue, errors
 from perdure._core.definition import AnyActivity
 from perdure.testing import Run, Simulation, simulate
-from tests.unit.library.estate import KINDS, Estate
+from tests.unit.library.estate import KINDS, WHEN, Estate
 from workflows import servers
 from workflows.create_postgres import create_postgres
 from workflows.delete_postgres import delete_postgres
@@ -270,16 +271,16 @@ def test_an_actor_that_is_gone_does_not_keep_a_server_from_being_deleted() -> No
 
 
 def test_what_a_controller_makes_after_the_last_look_is_deleted_before_the_name_is_free() -> None:
-    """A claim made too late holds the name; it goes as well, and nobody has to come by."""
+    """What is made too late holds the name; it goes as well, and nobody has to come by."""
     estate = Estate()
     create(estate)
     looks = itertools.count()
 
     def give_back(_: ActivityContext, input: ReleaseInput) -> ReleaseOutput:
         if next(looks) == 0:
-            estate.objects.append("PersistentVolumeClaim")
+            estate.objects.append("Pod")
         if estate.objects:
-            raise errors.NameInUseError("pg", "shop", estate.objects)
+            raise errors.NameInUseError("pg", "shop", estate.objects, retryable=False)
         return estate.release(input)
 
     run = simulate(
@@ -287,9 +288,28 @@ def test_what_a_controller_makes_after_the_last_look_is_deleted_before_the_name_
     )
 
     assert run.phase == "Completed"
-    assert run.output.deleted[-1] == "PersistentVolumeClaim pg"
+    assert run.output.deleted[-1] == "Pod pg"
     assert estate.entry is not None
     assert estate.entry.state == "deleted"
+
+
+def test_a_name_that_somebody_took_meanwhile_is_left_to_them() -> None:
+    """What holds it then is another server: it is neither deleted nor given back."""
+    estate = Estate()
+    create(estate)
+
+    def give_back(_: ActivityContext, input: ReleaseInput) -> ReleaseOutput:
+        estate.known(reserved_at=WHEN + datetime.timedelta(hours=1))
+        estate.objects.append("StatefulSet")
+        raise errors.NameInUseError("pg", "shop", estate.objects, retryable=False)
+
+    run = simulate(
+        delete_postgres, DeletePostgresInput(name="pg"), activities={**estate.activities, release: give_back}
+    )
+
+    assert run.error is not None
+    assert "there is still StatefulSet" in run.error.message
+    assert estate.objects == ["StatefulSet"]
 
 
 def test_a_server_of_somebody_else_is_not_deleted() -> None:
