@@ -90,11 +90,11 @@ def data_folder(*, is_durable: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def forgetful_postgres() -> Iterator[EmbeddedPostgres]:
-    """Run a server that keeps little, and nothing for long."""
+def forgetful_postgres(*, port: int | None = None) -> Iterator[EmbeddedPostgres]:
+    """Run a server that keeps little, and nothing for long; with a `port` as `EmbeddedPostgres` takes it."""
     with (
         data_folder(is_durable=False) as folder,
-        EmbeddedPostgres(folder, durable=False, in_pod=True, settings={"max_wal_size": "256MB"}) as server,
+        EmbeddedPostgres(folder, durable=False, in_pod=True, port=port, settings={"max_wal_size": "256MB"}) as server,
     ):
         yield server
 

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from perdure._store.embedded import EmbeddedPostgres
 from tests.awaits import enumeration
 from tests.awaits.room import Stage
 from tests.awaits.stories import STORIES, Story
@@ -26,7 +25,7 @@ from tests.cluster.finding import Finder
 from tests.cluster.local import LocalControlPlane
 from tests.cluster.progress import Progress
 from tests.cluster.toolchain import CONTROL_PLANE
-from tests.postgres_plugin import Server
+from tests.postgres_plugin import Server, forgetful_postgres
 
 
 @contextlib.contextmanager
@@ -36,9 +35,8 @@ def servers() -> Iterator[tuple[str, Server, Path]]:
     programs = finder.toolchain.ensure(CONTROL_PLANE, finder.progress)
     with tempfile.TemporaryDirectory(prefix="perdure-awaits-") as name:
         folder = Path(name)
-        folder.chmod(0o755)  # as root Postgres runs as another user
         with (
-            EmbeddedPostgres(folder / "postgres", durable=False, in_pod=True, port=0) as embedded,
+            forgetful_postgres(port=0) as embedded,
             LocalControlPlane(folder / "control-plane", programs) as control_plane,
         ):
             yield str(control_plane.kubeconfig), Server(embedded.dsn, embedded), folder
