@@ -10,13 +10,13 @@ from perdure import ActivityContext, OrchestrationContext, activity, orchestrati
 from perdure._core.definition import AnyActivity, AnyOrchestration
 
 Named = AnyOrchestration
-_TEXT = "x" * 110
+TEXT = "x" * 110
 
 
 @activity("bench::activity::step")
 async def step(ctx: ActivityContext, input: dict[str, int]) -> dict[str, object]:
     """Count one further."""
-    return {"number": input["number"] + 1, "text": _TEXT}
+    return {"number": input["number"] + 1, "text": TEXT}
 
 
 @orchestration("bench::orchestration::chain")

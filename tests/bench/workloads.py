@@ -22,6 +22,7 @@ from perdure._core.replay import Execution, Identity
 from perdure._store.store import Store
 from perdure.client import Client, InstanceFilter, Page
 from tests.bench import code, filling, provisioning, resources
+from tests.bench.bare import Bare
 from tests.bench.stage import Stage, fresh_database
 
 
@@ -88,7 +89,10 @@ async def chains(stage: Stage) -> Result:
     for number in (0, 1_234, 2_999):
         info = await stage.client.get_instance_info(f"run2-{number:06}")
         _check(info.output == {"number": number + 5}, f"chain {number} gave {info.output!r}")
-    return result
+    async with Bare.set_up(stage.dsn) as bare:
+        rate = await bare.rate(count=9_000)
+    more = {**result.more, "bare_instances_per_s": round(rate), "share_of_bare": round(result.value / rate, 2)}
+    return dataclasses.replace(result, more=more)
 
 
 async def one_chain(stage: Stage) -> Result:
@@ -100,23 +104,11 @@ async def one_chain(stage: Stage) -> Result:
         await stage.run_one(f"one-{number}", code.chain, {"number": number})
         latencies.append(1000 * (time.perf_counter() - began))
     latencies.sort()
-    bare = await _bare_commit_ms(stage)
-    return Result(
-        statistics.median(latencies),
-        {"p99_ms": round(latencies[494], 2), "bare_commit_ms": bare, "instances": len(latencies)},
-    )
-
-
-async def _bare_commit_ms(stage: Stage) -> float:
-    """Measure what the disk asks for one row made durable: seven times that is the floor of a chain."""
-    await stage.outside.execute("create table bare (number integer)")
-    durations = []
-    for number in range(200):
-        began = time.perf_counter()
-        await stage.outside.execute("insert into bare values ($1)", number)
-        durations.append(1000 * (time.perf_counter() - began))
-    await stage.outside.execute("drop table bare")
-    return round(statistics.median(durations), 2)
+    median = statistics.median(latencies)
+    async with Bare.set_up(stage.dsn) as bare:
+        bare_ms = await bare.latency_ms(count=500)
+    compared = {"bare_ms": round(bare_ms, 2), "times_bare": round(median / bare_ms, 1)}
+    return Result(median, {"p99_ms": round(latencies[494], 2), **compared, "instances": len(latencies)})
 
 
 async def one_fan_out(stage: Stage) -> Result:

@@ -126,7 +126,7 @@ TURN_BYTES: Final = 32 * 1024 * 1024
 for more at once fails. Postgres takes no message above 1 GB, and a worker holds several copies on the way there."""
 
 TURNS_PER_COMMIT: Final = 250
-"""One statement's batch: beyond this it grows longer, not cheaper per turn, and the next one is not ready with it."""
+"""One statement's batch. More in one cost no less each, and of a few batches the next takes its turns meanwhile."""
 
 ACTIVITY_CONVICTIONS: Final = 4
 """How many workers may die in a row of an activity that alone was on trial, before it is poison. One death by

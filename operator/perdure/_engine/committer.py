@@ -111,7 +111,8 @@ class Committer:
                 self.trials.expect([resident.instance_id])
             self._has_work.set()
             self._is_drained.clear()
-            self._see_if_full()
+            if self._may_go_ahead:
+                self._is_full.set()
 
     @property
     def has_turns(self) -> bool:
@@ -148,10 +149,10 @@ class Committer:
         del self._queue[: limits.TURNS_PER_COMMIT]
         return ready
 
-    def _see_if_full(self) -> None:
-        """While a batch is on its way, see whether the next is full."""
-        if self._is_sending and self._ahead is None and len(self._queue) >= limits.TURNS_PER_COMMIT:
-            self._is_full.set()
+    @property
+    def _may_go_ahead(self) -> bool:
+        """Whether one batch is on its way, and the next is full."""
+        return self._is_sending and self._ahead is None and len(self._queue) >= limits.TURNS_PER_COMMIT
 
     async def _take_ahead(self) -> None:
         """Take the turns of each batch that is full while one is on its way, unless somebody in it is to be tried.
@@ -163,7 +164,7 @@ class Committer:
             await self._is_full.wait()
             self._is_full.clear()
             is_innocent = not any(resident.recoveries for resident in self._queue[: limits.TURNS_PER_COMMIT])
-            if self._is_sending and self._ahead is None and is_innocent:
+            if self._may_go_ahead and is_innocent:
                 self._ahead = self._take_turns(self._next_batch())
 
     async def _turns_of(self, residents: Sequence[Resident]) -> _Taken:
@@ -303,7 +304,8 @@ class Committer:
     async def _commit_all(self, turns: list[TakenTurn]) -> None:
         """Commit a batch, without the turns of those that are gone; meanwhile the next may take its turns."""
         self._is_sending = True
-        self._see_if_full()
+        if self._may_go_ahead:
+            self._is_full.set()
         try:
             for part in batch.parts(await self._with_room(turns)):
                 if there := [turn for turn in part if not turn.resident.is_gone]:
