@@ -97,11 +97,13 @@ def _committed(name: str, arguments: Sequence[object]) -> Iterator[tuple[str, st
 
 
 def _told(row: Mapping[str, Any], body: bytes) -> Iterator[str]:
-    """Name a turn by each event that it takes in: which of them come together is chance."""
-    ends = ", and continues as new," if row.get("next_execution") else ""
+    """Name a turn by each event that it takes in, and by how it ends: which of them come together is chance."""
+    life = _life(row["execution"])
     for event in history.decode_turn(_AT, body).events:
         which = f"#{seq}" if (seq := getattr(event, "seq", None)) else getattr(event, "name", "")
-        yield f"{type(event).__name__} {which}{_life(row['execution'])}{ends}"
+        yield f"{type(event).__name__} {which}{life}"
+    if row.get("next_execution"):
+        yield f"the continuing as new{life}"
 
 
 class WatchedApi:

@@ -230,7 +230,7 @@ async def greet(room: Room) -> None:
     await room.run("hello", names.GREET, {"pauseSeconds": 0.3})
 
 
-_NEXT_EXECUTION = ".*( of execution 2 | continues as new)"
+_NEXT_EXECUTION = ".*( of execution 2 | the continuing as new)"
 
 STORIES = (
     Story("greet", greet, (names.GREET, "1.0.0")),
