@@ -209,7 +209,7 @@ class Request:
         world.has_overlapped = world.has_overlapped or fate.kind in {Kind.HELD, Kind.LATE}
         if self.answer.cancelled() and self.wire.lane is None and world.weather.dice.random() < 0.5:
             return  # whoever asked has gone away, and the server heard of it in time
-        if world.is_away:
+        if world.is_away or self.wire.is_broken:  # perhaps since it was sent
             self._break(weather.lost(world.weather.dice))
             return
         match fate.kind:
@@ -250,8 +250,6 @@ class Request:
                 then(Outcome())
             case _ if wire.lane is not None:
                 self._when_done(database.inside(wire.lane, self.sql, self.arguments), then)
-            case _ if wire.is_broken and self.fate.kind is not Kind.LATE:
-                return
             case _:
                 self.owners = world.checks.owners(self.name)
                 self._when_done(database.statement(self.sql, self.arguments, now=now), then)

@@ -149,6 +149,33 @@ async def test_a_call_waits_out_an_outage_and_says_so_once(crashable_postgres: E
     await pool.close()
 
 
+async def test_a_cancel_is_heard_although_the_connection_breaks_with_it(dsn: str) -> None:
+    """To roll back fails then, and that error comes in place of the cancel: it is no outage to be waited out."""
+    pool = await connect.create_pool(dsn, max_size=1)
+    attempts = 0
+    is_under_way = asyncio.Event()
+
+    async def ask() -> None:
+        nonlocal attempts
+        attempts += 1
+        async with pool.acquire() as connection, connection.transaction():
+            is_under_way.set()
+            try:
+                await asyncio.sleep(60 if attempts == 1 else 0)
+            except asyncio.CancelledError:
+                connection.terminate()
+                raise
+
+    asking = asyncio.create_task(connect.retrying(ask, doing="ask", availability=Availability()))
+    await is_under_way.wait()
+    asking.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert attempts == 1
+    await pool.close()
+
+
 async def test_an_error_that_stays_reaches_the_caller_at_once(dsn: str) -> None:
     """Waiting is for outages only: a wrong statement is raised by its first attempt."""
     connection = await connect.dedicated(dsn)

@@ -283,13 +283,17 @@ async def retrying(operation: Callable[[], Awaitable[T]], *, doing: str, availab
 
     Only transient errors are waited out (`is_transient`), with pauses of 0.1 to 5 s; all others are the caller's. The
     operation may have happened although it raised (a commit whose answer was lost), so it must be safe to repeat.
-    `doing` says in the log what had to wait.
+    `doing` says in the log what had to wait. A cancel is one too when the connection broke while a transaction was
+    rolled back for it, whose error then comes in its place.
     """
     pause = _FIRST_PAUSE_SECONDS
+    cancels = _cancels()
     while True:
         try:
             result = await operation()
         except Exception as failure:  # is_transient names them; everything else passes through
+            if _cancels() > cancels:
+                raise asyncio.CancelledError from failure
             if not is_transient(failure):
                 raise
             availability.lost(failure, doing)
@@ -298,3 +302,9 @@ async def retrying(operation: Callable[[], Awaitable[T]], *, doing: str, availab
             return result
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads workers, guards nothing
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _cancels() -> int:
+    """Count by how many, a timeout or whoever, the current task was asked to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
