@@ -32,6 +32,7 @@ __all__ = [
     "Connection",
     "Pool",
     "StoreConnection",
+    "cancels_heard",
     "create_pool",
     "dedicated",
     "explained",
@@ -225,6 +226,28 @@ def translated() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def cancels_heard() -> Iterator[None]:
+    """Let a cancel of this task out of the block although an error has come in its place.
+
+    It does when the connection breaks while a transaction is rolled back, or the connection given back, for the cancel;
+    taken for an outage, it would be waited out by somebody who was asked to end.
+    """
+    before = _cancels()
+    try:
+        yield
+    except Exception as failure:
+        if _cancels() > before:
+            raise asyncio.CancelledError from failure
+        raise
+
+
+def _cancels() -> int:
+    """Count by how many, a timeout or whoever, the current task was asked to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+@contextlib.contextmanager
 def explained() -> Iterator[None]:
     """Do as `translated`, and say in our words what a program has done wrong.
 
@@ -283,17 +306,14 @@ async def retrying(operation: Callable[[], Awaitable[T]], *, doing: str, availab
 
     Only transient errors are waited out (`is_transient`), with pauses of 0.1 to 5 s; all others are the caller's. The
     operation may have happened although it raised (a commit whose answer was lost), so it must be safe to repeat.
-    `doing` says in the log what had to wait. A cancel is one too when the connection broke while a transaction was
-    rolled back for it, whose error then comes in its place.
+    `doing` says in the log what had to wait.
     """
     pause = _FIRST_PAUSE_SECONDS
-    cancels = _cancels()
     while True:
         try:
-            result = await operation()
+            with cancels_heard():
+                result = await operation()
         except Exception as failure:  # is_transient names them; everything else passes through
-            if _cancels() > cancels:
-                raise asyncio.CancelledError from failure
             if not is_transient(failure):
                 raise
             availability.lost(failure, doing)
@@ -302,9 +322,3 @@ async def retrying(operation: Callable[[], Awaitable[T]], *, doing: str, availab
             return result
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads workers, guards nothing
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-
-def _cancels() -> int:
-    """Count by how many, a timeout or whoever, the current task was asked to end."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()

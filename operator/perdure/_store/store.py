@@ -156,7 +156,9 @@ class Store:
         raises `PayloadSealedError` where it is taken out of its row.
         """
         sealed = self.sealing.sealed(name, arguments)
-        return self.sealing.opened(await self._pool.fetch(self._statements[name], *sealed))
+        with connect.cancels_heard():
+            rows = await self._pool.fetch(self._statements[name], *sealed)
+        return self.sealing.opened(rows)
 
     async def fetch_patiently(self, name: str, *arguments: object) -> list[Record]:
         """Run a statement that may be run twice; while the database is away, wait for it (I9)."""
@@ -189,7 +191,8 @@ class Store:
         """Lend a connection of its own."""
         connection = await connect.dedicated(self._dsn, application_name=application_name, password=self._password)
         try:
-            yield Control(connection)
+            with connect.cancels_heard():
+                yield Control(connection)
         finally:
             connection.terminate()
 
