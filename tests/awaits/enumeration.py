@@ -16,9 +16,8 @@ from tests.awaits.stories import Story
 
 __all__ = ["Found", "Undisturbed", "disturbed", "undisturbed"]
 
-_TRIES = 8
-"""What is decided by the order of two answers may go another way round; a place that is not reached is tried again. The
-rarest that there is comes in one run of three."""
+_TRIES = 3
+"""What is decided by the order of two answers may go another way round; a place that is not reached is tried again."""
 
 
 @dataclasses.dataclass(frozen=True)

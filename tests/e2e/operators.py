@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from perdure._kube.api.orchestration import API_VERSION, KIND
+from perdure._kube.api.orchestration import API_VERSION, KIND, PLURAL
 from perdure._kube.client import Api
 from perdure._store import connect
 from tests.cluster.handle import Cluster
@@ -55,6 +55,7 @@ class World:
             yield world
         finally:
             await asyncio.gather(*(operator.stop() for operator in world.operators))
+            await world._let_go()
             database.terminate()
             await api.close()
 
@@ -71,6 +72,14 @@ class World:
                     yield world
         finally:
             await asyncio.gather(*(asyncio.to_thread(cluster.delete_namespace, name) for name in names))
+
+    async def _let_go(self) -> None:
+        """Take the finalizers of what is left: nobody compensates it now, and it would hold its namespace and CRD."""
+        held = "--output=jsonpath={.items[?(@.metadata.finalizers)].metadata.name}"
+        patch = '{"metadata": {"finalizers": null}}'
+        for scene in self.scenes:
+            if names := (await scene.kubectl("get", PLURAL, held)).split():
+                await scene.kubectl("patch", PLURAL, *names, "--type=merge", f"--patch={patch}")
 
     @property
     def scene(self) -> Scene:

@@ -58,7 +58,6 @@ async def test_a_definition_that_is_taken_away_takes_its_runs_along_and_comes_ba
         await world.apply("ended", flow="wait", input=3600)
         for name in ("db", "kept", "ended"):
             await world.scene.shown(name, "Running")
-        _let_go_of_what_is_left(local_cluster, but=namespace)
         local_cluster.kubectl("delete", crd)
         try:
             await world.in_phase("ended:1", "Cancelled")
@@ -73,13 +72,3 @@ async def test_a_definition_that_is_taken_away_takes_its_runs_along_and_comes_ba
 
         expected = {"db:1": "Running", "db:2": "Completed", "kept:1": "Running", "ended:1": "Cancelled"}
         assert await world.instances() == expected, json.dumps(operator.lines[-5:])
-
-
-def _let_go_of_what_is_left(cluster: Cluster, *, but: str) -> None:
-    """Take the finalizers of resources that earlier tests have left: nobody compensates them, the definition waits."""
-    left = json.loads(cluster.kubectl("get", PLURAL, "--all-namespaces", "--output=json"))["items"]
-    patch = json.dumps({"metadata": {"finalizers": None}})
-    for names in (each["metadata"] for each in left):
-        if names["namespace"] != but and names.get("finalizers"):
-            resource = f"{PLURAL}/{names['name']}"
-            cluster.kubectl(f"--namespace={names['namespace']}", "patch", resource, "--type=merge", f"--patch={patch}")

@@ -52,6 +52,7 @@ async def test_a_full_batch_takes_its_turns_while_another_is_on_its_way(world: W
         await world.until(WAITING, _COMMITS)
         await world.client.send_signal(ahead, "word")
         await _taken_turn()
+        await world.until(WAITING, _COMMITS)
         assert puppet.count == 1
 
     (await puppet.called()).returns("second")

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
-from pathlib import Path
 
 from perdure import ActivityRegistry, OrchestrationRegistry
 from perdure._engine.worker import Worker, WorkerSettings
 from perdure._store import migrate
-from perdure._store.embedded import EmbeddedPostgres
 from perdure._store.store import Store
 from perdure.client import Client
 from tests.histories import recorded
 from tests.histories.release_0_1_0 import orchestrations
+from tests.postgres_plugin import forgetful_postgres
 
 
 async def record(dsn: str, names: list[str]) -> None:
@@ -60,11 +58,9 @@ def main() -> None:
     if again := sorted(there.intersection(wanted)):
         sys.exit(f"Recorded already, and records are never replaced: {', '.join(again)}.")
     names = wanted or [name for name in orchestrations.SCENES if name not in there]
-    with tempfile.TemporaryDirectory(prefix="perdure-record-") as folder:
-        Path(folder).chmod(0o755)  # as root the server runs as another user
-        with EmbeddedPostgres(Path(folder) / "postgres", durable=False, in_pod=True) as server:
-            asyncio.run(migrate.migrate(server.dsn))
-            asyncio.run(record(server.dsn, names))
+    with forgetful_postgres() as server:
+        asyncio.run(migrate.migrate(server.dsn))
+        asyncio.run(record(server.dsn, names))
 
 
 if __name__ == "__main__":

@@ -13,14 +13,12 @@ import collections
 import contextlib
 import secrets
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
 
 from perdure._store import statements
-from perdure._store.embedded import EmbeddedPostgres
+from tests.postgres_plugin import forgetful_postgres
 from tests.simulation import database, world
 
 _PROGRESS_EVERY = 50
@@ -33,14 +31,12 @@ from history order by instance_id, turn
 @contextlib.contextmanager
 def opened() -> Iterator[database.Database]:
     """Give a database of a server of our own."""
-    with tempfile.TemporaryDirectory(prefix="perdure-simulation-") as folder:
-        Path(folder).chmod(0o755)  # as root the server runs as another user
-        with EmbeddedPostgres(Path(folder) / "postgres", durable=False, in_pod=True) as server:
-            data = database.Database(database.create(server.dsn, "simulation"))
-            try:
-                yield data
-            finally:
-                data.close()
+    with forgetful_postgres() as server:
+        data = database.Database(database.create(server.dsn, "simulation"))
+        try:
+            yield data
+        finally:
+            data.close()
 
 
 def show(data: database.Database, seed: int) -> bool:
