@@ -83,7 +83,7 @@ class WatchedStore(Store):
 def _committed(name: str, arguments: Sequence[object]) -> Iterator[tuple[str, str]]:
     """Name what a statement commits of which instance."""
     match name:
-        case "commit_turns":
+        case "commit_turns" | "commit_turns_without_asks":
             bodies = cast("Sequence[bytes]", arguments[2])
             turns = [row for row in json.loads(cast("str", arguments[1])) if row.get("turn") is not None]
             for row, body in zip(turns, bodies, strict=True):

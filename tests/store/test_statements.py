@@ -58,7 +58,21 @@ def test_a_statement_is_an_item_and_an_attribute_and_begins_with_its_name() -> N
 
     assert sql.migrations_lock == sql["migrations_lock"]
     assert sql.migrations_lock == "-- migrations_lock.sql\nselect pg_advisory_xact_lock($1)"
-    assert len(sql) == len(QUERIES)
+    assert {f"{name}.sql" for name in sql if "_without_" not in name} == set(QUERIES)
+
+
+def test_a_statement_can_do_without_a_part() -> None:
+    """What is left is of the same file, takes the same arguments, and lacks the part and nothing else."""
+    sql = statements.load()
+    whole, shorter = sql["commit_turns"], sql["commit_turns_without_asks"]
+    cut = iter(whole.splitlines())
+
+    assert [name for name in sql if "_without_" in name] == ["commit_turns_without_asks"]
+    assert whole.splitlines()[0] == shorter.splitlines()[0] == "-- commit_turns.sql"
+    assert all(line in cut for line in shorter.splitlines())
+    assert [word for word in ("into instances", "into inbox", "into tasks") if word in shorter] == []
+    assert sql.payloads["commit_turns_without_asks"] == sql.payloads["commit_turns"]
+    assert {"$1", "$2", "$3", "$4", "$5"} == set(re.findall(r"\$\d+", shorter)) == set(re.findall(r"\$\d+", whole))
 
 
 def test_an_unknown_statement_is_named() -> None:

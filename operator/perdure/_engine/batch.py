@@ -15,7 +15,7 @@ import msgspec
 from perdure._core import history, lifecycle, limits
 from perdure._engine.turn import Message, Start, TakenTurn
 
-__all__ = ["arguments", "parts"]
+__all__ = ["arguments", "parts", "statement"]
 
 
 class _Start(msgspec.Struct, omit_defaults=True, gc=False):
@@ -86,6 +86,12 @@ class _Payloads(list[bytes]):
 
 
 _encode = msgspec.json.Encoder().encode
+
+
+def statement(turns: Sequence[TakenTurn]) -> str:
+    """Give the name of the commit statement: most turns ask nothing of others, and a shorter one will do."""
+    asks = any(turn.starts or turn.sent or turn.queued for turn in turns)
+    return "commit_turns" if asks else "commit_turns_without_asks"
 
 
 def arguments(turns: Sequence[TakenTurn], *, keep_executions: int) -> list[object]:

@@ -256,7 +256,8 @@ class Claimer:
                 loaded.append(Loaded(resident, known.get(instance_id, {}), row["is_suspect"]))
             if instance_id in turns or row["carried"]:
                 await asyncio.sleep(0)  # to read what there was may have taken long
-        await self._read_inbox(ids, is_cold=True)  # before the first turn: an earlier cancel must find nothing done
+        # Before the first turn: an earlier cancel must find nothing done.
+        await self._read_inbox([row["instance_id"] for row in rows if row["has_messages"]], is_cold=True)
         return loaded
 
     async def _find_lost_children(self, residents: Sequence[Resident]) -> None:
@@ -343,6 +344,8 @@ class Claimer:
         To one that was just rebuilt its timers come due in the same order of time as its messages. One with a message
         that cannot be read is held, unless it is to end.
         """
+        if not instance_ids:
+            return []
         readers = [self._residents[item] for item in instance_ids if item in self._residents]
         forgettable = [(resident, inbox.start_reading(resident)) for resident in readers]
         informed: list[Resident] = []

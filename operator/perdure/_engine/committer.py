@@ -344,7 +344,7 @@ class Committer:
             self.measures.commit_tries += 1
             try:
                 arguments = batch.arguments(turns, keep_executions=self._keep_executions)
-                return await self._store.fetch("commit_turns", self._owner_id, *arguments)
+                return await self._store.fetch(batch.statement(turns), self._owner_id, *arguments)
             except Exception as error:
                 if len(turns) > 1 and is_too_much(error):
                     raise _TooMuchError from error

@@ -7,6 +7,9 @@ constant: asyncpg and Postgres then prepare each statement once per connection (
 The shape: one statement a file, below a head comment of `-- Purpose:`, `-- Parameters:` and `-- Locks:` (in the order
 they are taken). Tests hold it, and prepare every statement on a migrated database. A parameter of bytes is a payload,
 and may be encrypted on its way (`sealing.py`), unless a line `-- Plain:` names it and says why not.
+
+Postgres makes every step of a statement ready, also those that will find nothing to do. Where that is felt, the lines
+from `-- asks {` to `-- }` may be left out: `commit_turns_without_asks` is `commit_turns` without its asks.
 """
 
 from __future__ import annotations
@@ -21,17 +24,26 @@ __all__ = ["Statements", "load"]
 _BYTES = re.compile(r"\$(\d+)::bytea")
 _PARAMETER = re.compile(r"\$(\d+)")
 _PLAIN = re.compile(r"^-- Plain: (.*)$", re.MULTILINE)
+_PART = re.compile(r"^-- (\w+) \{\n.*?^-- \}$\n?", re.MULTILINE | re.DOTALL)
 
 
 class Statements(Mapping[str, str]):
-    """The statements by file name without `.sql`, as items and as attributes.
+    """The statements by file name without `.sql`, as items and as attributes; see above for those without a part.
 
     `payloads` says for each which of its arguments are payloads, by their positions from 0.
     """
 
     def __init__(self, files: Mapping[str, str]) -> None:
-        self._texts = {name: _body(name, text) for name, text in files.items()}
-        self.payloads = {name: _payloads(text) for name, text in files.items()}
+        self._texts: dict[str, str] = {}
+        self.payloads: dict[str, frozenset[int]] = {}
+        for name, text in files.items():
+            self._add(name, text, name)
+            if part := _PART.search(text):
+                self._add(f"{name}_without_{part[1]}", _PART.sub("", text), name)
+
+    def _add(self, name: str, text: str, file: str) -> None:
+        self._texts[name] = _body(file, text)
+        self.payloads[name] = _payloads(text)
 
     def __getitem__(self, name: str) -> str:
         return self._texts[name]

@@ -93,13 +93,7 @@ over as (
             )
         )
 ),
-pruned as (
-    delete from history h
-    using updated u
-    where u.next_execution > $5::integer
-        and h.instance_id = u.instance_id
-        and h.execution <= u.next_execution - $5::integer
-),
+-- asks {
 started as (
     insert into instances (
         instance_id, name, version, input, run_as, on_nondeterminism,
@@ -176,7 +170,17 @@ queued as (
     cross join lateral json_to_recordset(u.queued) as q (
         seq integer, queue text, priority integer, activity text, command integer
     )
+),
+-- }
+pruned as (
+    delete from history h
+    using updated u
+    where u.next_execution > $5::integer
+        and h.instance_id = u.instance_id
+        and h.execution <= u.next_execution - $5::integer
 )
 select instance_id, true as is_turn, has_news, null as parent_id, null as parent_seq from updated
+-- asks {
 union all
 select instance_id, false, false, parent_id, parent_seq from started
+-- }

@@ -1,4 +1,4 @@
--- Purpose: wake whoever listens on a channel; carries no payload.
+-- Purpose: wake whoever listens on a channel; carries no payload, and does not wait for the disk: it has nothing to keep.
 -- Parameters: $1 channel.
 -- Locks: none (NOTIFY itself is serialised at commit, which is why it is sent once a batch and never by a trigger).
-select pg_notify($1::text, '')
+select set_config('synchronous_commit', 'off', true), pg_notify($1::text, '')
