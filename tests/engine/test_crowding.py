@@ -9,6 +9,9 @@ import pytest
 
 from perdure import JsonValue, OrchestrationContext, errors, orchestration
 from perdure._core import history, limits
+from perdure._engine import crowding
+from perdure._engine.turn import TakenTurn
+from perdure._store.store import Store
 from tests.engine.world import ALONE, PUPPET, WAITING, Call, Puppet, World, in_the_way
 
 HAS_ROOM = "select 1 from instances where instance_id = $1 and buffered_signals = 0 and turn >= 3"
@@ -16,8 +19,6 @@ NEXT_TURN = """
     insert into history (instance_id, execution, turn, at, body)
     select instance_id, execution, turn, now(), '' from instances where instance_id = $1
 """
-COUNTS = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '-- signal_room%'"
-"""A worker waits to be told how many signals somebody has."""
 
 
 @pytest.fixture(autouse=True)
@@ -161,18 +162,28 @@ async def test_a_refusal_is_the_same_on_every_replay(world: World, puppet: Puppe
     assert refusals == [history.SignalRefused(scene.crowded)]
 
 
-async def test_who_is_paused_while_it_is_refused_leaves(world: World, puppet: Puppet) -> None:
+async def test_who_is_paused_while_it_is_refused_leaves(
+    world: World, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The turn that is taken back leaves nothing to do: nobody keeps a paused instance in memory."""
     await world.worker(gate, talker, puppet.activity, settings=ALONE)
     crowded, _ = await full(world, puppet, words=3)
     sending = await world.start(talker, [crowded])
     step = await puppet.called()
+    find, asked, may_know = crowding.refused, asyncio.Event(), asyncio.Event()
 
-    async with in_the_way(world, "lock table inbox in access exclusive mode"):
-        step.returns(None)
-        await world.until(COUNTS)
-        await world.client.suspend_instance(sending)
-        await world.until("select 1 from instances where instance_id = $1 and wake_at is null", sending)  # it has heard
+    async def find_late(store: Store, turns: list[TakenTurn]) -> dict[TakenTurn, list[str]]:
+        found = await find(store, turns)
+        asked.set()
+        await may_know.wait()
+        return found
+
+    monkeypatch.setattr(crowding, "refused", find_late)
+    step.returns(None)
+    await asked.wait()
+    await world.client.suspend_instance(sending)
+    await world.until("select 1 from instances where instance_id = $1 and wake_at is null", sending)  # it has heard
+    may_know.set()
     await world.until("select 1 from instances where instance_id = $1 and owner_id is null", sending)
     await world.client.resume_instance(sending)
 

@@ -38,9 +38,9 @@ async def test_a_message_that_comes_while_its_instance_is_claimed_is_not_passed_
     """It is sent between the moment that the claim sees and the moment in which it has the row."""
     await desk.start("quiet", "told")
     worker_id = await desk.claimed()
-    claiming = await asyncpg.connect(desk.dsn)
-    async with desk.outside.transaction():
-        await desk.fetch("select from workers for update")
+    claiming, holding = await asyncpg.connect(desk.dsn), await asyncpg.connect(desk.dsn)
+    async with holding.transaction():
+        await holding.fetch("select from workers for update")
         claimed = asyncio.create_task(claim(claiming, worker_id))
         async with asyncio.timeout(120):
             while not await desk.fetch(WAITS):  # noqa: ASYNC110 - it shows in the database
@@ -49,6 +49,7 @@ async def test_a_message_that_comes_while_its_instance_is_claimed_is_not_passed_
 
     assert await claimed == {"quiet": False, "told": True}
     await claiming.close()
+    await holding.close()
 
 
 async def test_a_claim_and_a_notice_do_not_wait_for_the_disk(desk: Desk) -> None:
