@@ -17,18 +17,17 @@ one bad instance stands alone. Only that one fails, when its data is at fault, o
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
-from perdure import errors
-from perdure._core import failure, history, lifecycle, limits
+from perdure._core import history, limits
 from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
 from perdure._engine import batch, crowding, intake
 from perdure._engine.children import child_taken, lost_children
 from perdure._engine.clock import Clock
+from perdure._engine.departures import Departures
 from perdure._engine.guard import outside_tasks
 from perdure._engine.measures import Measures
 from perdure._engine.resident import Resident
@@ -40,7 +39,6 @@ from perdure._store.store import REFUSALS, Record, Store, is_of_data, is_too_muc
 __all__ = ["Committer"]
 
 _log = structlog.get_logger(__name__)
-_POISON = "Poison"
 _RETRY_SECONDS = 0.5
 
 _Taken = tuple[list[TakenTurn], list[tuple[Resident, Exception]]]
@@ -73,9 +71,9 @@ class Committer:
     ) -> None:
         """Commit for `owner_id`; what stands below is set by the life.
 
-        `on_committed` lets effects happen, given which children could not be started; `on_lost` evicts; `on_held` tells
-        of an instance put on hold, which is `going` meanwhile, `on_taken_back` of a turn that will be taken anew,
-        `on_unread` of news that a claim may have missed.
+        `on_committed` lets effects happen, given which children could not be started; `on_lost` evicts;
+        `departures` are the way out for who is to be held, or is paused and has nothing to do; `on_unread` is told of
+        news that a claim may have missed.
         """
         self._store = store
         self._clock = clock
@@ -86,9 +84,7 @@ class Committer:
         self.trials: TurnTrials
         self.on_committed: Callable[[TakenTurn], None]
         self.on_lost: Callable[[Resident], None]
-        self.on_held: Callable[[Resident, failure.Failure], None]
-        self.going: Callable[[Collection[str]], contextlib.AbstractContextManager[None]]
-        self.on_taken_back: Callable[[Resident], None]
+        self.departures: Departures
         self.on_unread: Callable[[], None]
         self._queue: list[Resident] = []
         self._ahead: _Taken | None = None
@@ -140,7 +136,7 @@ class Committer:
             self._ahead = None
             for resident, error in broken:
                 if not resident.is_gone:
-                    await self.hold(resident, error, is_tried_again=False)
+                    await self.departures.hold(resident, error, is_tried_again=False)
             await self._commit_all(turns)
 
     def _next_batch(self) -> list[Resident]:
@@ -255,51 +251,20 @@ class Committer:
                 with outside_tasks():
                     is_ours = self.watchdog.step(resident.instance_id, crowding.rewind, turn, rows)
             except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others
-                await self.hold(resident, error, is_tried_again=False)
+                await self.departures.hold(resident, error, is_tried_again=False)
                 continue
             if not is_ours:
                 self.on_lost(resident)
                 continue
             turn.give_back(full)
             self.mark(resident)
-            self.on_taken_back(resident)
+            self.departures.leave_if_suspended(resident)
         return [turn for turn in turns if turn not in refused]
 
     def _definition_or_none(self, resident: Resident, version: str) -> AnyOrchestration | None:
         """Give what the next execution runs: the version asked for, or the highest offered here."""
         name = resident.execution.definition.name
         return self._registry.find_or_none(name, version) if version else self._registry.latest_or_none(name)
-
-    async def hold(
-        self, resident: Resident, error: Exception, *, reason: str = "", is_tried_again: bool = True
-    ) -> None:
-        """Put an instance on hold with what was expected and what was found; a deploy of right code resumes it.
-
-        It is looked at again now and then, unless that would only run its activities in vain. From now on no turn of it
-        is taken here; one that is on its way still stands when it comes before the hold.
-        """
-        resident.is_gone = True
-        failed = failure.of(error)
-        reason = reason or _reason_of(error)
-        _log.error("instance put on hold", instance=resident.instance_id, reason=reason, error=failed.message)
-        with self.going([resident.instance_id]):
-            held = await self._store.fetch_patiently(
-                "hold",
-                self._owner_id,
-                resident.instance_id,
-                reason,
-                lifecycle.encode_failure(failed),
-                limits.HOLD_RETRY_SECONDS if is_tried_again and reason != _POISON else None,
-                not isinstance(error, errors.PayloadSealedError),
-                resident.turn,
-            )
-            if not held:  # a turn of it was on its way and has landed: whoever takes it up next meets the same
-                now = self._clock.now()
-                await self._store.fetch_patiently("release", self._owner_id, [resident.instance_id], [now], [None])
-        if not held:
-            self.on_lost(resident)
-            return
-        self.on_held(resident, failed)
 
     async def _commit_all(self, turns: list[TakenTurn]) -> None:
         """Commit a batch, without the turns of those that are gone; meanwhile the next may take its turns."""
@@ -416,25 +381,7 @@ class Committer:
         """
         _log.error("turn refused by the database", instance=turn.resident.instance_id, error=str(error))
         if not turn.events or not is_of_data(error):
-            await self.hold(turn.resident, error, reason="TurnRefused")
+            await self.departures.hold(turn.resident, error, reason="TurnRefused")
             return set()
         turn.fail(error, [])
         return await self._send([turn], is_unsure=is_unsure, is_retried=True)
-
-
-def _reason_of(error: Exception) -> str:
-    match error:
-        case errors.NondeterminismError():
-            return "Nondeterministic"
-        case errors.InstancePoisonError():
-            return _POISON
-        case errors.TurnTooLongError():
-            return "Stuck"
-        case errors.PayloadSealedError():
-            return lifecycle.PAYLOAD_SEALED
-        case errors.MessageUnreadableError():
-            return "MessageUnreadable"
-        case errors.HistoryMissingError():
-            return "HistoryMissing"
-        case _:
-            return "ReplayFailed"

@@ -1,6 +1,7 @@
-"""Giving instances back: at a stop, when room is needed, when they are paused or another worker has to go on with them.
+"""The way out of a worker: giving instances back, and putting those on hold that nobody's code can go on with.
 
-Who is given back leaves with the moment when its next owner has something to do. What is in memory only, results of
+They are given back at a stop, when room is needed, when they are paused or another worker has to go on with them. Who
+is given back leaves with the moment when its next owner has something to do. What is in memory only, results of
 activities that ran while it was paused, is written down before. What was claimed and is no resident yet goes too.
 """
 
@@ -11,12 +12,18 @@ import contextlib
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from perdure._core import history
+import structlog
+
+from perdure import errors
+from perdure._core import failure, history, lifecycle, limits
 from perdure._engine.clock import Clock
 from perdure._engine.resident import Resident
 from perdure._store.store import Store
 
 __all__ = ["Departures"]
+
+_log = structlog.get_logger(__name__)
+_POISON = "Poison"
 
 
 class Departures:
@@ -34,7 +41,8 @@ class Departures:
     ) -> None:
         """Release what `owner_id` owns; `evict` forgets a resident, `on_left` tells that others may have work.
 
-        What may still be ours although it was given back is told to `doubt`, which is set by the worker.
+        What stands below is set by the life: `doubt` hears that something given back may still be ours, `on_held` of an
+        instance put on hold, `on_lost` of one that could not be.
         """
         self._store = store
         self._clock = clock
@@ -43,6 +51,8 @@ class Departures:
         self._evict = evict
         self._on_left = on_left
         self.doubt: Callable[[], None]
+        self.on_held: Callable[[Resident], None]
+        self.on_lost: Callable[[Resident], None]
         self.under_way: set[str] = set()
         self._leaving: dict[str, Resident] = {}
         self._has_leaving = asyncio.Event()
@@ -99,6 +109,37 @@ class Departures:
         if len(released) < len(residents):
             self.doubt()
 
+    async def hold(
+        self, resident: Resident, error: Exception, *, reason: str = "", is_tried_again: bool = True
+    ) -> None:
+        """Put an instance on hold with what was expected and what was found; a deploy of right code resumes it.
+
+        It is looked at again now and then, unless that would only run its activities in vain. From now on no turn of it
+        is taken here; one that is on its way still stands when it comes before the hold.
+        """
+        resident.is_gone = True
+        failed = failure.of(error)
+        reason = reason or _reason_of(error)
+        _log.error("instance put on hold", instance=resident.instance_id, reason=reason, error=failed.message)
+        with self.going([resident.instance_id]):
+            held = await self._store.fetch_patiently(
+                "hold",
+                self._owner_id,
+                resident.instance_id,
+                reason,
+                lifecycle.encode_failure(failed),
+                limits.HOLD_RETRY_SECONDS if is_tried_again and reason != _POISON else None,
+                not isinstance(error, errors.PayloadSealedError),
+                resident.turn,
+            )
+            if not held:  # a turn of it was on its way and has landed: whoever takes it up next meets the same
+                now = self._clock.now()
+                await self._store.fetch_patiently("release", self._owner_id, [resident.instance_id], [now], [None])
+        if not held:
+            self.on_lost(resident)
+            return
+        self.on_held(resident)
+
     async def release_owned(self, *, but: Sequence[Resident]) -> None:
         """Release all that is ours but these, also what was claimed and is no resident yet."""
         kept = {resident.instance_id for resident in but}
@@ -124,3 +165,21 @@ class Departures:
         if rows:
             columns = [list(column) for column in zip(*rows, strict=True)]
             await self._store.fetch_patiently("inbox_keep", self._owner_id, *columns)
+
+
+def _reason_of(error: Exception) -> str:
+    match error:
+        case errors.NondeterminismError():
+            return "Nondeterministic"
+        case errors.InstancePoisonError():
+            return _POISON
+        case errors.TurnTooLongError():
+            return "Stuck"
+        case errors.PayloadSealedError():
+            return lifecycle.PAYLOAD_SEALED
+        case errors.MessageUnreadableError():
+            return "MessageUnreadable"
+        case errors.HistoryMissingError():
+            return "HistoryMissing"
+        case _:
+            return "ReplayFailed"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from perdure import errors
-from perdure._core import definition, failure, history, limits
+from perdure._core import definition, history, limits
 from perdure._engine.activities import Known
 from perdure._engine.announcing import Announcer
 from perdure._engine.claimer import Claimer, Loaded
@@ -93,10 +93,11 @@ class Life:
         self.claimer.hasten = self.activities.own.hasten
         self.claimer.on_paused = self._paused
         self.claimer.on_resumed = self._resumed
-        self.claimer.hold = self.committer.hold
+        self.claimer.hold = self.departures.hold
         self.claimer.release = self.departures.release
         self.claimer.leaving = self.departures.under_way
         self.departures.doubt = self.claimer.doubt
+        self.departures.on_held, self.departures.on_lost = self._held, self._lost
         self.claimer.evict = self._evict
         self.lease = Lease(
             store,
@@ -137,9 +138,7 @@ class Life:
         committer.measures = worker.measures
         committer.on_committed = self._committed
         committer.on_lost = self._lost
-        committer.on_held = self._held
-        committer.on_taken_back = self.departures.leave_if_suspended
-        committer.going = self.departures.going
+        committer.departures = self.departures
         committer.on_unread = self.claimer.nudge
         return committer
 
@@ -415,7 +414,7 @@ class Life:
             grace = datetime.timedelta(seconds=self.worker.settings.cancel_grace_seconds)
             self.timers.add(cancelled_at + grace, resident, event=history.GraceEnded())
 
-    def _held(self, resident: Resident, _: failure.Failure) -> None:
+    def _held(self, resident: Resident) -> None:
         resident.phase = "Suspended"
         self.announcer.show(resident, phase_changed=True)
         self._evict(resident)
