@@ -94,7 +94,7 @@ def test_every_reason_to_hold_an_instance_stands_on_the_page() -> None:
     on_the_page = {
         name for row in section.splitlines() for name in re.findall(r"`([A-Z]\w+)`", row.partition(" | ")[0])
     }
-    committer = text(Path("operator/perdure/_engine/committer.py"))
-    named = set(re.findall(r'(?:return |reason=|_POISON = )"([A-Z]\w+)"', committer))
+    code = "".join(text(Path(f"operator/perdure/_engine/{module}.py")) for module in ("committer", "departures"))
+    named = set(re.findall(r'(?:return |reason=|_POISON = )"([A-Z]\w+)"', code))
 
     assert on_the_page == named | {lifecycle.PAYLOAD_SEALED}

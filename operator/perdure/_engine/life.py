@@ -86,19 +86,9 @@ class Life:
             poll_seconds=settings.poll_seconds,
         )
         self.committer = self._make_committer()
-        self.claimer.watchdog, self.claimer.trials = self.watchdog, self.turn_trials
-        self.claimer.on_claimed = self.activities.took_over
-        self.claimer.on_loaded = self._take_up
-        self.claimer.on_news = self.committer.mark
-        self.claimer.hasten = self.activities.own.hasten
-        self.claimer.on_paused = self._paused
-        self.claimer.on_resumed = self._resumed
-        self.claimer.hold = self.departures.hold
-        self.claimer.release = self.departures.release
-        self.claimer.leaving = self.departures.under_way
+        self._wire_claimer()
         self.departures.doubt = self.claimer.doubt
         self.departures.on_held, self.departures.on_lost = self._held, self._lost
-        self.claimer.evict = self._evict
         self.lease = Lease(
             store,
             self.clock,
@@ -124,6 +114,20 @@ class Life:
             quiet=self.turn_trials.quiet,
             is_certain=lambda: self.lease.is_certain,
         )
+
+    def _wire_claimer(self) -> None:
+        claimer = self.claimer
+        claimer.watchdog, claimer.trials = self.watchdog, self.turn_trials
+        claimer.on_claimed = self.activities.took_over
+        claimer.on_loaded = self._take_up
+        claimer.on_news = self.committer.mark
+        claimer.hasten = self.activities.own.hasten
+        claimer.on_paused = self._paused
+        claimer.on_resumed = self._resumed
+        claimer.hold = self.departures.hold
+        claimer.release = self.departures.release
+        claimer.leaving = self.departures.under_way
+        claimer.evict = self._evict
 
     def _make_committer(self) -> Committer:
         worker = self.worker
