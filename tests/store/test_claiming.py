@@ -52,18 +52,27 @@ async def test_a_message_that_comes_while_its_instance_is_claimed_is_not_passed_
     await holding.close()
 
 
-async def test_a_claim_and_a_notice_do_not_wait_for_the_disk(desk: Desk) -> None:
+async def test_a_claim_of_new_instances_and_a_notice_do_not_wait_for_the_disk(desk: Desk) -> None:
     """The setting holds for their transaction and no longer."""
     await desk.start("one")
     worker_id = await desk.claimed()
+    claiming = (CLAIM, (worker_id, ["flow"], [""], 10, []))
     async with desk.outside.transaction():
-        for statement, arguments in (
-            (CLAIM, (worker_id, ["flow"], [""], 10, [])),
-            (statements.load()["notify"], ("x",)),
-        ):
+        for statement, arguments in (claiming, (statements.load()["notify"], ("x",))):
             await desk.fetch("set local synchronous_commit = on")
             await desk.fetch(statement, *arguments)
             assert await waits_for_the_disk(desk) == "off"
     await desk.fetch("set synchronous_commit = on")
     assert await claim(desk.outside, worker_id) == {}
     assert await waits_for_the_disk(desk) == "on"
+
+
+async def test_a_claim_of_what_has_begun_waits_for_the_disk(desk: Desk) -> None:
+    """Its activities go on at once: a crash that undid the claim would have somebody else run them beside this one."""
+    await desk.start("begun", "new")
+    worker_id = await desk.claimed()
+    await desk.fetch("update instances set turn = 1 where instance_id = 'begun'")
+    async with desk.outside.transaction():
+        await desk.fetch("set local synchronous_commit = on")
+        assert set(await claim(desk.outside, worker_id)) == {"begun", "new"}
+        assert await waits_for_the_disk(desk) == "on"

@@ -5,16 +5,13 @@
 --     nobody has sent one that the snapshot has not.
 --     Whether the loss of its activities is to be counted is said once. When a row was claimed is said as it is: later
 --     than all that its last owner did before it gave it up. A worker without a cluster leaves the runs of resources
---     alone. It does not wait for the disk: a claim that a crash undoes is refused its turns like any other that is over,
---     and the first turn that stands makes it durable.
+--     alone. A claim of new instances alone does not wait for the disk: nothing is done for them before a turn of theirs is
+--     committed, which takes the claim along. What has begun goes on at once, so that its claim must not be undone by a crash.
 -- Parameters: $1 worker_id uuid, $2 names text[], $3 versions text[] ('' stands for the latest), $4 how many,
 --     $5 instance_ids text[] to leave alone: this worker is just giving them back, with their news.
 -- Locks: own worker row (key share), then instances, skipping locked ones.
 with me as materialized (
-    select worker_id, has_cluster, set_config('synchronous_commit', 'off', true) as for_this_claim
-    from workers
-    where worker_id = $1::uuid
-    for key share
+    select worker_id, has_cluster from workers where worker_id = $1::uuid for key share
 ),
 candidates as materialized (
     select c.*
@@ -75,10 +72,16 @@ news as (
     where i.instance_id = n.instance_id
     returning i.instance_id, i.is_suspended
 )
-select true as is_claimed, c.*, clock_timestamp() as claimed_at from claimed c
+select
+    true as is_claimed, c.*, clock_timestamp() as claimed_at,
+    (
+        select set_config('synchronous_commit', 'off', true)
+        where not exists (select from claimed b where b.turn > 0)
+    ) as waits_for_disk
+from claimed c
 union all
 select
     false, n.instance_id, '', '', '', 0, 0, 0, '', null::uuid, ''::bytea,
     null::bytea, n.is_suspended, '', null::text, null::integer, null::integer, false,
-    null::timestamptz, null::boolean, null::timestamptz
+    null::timestamptz, null::boolean, null::timestamptz, null
 from news n
