@@ -56,12 +56,13 @@ async def test_a_claim_of_new_instances_and_a_notice_do_not_wait_for_the_disk(de
     """The setting holds for their transaction and no longer."""
     await desk.start("one")
     worker_id = await desk.claimed()
-    claiming = (CLAIM, (worker_id, ["flow"], [""], 10, []))
     async with desk.outside.transaction():
-        for statement, arguments in (claiming, (statements.load()["notify"], ("x",))):
-            await desk.fetch("set local synchronous_commit = on")
-            await desk.fetch(statement, *arguments)
-            assert await waits_for_the_disk(desk) == "off"
+        await desk.fetch("set local synchronous_commit = on")
+        assert await claim(desk.outside, worker_id) == {"one": False}
+        assert await waits_for_the_disk(desk) == "off"
+        await desk.fetch("set local synchronous_commit = on")
+        await desk.fetch(statements.load()["notify"], "x")
+        assert await waits_for_the_disk(desk) == "off"
     await desk.fetch("set synchronous_commit = on")
     assert await claim(desk.outside, worker_id) == {}
     assert await waits_for_the_disk(desk) == "on"
