@@ -59,10 +59,10 @@ class Wire:
         return await asyncio.open_connection(*self._address)
 
     async def _pump_requests(self, reader: asyncio.StreamReader, server: Server, answers: asyncio.Task[None]) -> None:
-        names: dict[bytes, bytes] = {}
+        prepared: dict[bytes, bytes] = {}
         while data := await reader.read(1 << 20):
-            _note_parsed(data, names)
-            if self._armed is None or not _runs(self._armed[0], names, data):
+            prepared |= _parsed(data)
+            if self._armed is None or not _runs(self._armed[0], prepared, data):
                 server[1].write(data)
                 continue
             _, what = self._armed
@@ -76,20 +76,18 @@ class Wire:
             return
 
 
-def _note_parsed(data: bytes, names: dict[bytes, bytes]) -> None:
-    """Note under which name this connection prepares a statement: Parse is 'P', length, name, 0, text."""
-    for found in re.finditer(rb"(__asyncpg_stmt_\w+)\0-- (\w+)\.sql\n", data):
-        names[found[2]] = found[1]
+def _parsed(data: bytes) -> dict[bytes, bytes]:
+    """Give what is prepared here, by its name, and of which file: Parse is 'P', length, name, 0, text."""
+    return dict(re.findall(rb"(__asyncpg_stmt_\w+)\0-- (\w+)\.sql\n", data))
 
 
-def _runs(statement: bytes, names: Mapping[bytes, bytes], data: bytes) -> bool:
-    """Say whether a statement is run here.
+def _runs(statement: bytes, prepared: Mapping[bytes, bytes], data: bytes) -> bool:
+    """Say whether a statement is run here, whole or without its asks.
 
     Bind is 'B', length, an empty portal's 0, name, 0; Query is 'Q', length, text.
     """
     asked = [rb"Q....-- " + statement + rb"\.sql\n"]
-    if statement in names:
-        asked.append(rb"B....\0" + names[statement] + rb"\0")
+    asked += [rb"B....\0" + name + rb"\0" for name, file in prepared.items() if file == statement]
     return any(re.search(one, data, re.DOTALL) for one in asked)
 
 

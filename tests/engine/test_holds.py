@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from perdure import JsonValue, OrchestrationCancelled, OrchestrationContext, orchestration
 from perdure._core import failure, futures, limits
 from perdure._core.definition import AnyOrchestration
-from tests.engine.world import PUPPET, Hand, Puppet, World, relay
+from perdure._store.store import Record, Store
+from tests.engine.world import ALONE, PUPPET, Hand, Puppet, World, relay
 
 NAME = "test::orchestration::changing"
 
@@ -245,3 +248,36 @@ async def test_an_instance_that_kills_its_workers_is_held(world: World, puppet: 
     assert held[1].error is not None
     assert f"{limits.RECOVERIES + 1} workers died" in held[1].error.message
     assert (await world.end(ids[1])).output == "harmless"
+
+
+async def test_a_turn_that_stands_after_its_instance_has_left_begins_nothing(
+    world: World, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was on its way when the instance was to be held: what it asked for is begun by whoever has it next."""
+    await world.worker(right, puppet.activity, settings=ALONE)
+    instance_id = await world.start(right)
+    first = await puppet.called()
+    fetch, sent, holding, stands = Store.fetch, asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def fetch_in_this_order(store: Store, name: str, *arguments: object) -> list[Record]:
+        is_commit = name.startswith("commit_turns")
+        if is_commit:
+            sent.set()
+            await holding.wait()
+        elif name == "hold":
+            holding.set()
+            await stands.wait()
+        rows = await fetch(store, name, *arguments)
+        if is_commit:
+            stands.set()
+        return rows
+
+    monkeypatch.setattr(Store, "fetch", fetch_in_this_order)
+    first.returns(1)
+    await sent.wait()
+    await world.fetch("insert into inbox (instance_id, kind, payload) values ($1, 'Signal', '{broken')", instance_id)
+    await world.fetch("update instances set wake_at = now() where instance_id = $1", instance_id)
+    world.hands[-1].worker.nudge()
+
+    held = await world.phase(instance_id, "Suspended")
+    assert (held.hold_reason, puppet.count) == ("MessageUnreadable", 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 
 import pytest
@@ -207,8 +206,7 @@ async def test_a_worker_taken_for_dead_ends_no_pause_of_others(world: World, pup
     await world.outlives(zombie)
 
     call.returns("too late")
-    while zombie.worker.resident_count:  # noqa: ASYNC110 - it evicts what it has lost
-        await asyncio.sleep(0.01)
+    await zombie.evicts()
 
     info = await world.client.get_instance_info("child")
     assert (info.phase, info.is_suspended) == ("Suspended", True)

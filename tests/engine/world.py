@@ -125,6 +125,12 @@ class Hand:
             await self._task
         await self.store.close()
 
+    async def evicts(self) -> None:
+        """Wait until it has nothing in memory any more: what it lost to somebody else it drops when it finds out."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.worker.resident_count:  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.01)
+
     async def die(self) -> None:
         """Die on the spot: nothing is given back, the lease stands until it ends."""
         self._task.cancel()

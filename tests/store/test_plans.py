@@ -26,17 +26,8 @@ WHOLE_BY_DESIGN = {
 }
 OF_EVERY_TURN = {
     *("children_lost", "claim", "commit_turns", "commit_turns_without_asks", "history_load", "inbox_keep"),
-    *(
-        "inbox_load",
-        "instance_finished",
-        "instance_get",
-        "instance_start",
-        "instances_wake",
-        "owned",
-        "release",
-        "resume_held",
-        "signal_send",
-    ),
+    *("inbox_load", "instance_finished", "instance_get", "instance_start", "instances_wake", "owned", "release"),
+    *("resume_held", "signal_send"),
     *("tasks_count_loss", "tasks_due", "tasks_load", "tasks_note", "tasks_record_failure", "turns_where"),
 }
 """What workers and clients run for each turn, start, signal or activity, many at once."""

@@ -61,8 +61,8 @@ def test_a_statement_is_an_item_and_an_attribute_and_begins_with_its_name() -> N
     assert {f"{name}.sql" for name in sql if "_without_" not in name} == set(QUERIES)
 
 
-def test_a_statement_can_do_without_a_part() -> None:
-    """What is left is of the same file, takes the same arguments, and lacks the part and nothing else."""
+def test_a_commit_can_do_without_asks() -> None:
+    """What is left is of the same file, takes the same arguments, and lacks the asks and nothing else."""
     sql = statements.load()
     whole, shorter = sql["commit_turns"], sql["commit_turns_without_asks"]
     cut = iter(whole.splitlines())

@@ -347,7 +347,7 @@ class Life:
             return
         if turn.continues is not None:
             self._continue_as_new(turn, turn.continues)
-        elif not self._is_stopping:  # else the next owner finds it pending
+        elif not (self._is_stopping or resident.is_gone):  # else the next owner finds it pending
             for command in turn.turned.commands:
                 self._carry_out(resident, command)
             if any(isinstance(event, history.CancelRequested) for event in turn.events):

@@ -9,7 +9,7 @@ they are taken). Tests hold it, and prepare every statement on a migrated databa
 and may be encrypted on its way (`sealing.py`), unless a line `-- Plain:` names it and says why not.
 
 Postgres makes every step of a statement ready, also those that will find nothing to do. Where that is felt, the lines
-from `-- asks {` to `-- }` may be left out: `commit_turns_without_asks` is `commit_turns` without its asks.
+from `-- asks {` to `-- }` may be left out: `commit_turns_without_asks` is what is left of `commit_turns`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["Statements", "load"]
 _BYTES = re.compile(r"\$(\d+)::bytea")
 _PARAMETER = re.compile(r"\$(\d+)")
 _PLAIN = re.compile(r"^-- Plain: (.*)$", re.MULTILINE)
-_PART = re.compile(r"^-- (\w+) \{\n.*?^-- \}$\n?", re.MULTILINE | re.DOTALL)
+_ASKS = re.compile(r"^-- asks \{\n.*?^-- \}$\n?", re.MULTILINE | re.DOTALL)
 
 
 class Statements(Mapping[str, str]):
-    """The statements by file name without `.sql`, as items and as attributes; see above for those without a part.
+    """The statements by file name without `.sql`, as items and as attributes; see above for those without asks.
 
     `payloads` says for each which of its arguments are payloads, by their positions from 0.
     """
@@ -38,8 +38,8 @@ class Statements(Mapping[str, str]):
         self.payloads: dict[str, frozenset[int]] = {}
         for name, text in files.items():
             self._add(name, text, name)
-            if part := _PART.search(text):
-                self._add(f"{name}_without_{part[1]}", _PART.sub("", text), name)
+            if _ASKS.search(text):
+                self._add(f"{name}_without_asks", _ASKS.sub("", text), name)
 
     def _add(self, name: str, text: str, file: str) -> None:
         self._texts[name] = _body(file, text)

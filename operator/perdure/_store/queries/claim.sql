@@ -14,7 +14,7 @@ with me as materialized (
     select worker_id, has_cluster from workers where worker_id = $1::uuid for key share
 ),
 candidates as materialized (
-    select c.*
+    select c.instance_id, c.wake_at, c.seen_at
     from unnest($2::text[], $3::text[]) as o (name, version)
     cross join lateral (
         select i.instance_id, i.wake_at, i.ctid as seen_at
@@ -36,6 +36,7 @@ due as materialized (
         i.instance_id,
         i.is_suspect,
         i.ctid <> c.seen_at
+        -- Not `exists`: that may be planned as a hash of all messages there are.
         or coalesce((select true from inbox m where m.instance_id = i.instance_id limit 1), false) as has_messages
     from candidates c
     join instances i on i.instance_id = c.instance_id
