@@ -82,18 +82,15 @@ class WatchedStore(Store):
 
 def _committed(name: str, arguments: Sequence[object]) -> Iterator[tuple[str, str]]:
     """Name what a statement commits of which instance."""
-    match name:
-        case "commit_turns" | "commit_turns_without_asks":
-            bodies = cast("Sequence[bytes]", arguments[2])
-            turns = [row for row in json.loads(cast("str", arguments[1])) if row.get("turn") is not None]
-            for row, body in zip(turns, bodies, strict=True):
-                yield from ((row["instance_id"], what) for what in _told(row, body))
-        case "tasks_record_failure":
-            instance_ids, _, seqs, failed = cast("Sequence[Sequence[Any]]", arguments[1:5])
-            for instance_id, seq, count in zip(instance_ids, seqs, failed, strict=True):
-                yield instance_id, f"failure {count} of #{seq}"
-        case _:
-            return
+    if name.startswith("commit_turns"):  # whole, or without some of its parts
+        bodies = cast("Sequence[bytes]", arguments[2])
+        turns = [row for row in json.loads(cast("str", arguments[1])) if row.get("turn") is not None]
+        for row, body in zip(turns, bodies, strict=True):
+            yield from ((row["instance_id"], what) for what in _told(row, body))
+    elif name == "tasks_record_failure":
+        instance_ids, _, seqs, failed = cast("Sequence[Sequence[Any]]", arguments[1:5])
+        for instance_id, seq, count in zip(instance_ids, seqs, failed, strict=True):
+            yield instance_id, f"failure {count} of #{seq}"
 
 
 def _told(row: Mapping[str, Any], body: bytes) -> Iterator[str]:

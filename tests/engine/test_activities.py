@@ -22,7 +22,7 @@ from perdure import (
     orchestration,
 )
 from perdure._core import history, limits
-from tests.engine.world import PUPPET, SETTINGS, Puppet, World, relay
+from tests.engine.world import ALONE, PUPPET, SETTINGS, Puppet, World, relay
 
 AT_ONCE = Fixed(0)
 
@@ -414,3 +414,16 @@ async def test_more_activities_than_slots_all_run(world: World) -> None:
 
     assert (await world.run(wide)).output == 4950
     assert peak == 3
+
+
+async def test_the_last_turn_takes_along_what_nobody_has_seen(world: World, puppet: Puppet) -> None:
+    """A message and the row of an activity that lie there unread go with their instance: nobody will ask for them."""
+    await world.worker(relay, puppet.activity, settings=ALONE)
+    instance_id = await world.start(relay)
+    call = await puppet.called()
+    await world.fetch("insert into inbox (instance_id, kind, payload) values ($1, 'Signal', '{}')", instance_id)
+    await world.fetch("insert into tasks (instance_id, execution, seq) values ($1, 1, 99)", instance_id)
+    call.returns("done")
+
+    assert (await world.end(instance_id)).output == "done"
+    assert await world.fetch("select 1 from inbox union all select 1 from tasks") == []

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from perdure._store import statements
 from tests.postgres_plugin import forgetful_postgres
 from tests.simulation import database, world
+from tests.simulation.link import name_of
 
 _PROGRESS_EVERY = 50
 _HISTORY = """
@@ -80,7 +81,7 @@ def hunt(data: database.Database, first: int, count: int) -> bool:
 
 def covered(met: set[tuple[str, str]]) -> str:
     """Say of how many of the store's statements each fate was met."""
-    known = statements.load()
+    known = {name_of(sql) for sql in statements.load().values()}
     counts = collections.Counter(part for name, part in met if name in known)
     played = {name for name, _ in met if name in known}
     parts = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))

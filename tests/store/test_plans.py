@@ -25,9 +25,9 @@ WHOLE_BY_DESIGN = {
     "stranded",  # the checker of I5
 }
 OF_EVERY_TURN = {
-    *("children_lost", "claim", "commit_turns", "commit_turns_without_asks", "history_load", "inbox_keep"),
-    *("inbox_load", "instance_finished", "instance_get", "instance_start", "instances_wake", "owned", "release"),
-    *("resume_held", "signal_send"),
+    *(name for name in statements.load() if name.startswith("commit_turns")),
+    *("children_lost", "claim", "history_load", "inbox_keep", "inbox_load", "instance_finished", "instance_get"),
+    *("instance_start", "instances_wake", "owned", "release", "resume_held", "signal_send"),
     *("tasks_count_loss", "tasks_due", "tasks_load", "tasks_note", "tasks_record_failure", "turns_where"),
 }
 """What workers and clients run for each turn, start, signal or activity, many at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib import resources
 
 import asyncpg
@@ -61,18 +62,24 @@ def test_a_statement_is_an_item_and_an_attribute_and_begins_with_its_name() -> N
     assert {f"{name}.sql" for name in sql if "_without_" not in name} == set(QUERIES)
 
 
-def test_a_commit_can_do_without_asks() -> None:
-    """What is left is of the same file, takes the same arguments, and lacks the asks and nothing else."""
+ASKS = ("into instances", "into inbox", "into tasks")
+CLEANUP = ("delete from inbox\n    where message_id", "delete from tasks t", "delete from history")
+
+
+@pytest.mark.parametrize(
+    ("left_out", "lacks"), [("asks", ASKS), ("cleanup", CLEANUP), ("asks_cleanup", (*ASKS, *CLEANUP))]
+)
+def test_a_commit_can_do_without_parts_of_it(left_out: str, lacks: Sequence[str]) -> None:
+    """What is left is of the same file, takes the same arguments, and lacks these parts and nothing else."""
     sql = statements.load()
-    whole, shorter = sql["commit_turns"], sql["commit_turns_without_asks"]
+    whole, shorter = sql["commit_turns"], sql[f"commit_turns_without_{left_out}"]
     cut = iter(whole.splitlines())
 
-    assert [name for name in sql if "_without_" in name] == ["commit_turns_without_asks"]
     assert whole.splitlines()[0] == shorter.splitlines()[0] == "-- commit_turns.sql"
     assert all(line in cut for line in shorter.splitlines())
-    assert [word for word in ("into instances", "into inbox", "into tasks") if word in shorter] == []
-    assert sql.payloads["commit_turns_without_asks"] == sql.payloads["commit_turns"]
-    assert {"$1", "$2", "$3", "$4", "$5"} == set(re.findall(r"\$\d+", shorter)) == set(re.findall(r"\$\d+", whole))
+    assert [words for words in (*ASKS, *CLEANUP) if words in whole and words not in shorter] == [*lacks]
+    assert sql.payloads[f"commit_turns_without_{left_out}"] == sql.payloads["commit_turns"]
+    assert {"$1", "$2", "$3", "$4"} == set(re.findall(r"\$\d+", shorter)) == set(re.findall(r"\$\d+", whole))
 
 
 def test_an_unknown_statement_is_named() -> None:

@@ -62,6 +62,7 @@ class _Row(msgspec.Struct, omit_defaults=True, gc=False):
     messages: list[int] | None = None
     tasks: list[int] | None = None
     next_execution: int | None = None
+    forgotten: int | None = None
     next_input: int | None = None
     carried: int | None = None
     buffered: int | None = None
@@ -85,13 +86,21 @@ class _Payloads(list[bytes]):
         return None if data is None else self.number(data)
 
 
+_STATEMENTS = {
+    (True, True): "commit_turns",
+    (True, False): "commit_turns_without_cleanup",
+    (False, True): "commit_turns_without_asks",
+    (False, False): "commit_turns_without_asks_cleanup",
+}
+"""By whether something is asked of others, and whether something is over."""
 _encode = msgspec.json.Encoder().encode
 
 
 def statement(turns: Sequence[TakenTurn]) -> str:
-    """Give the name of the commit statement: most turns ask nothing of others, and a shorter one will do."""
+    """Give the name of the commit statement, without the parts that these turns do not need: most need none."""
     asks = any(turn.starts or turn.sent or turn.queued for turn in turns)
-    return "commit_turns" if asks else "commit_turns_without_asks"
+    cleans_up = any(turn.messages or turn.over_tasks or turn.is_last or turn.continues is not None for turn in turns)
+    return _STATEMENTS[asks, cleans_up]
 
 
 def arguments(turns: Sequence[TakenTurn], *, keep_executions: int) -> list[object]:
@@ -101,13 +110,13 @@ def arguments(turns: Sequence[TakenTurn], *, keep_executions: int) -> list[objec
         for message in turn.sent:
             endings[message.instance_id] = endings.get(message.instance_id, False) or message.kind == "Cancel"
     payloads = _Payloads()
-    rows = [_row(turn, endings, payloads) for turn in turns]
+    rows = [_row(turn, endings, payloads, keep_executions) for turn in turns]
     outsiders = sorted(endings.keys() - {turn.resident.instance_id for turn in turns}) if endings else []
     rows += [_Row(instance_id, is_ending=endings[instance_id]) for instance_id in outsiders]
-    return [_encode(rows).decode(), [turn.body for turn in turns], payloads, keep_executions]
+    return [_encode(rows).decode(), [turn.body for turn in turns], payloads]
 
 
-def _row(turn: TakenTurn, endings: Mapping[str, bool], payloads: _Payloads) -> _Row:
+def _row(turn: TakenTurn, endings: Mapping[str, bool], payloads: _Payloads, keep_executions: int) -> _Row:
     resident, outcome = turn.resident, turn.turned.outcome
     execution = resident.execution
     row = _Row(
@@ -129,6 +138,7 @@ def _row(turn: TakenTurn, endings: Mapping[str, bool], payloads: _Payloads) -> _
         row.error = payloads.number_or_none(lifecycle.error_of(outcome))
     if (continues := turn.continues) is not None:
         row.next_execution = execution.identity.execution + 1
+        row.forgotten = row.next_execution - keep_executions
         row.next_input = payloads.number(bytes(continues.input))
         row.carried = payloads.number_or_none(history.encode_carried(continues.carried))
     if turn.starts:

@@ -8,15 +8,17 @@ The shape: one statement a file, below a head comment of `-- Purpose:`, `-- Para
 they are taken). Tests hold it, and prepare every statement on a migrated database. A parameter of bytes is a payload,
 and may be encrypted on its way (`sealing.py`), unless a line `-- Plain:` names it and says why not.
 
-Postgres makes every step of a statement ready, also those that will find nothing to do. Where that is felt, the lines
-from `-- asks {` to `-- }` may be left out: `commit_turns_without_asks` is what is left of `commit_turns`.
+Postgres makes every step of a statement ready, also those that will find nothing to do. Where that is felt, parts may
+be left out, each from a line like `-- asks {` to `-- }`: `commit_turns_without_asks` is then what is left of
+`commit_turns`, `commit_turns_without_asks_cleanup` what is left without two of its parts.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import resources
 
 __all__ = ["Statements", "load"]
@@ -24,11 +26,11 @@ __all__ = ["Statements", "load"]
 _BYTES = re.compile(r"\$(\d+)::bytea")
 _PARAMETER = re.compile(r"\$(\d+)")
 _PLAIN = re.compile(r"^-- Plain: (.*)$", re.MULTILINE)
-_ASKS = re.compile(r"^-- asks \{\n.*?^-- \}$\n?", re.MULTILINE | re.DOTALL)
+_PART = re.compile(r"^-- (\w+) \{\n.*?^-- \}$\n?", re.MULTILINE | re.DOTALL)
 
 
 class Statements(Mapping[str, str]):
-    """The statements by file name without `.sql`, as items and as attributes; see above for those without asks.
+    """The statements by file name without `.sql`, as items and as attributes; for what lacks parts of it see above.
 
     `payloads` says for each which of its arguments are payloads, by their positions from 0.
     """
@@ -37,13 +39,9 @@ class Statements(Mapping[str, str]):
         self._texts: dict[str, str] = {}
         self.payloads: dict[str, frozenset[int]] = {}
         for name, text in files.items():
-            self._add(name, text, name)
-            if _ASKS.search(text):
-                self._add(f"{name}_without_asks", _ASKS.sub("", text), name)
-
-    def _add(self, name: str, text: str, file: str) -> None:
-        self._texts[name] = _body(file, text)
-        self.payloads[name] = _payloads(text)
+            for suffix, left in _with_and_without_parts(text):
+                self._texts[name + suffix] = _body(name, left)
+                self.payloads[name + suffix] = _payloads(left)
 
     def __getitem__(self, name: str) -> str:
         return self._texts[name]
@@ -69,6 +67,18 @@ def load() -> Statements:
     folder = resources.files(__package__) / "queries"
     files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
     return Statements({file.name.removesuffix(".sql"): file.read_text("utf-8") for file in files})
+
+
+def _with_and_without_parts(text: str) -> Iterator[tuple[str, str]]:
+    """Give what is left of a statement without any of its parts that may be left out, and how its name then ends."""
+    parts = sorted({found[1] for found in _PART.finditer(text)})
+    for count in range(len(parts) + 1):
+        for left_out in itertools.combinations(parts, count):
+            yield f"_without_{'_'.join(left_out)}" if left_out else "", _without(left_out, text)
+
+
+def _without(parts: Collection[str], text: str) -> str:
+    return _PART.sub(lambda found: "" if found[1] in parts else found[0], text)
 
 
 def _payloads(text: str) -> frozenset[int]:

@@ -3,12 +3,14 @@
 --     The instance row is the fence: every other write comes from the rows that the update returned. Values are passed
 --     through from step to step, since joining one CTE to another would be planned as a nested loop over guesses.
 -- Parameters: $1 owner uuid, $2 turns (a JSON array of objects with the columns of `t` below; what is a payload there is
---     the number of one in $4, from 1), $3 the bodies of the turns in the same order, $4 payloads, $5 how many executions
---     keep their history. Of a turn: messages taken in, seqs of tasks that are over, what the next execution begins with
---     (null: it goes on), is_ending (whether what is sent to it by this batch asks it to end; null: nothing is sent to
---     it), starts (seq null: detached), sent (execution null: any), queued. A row whose turn is null is somebody outside
---     of the batch who gets a message. A last turn takes all messages and tasks of its instance with it, the last of an
---     execution all tasks.
+--     the number of one in $4, from 1), $3 the bodies of the turns in the same order, $4 payloads. Of a turn: messages taken
+--     in, seqs of tasks that are over, what the next execution begins with (null: it goes on) and the last one whose history
+--     is forgotten then, is_ending (whether what is sent to it by this batch asks it to end; null: nothing is sent to it),
+--     starts (seq null: detached), sent (execution null: any), queued. A row whose turn is null is somebody outside of the
+--     batch who gets a message. A last turn takes all messages and tasks of its instance with it, the last of an execution
+--     all tasks.
+--     Asks are for turns that start, send or queue something; cleanup for those that took messages in, have tasks that are
+--     over, or are the last of their execution. A batch without any such turn is committed without that part.
 --     Gives the turns that were accepted, with whether there are news that a claim may have had to skip while this held the
 --     row; and the instances that were started, with who asked for them as a child.
 -- Locks: instances in instance_id order, then new instances in that order, then inbox and tasks rows of those instances.
@@ -24,13 +26,13 @@ with locked as materialized (
         json_to_recordset($2::json) as (
             instance_id text, execution integer, turn integer, at timestamptz, phase text, version text,
             output integer, error integer, custom_status integer, messages bigint[], tasks integer[],
-            next_execution integer, next_input integer, carried integer, buffered integer, is_ending boolean,
-            created_at timestamptz, starts json, sent json, queued json
+            next_execution integer, forgotten integer, next_input integer, carried integer, buffered integer,
+            is_ending boolean, created_at timestamptz, starts json, sent json, queued json
         ),
         unnest($3::bytea[])
     ) as t (
         instance_id, execution, turn, at, phase, version, output, error, custom_status, messages, tasks,
-        next_execution, next_input, carried, buffered, is_ending, created_at, starts, sent, queued, body
+        next_execution, forgotten, next_input, carried, buffered, is_ending, created_at, starts, sent, queued, body
     )
     join instances i on i.instance_id = t.instance_id
     order by t.instance_id
@@ -66,15 +68,12 @@ updated as (
     from locked l
     where i.instance_id = l.instance_id and l.is_accepted
     returning
-        l.instance_id, l.execution, l.turn, l.at, l.body, l.messages, l.tasks, l.next_execution,
+        l.instance_id, l.execution, l.turn, l.at, l.body, l.messages, l.tasks, l.next_execution, l.forgotten,
         l.starts, l.sent, l.queued,
         i.name, i.run_as, i.on_nondeterminism, i.finished_at, i.wake_at is not null as has_news,
         i.finished_at is not null or l.next_execution is not null as is_over
 ),
-recorded as (
-    insert into history (instance_id, execution, turn, at, body)
-    select instance_id, execution, turn, at, body from updated
-),
+-- cleanup {
 consumed as (
     -- By arrays of keys, here and below: joined, these tables would be read whole, since they are believed to be empty.
     delete from inbox
@@ -93,6 +92,7 @@ over as (
             )
         )
 ),
+-- }
 -- asks {
 started as (
     insert into instances (
@@ -172,12 +172,16 @@ queued as (
     )
 ),
 -- }
+-- cleanup {
 pruned as (
     delete from history h
     using updated u
-    where u.next_execution > $5::integer
-        and h.instance_id = u.instance_id
-        and h.execution <= u.next_execution - $5::integer
+    where h.instance_id = u.instance_id and h.execution <= u.forgotten
+),
+-- }
+recorded as (
+    insert into history (instance_id, execution, turn, at, body)
+    select instance_id, execution, turn, at, body from updated
 )
 select instance_id, true as is_turn, has_news, null as parent_id, null as parent_seq from updated
 -- asks {
