@@ -97,7 +97,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def statement(turns: Sequence[TakenTurn]) -> str:
-    """Give the name of the commit statement, without the parts that these turns do not need: most need none."""
+    """Give the name of the commit statement, without the parts that these turns do not need: most need neither."""
     asks = any(turn.starts or turn.sent or turn.queued for turn in turns)
     cleans_up = any(turn.messages or turn.over_tasks or turn.is_last or turn.continues is not None for turn in turns)
     return _STATEMENTS[asks, cleans_up]
