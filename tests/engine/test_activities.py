@@ -118,6 +118,27 @@ async def test_success_ends_the_attempts(world: World, puppet: Puppet) -> None:
     assert await world.fetch("select 1 from tasks") == []
 
 
+async def test_what_was_noted_of_attempts_goes_with_the_result(world: World, puppet: Puppet) -> None:
+    """The code goes on with the next activity, and the row of the one before is not there any more."""
+
+    @orchestration("test::orchestration::persist-and-go-on")
+    async def persist_and_go_on(ctx: OrchestrationContext) -> JsonValue:
+        await ctx.schedule_activity(PUPPET, retry=RetryPolicy(2, backoff=AT_ONCE))
+        return await ctx.schedule_activity(PUPPET)
+
+    await world.worker(persist_and_go_on, puppet.activity)
+    instance_id = await world.start(persist_and_go_on)
+    (await puppet.called()).fails(ValueError("not yet"))
+    again = await puppet.called()
+    assert [row["seq"] for row in await world.fetch("select seq from tasks")] == [1]
+    again.returns("first")
+
+    second = await puppet.called()
+    assert await world.fetch("select seq from tasks") == []
+    second.returns("second")
+    assert (await world.end(instance_id)).output == "second"
+
+
 async def test_without_a_policy_there_is_one_attempt(world: World, puppet: Puppet) -> None:
     """A plain activity that fails, fails its orchestration, which does not catch it, with its words."""
     await world.worker(relay, puppet.activity)
