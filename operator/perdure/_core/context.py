@@ -134,7 +134,7 @@ class OrchestrationContext(Relations):
             seq=execution.next_seq(),
             name=name,
             input=msgspec.Raw(payload.encode(input, f"input of activity {name}")),
-            retry=_recorded(retry, name) or _ONE_ATTEMPT,
+            retry=_ONE_ATTEMPT if retry is None else _recorded(retry, name),
             total_timeout=None if total_timeout is None else _seconds(total_timeout, f"total_timeout of {name}"),
             queue="" if queue is None else queues.check_name(queue),
             priority=queues.check_priority(priority),
@@ -250,7 +250,7 @@ class OrchestrationContext(Relations):
 
 _ONE_ATTEMPT = retry.Retry()
 _seconds = retry.seconds
-_recorded = retry.recorded_or_none
+_recorded = retry.recorded
 
 
 def _heartbeat_timeout(duration: retry.Duration, name: str) -> float:

@@ -132,10 +132,9 @@ class Relations:
         asked = history.ScheduleSubOrchestration(0, name, encoded, instance_id or "", chosen)
         if instance_id is not None:
             identifiers.check_instance_id(instance_id)
-        recorded = retries.recorded_or_none(retry, name)
-        if recorded is None:
+        if retry is None:
             return self._ask_child(asked, output_type)[1]
-        return execution.scheduler.spawn(self._retry_child(asked, output_type, recorded))
+        return execution.scheduler.spawn(self._retry_child(asked, output_type, retries.recorded(retry, name)))
 
     def schedule_orchestration(
         self, orchestration: Named, instance_id: str, input: object = None, *, version: str | None = None

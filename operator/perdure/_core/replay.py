@@ -36,6 +36,13 @@ Result = (
     | history.ChildCompleted
     | history.ChildFailed
 )
+Word = (
+    history.OrchestrationStarted
+    | history.CancelRequested
+    | history.GraceEnded
+    | history.SignalReceived
+    | history.SignalRefused
+)
 _ASKED_BY: Final[Mapping[type[Result], type[Asked]]] = {
     history.TimerFired: history.CreateTimer,
     history.ActivityCompleted: history.ScheduleActivity,
@@ -294,16 +301,30 @@ class Execution:
         return True
 
     def _deliver(self, event: history.Event) -> history.Outcome | None:
-        """Let an event end what waits for it; give the outcome when it leaves the code nothing to say."""
+        """Let a result end what waits for it, or take in a word; give the outcome when there is nothing more to say."""
         match event:
-            case (  # first, since there is one of them in nearly every turn
-                history.ActivityCompleted()
-                | history.ActivityFailed()
-                | history.TimerFired()
-                | history.ChildCompleted()
-                | history.ChildFailed()
-            ):
-                self._deliver_result(event)
+            case history.ActivityCompleted() | history.ChildCompleted():  # first: one of them is in nearly every turn
+                if operation := self._take(event):
+                    operation.complete(bytes(event.result))
+            case history.ActivityFailed():
+                if operation := self._take(event):
+                    operation.fail(failure.to_exception(event.failure))
+            case history.ChildFailed():
+                if operation := self._take(event):
+                    child = cast("history.ScheduleSubOrchestration", operation.command)
+                    operation.fail(
+                        failure.to_child_exception(event.failure, name=child.name, instance_id=child.instance_id)
+                    )
+            case history.TimerFired():
+                if operation := self._take(event):
+                    operation.complete(b"null")
+            case _:
+                return self._hear(event)
+        return None
+
+    def _hear(self, event: Word) -> history.Outcome | None:
+        """Take in what is no result; give the outcome when it leaves the code nothing to say."""
+        match event:
             case history.OrchestrationStarted():
                 return self._start(bytes(event.input))
             case history.CancelRequested():
@@ -323,26 +344,6 @@ class Execution:
             case _:
                 assert_never(event)
         return None
-
-    def _deliver_result(self, event: Result) -> None:
-        """End the operation that a result belongs to; one that is over already is left alone (late, duplicate)."""
-        operation = self._take(event.seq, _ASKED_BY[type(event)])
-        if operation is None:
-            return
-        match event:
-            case history.ActivityCompleted() | history.ChildCompleted():
-                operation.complete(bytes(event.result))
-            case history.TimerFired():
-                operation.complete(b"null")
-            case history.ActivityFailed():
-                operation.fail(failure.to_exception(event.failure))
-            case history.ChildFailed():
-                child = cast("history.ScheduleSubOrchestration", operation.command)
-                operation.fail(
-                    failure.to_child_exception(event.failure, name=child.name, instance_id=child.instance_id)
-                )
-            case _:
-                assert_never(event)
 
     def _leave(self, event: history.Event, ending: history.Outcome) -> history.Outcome:
         """Take what comes with the end: a signal is kept for the next execution, a cancel wins over the end."""
@@ -373,18 +374,19 @@ class Execution:
         self._main = self.scheduler.spawn(coroutine)
         return None
 
-    def _take(self, seq: int, kind: type[Asked]) -> Operation | None:
-        """Give the open operation an event belongs to; None for one that is over already (late, duplicate)."""
-        operation = self.pending.get(seq)
+    def _take(self, event: Result) -> Operation | None:
+        """Give the open operation a result belongs to, and close it; None for one that is over (late, duplicate)."""
+        operation = self.pending.get(event.seq)
         if operation is None:
-            if seq > self._seq:
-                raise errors.NondeterminismError(f"a result of operation {seq}", "nothing of that number")
+            if event.seq > self._seq:
+                raise errors.NondeterminismError(f"a result of operation {event.seq}", "nothing of that number")
             return None
-        if not isinstance(operation.command, kind):
+        kind = _ASKED_BY[type(event)]
+        if type(operation.command) is not kind:
             raise errors.NondeterminismError(
-                f"a result of {kind.__name__} {seq}", comparison.describe(operation.command)
+                f"a result of {kind.__name__} {event.seq}", comparison.describe(operation.command)
             )
-        del self.pending[seq]
+        del self.pending[event.seq]
         return operation
 
     def _outcome_or_none(self) -> history.Outcome | None:

@@ -22,7 +22,7 @@ __all__ = [
     "Retry",
     "RetryPolicy",
     "delay_seconds",
-    "recorded_or_none",
+    "recorded",
     "seconds",
 ]
 
@@ -134,10 +134,8 @@ def _bounded(most: Duration) -> float:
     return min(seconds(most, "max"), MAX_DELAY_SECONDS)
 
 
-def recorded_or_none(policy: object, what: str) -> Retry | None:
+def recorded(policy: object, what: str) -> Retry:
     """Give a policy in plain seconds; refuse what is none, as a number of attempts."""
-    if policy is None:
-        return None
     if not isinstance(policy, RetryPolicy):
         message = f"retry of {what} is {policy!r}; expected a RetryPolicy(max_attempts, ...), or None for one attempt."
         raise errors.DefinitionError(message)
