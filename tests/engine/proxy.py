@@ -82,7 +82,7 @@ def _parsed(data: bytes) -> dict[bytes, bytes]:
 
 
 def _runs(statement: bytes, prepared: Mapping[bytes, bytes], data: bytes) -> bool:
-    """Say whether a statement is run here, whole or without its asks.
+    """Say whether a statement is run here, whole or without some of its parts.
 
     Bind is 'B', length, an empty portal's 0, name, 0; Query is 'Q', length, text.
     """

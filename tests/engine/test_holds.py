@@ -10,7 +10,7 @@ from perdure import JsonValue, OrchestrationCancelled, OrchestrationContext, orc
 from perdure._core import failure, futures, limits
 from perdure._core.definition import AnyOrchestration
 from perdure._store.store import Record, Store
-from tests.engine.world import ALONE, PUPPET, Hand, Puppet, World, relay
+from tests.engine.world import ALONE, PATIENCE_SECONDS, PUPPET, Hand, Puppet, World, relay
 
 NAME = "test::orchestration::changing"
 
@@ -274,7 +274,8 @@ async def test_a_turn_that_stands_after_its_instance_has_left_begins_nothing(
 
     monkeypatch.setattr(Store, "fetch", fetch_in_this_order)
     first.returns(1)
-    await sent.wait()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await sent.wait()
     await world.fetch("insert into inbox (instance_id, kind, payload) values ($1, 'Signal', '{broken')", instance_id)
     await world.fetch("update instances set wake_at = now() where instance_id = $1", instance_id)
     world.hands[-1].worker.nudge()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
+import signal
 
 import pytest
 
@@ -277,15 +279,20 @@ async def test_a_crash_of_the_database_takes_from_nobody_what_it_went_on_with(
 ) -> None:
     """An activity that was found pending begins at once, and no other worker gets it: its claim was on disk before."""
     async with worlds.created(crashable_postgres.dsn) as world:
-        await world.fetch("alter system set wal_writer_delay = '10s'")  # else it may be on disk by itself
-        await world.fetch("select pg_reload_conf()")
         leaving = await world.worker(relay, puppet.activity, settings=ALONE)
         instance_id = await world.start(relay)
         await puppet.called()
         await leaving.stop()
-        await world.worker(relay, puppet.activity, settings=ALONE)
+        await world.fetch("update instances set wake_at = null")
+        heir = await world.worker(relay, doze, puppet.activity, settings=ALONE)
+        await world.run(doze, 0.0)
+        [writer] = await world.fetch("select pid from pg_stat_activity where backend_type = 'walwriter'")
+        os.kill(writer["pid"], signal.SIGSTOP)  # now only who waits for the disk has something written to it
+        await world.fetch("update instances set wake_at = now() where finished_at is null")
+        heir.worker.nudge()
         found = await puppet.called()
 
+        os.kill(writer["pid"], signal.SIGKILL)
         crashable_postgres.crash()
         crashable_postgres.restart()
         await world.reconnect()

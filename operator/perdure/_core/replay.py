@@ -36,13 +36,6 @@ Result = (
     | history.ChildCompleted
     | history.ChildFailed
 )
-Word = (
-    history.OrchestrationStarted
-    | history.CancelRequested
-    | history.GraceEnded
-    | history.SignalReceived
-    | history.SignalRefused
-)
 _ASKED_BY: Final[Mapping[type[Result], type[Asked]]] = {
     history.TimerFired: history.CreateTimer,
     history.ActivityCompleted: history.ScheduleActivity,
@@ -51,6 +44,13 @@ _ASKED_BY: Final[Mapping[type[Result], type[Asked]]] = {
     history.ChildFailed: history.ScheduleSubOrchestration,
 }
 _BEFORE_THE_FIRST_STEP = (history.OrchestrationStarted, history.SignalRefused)
+Heard = (
+    history.OrchestrationStarted
+    | history.CancelRequested
+    | history.GraceEnded
+    | history.SignalReceived
+    | history.SignalRefused
+)
 Said = (
     history.StartOrchestration | history.SendSignal | history.SetCustomStatus | history.SetProgress | history.SetReady
 )
@@ -301,7 +301,7 @@ class Execution:
         return True
 
     def _deliver(self, event: history.Event) -> history.Outcome | None:
-        """Let a result end what waits for it, or take in a word; give the outcome when there is nothing more to say."""
+        """Let an event end what waits for it; give the outcome when it leaves the code nothing to say."""
         match event:
             case history.ActivityCompleted() | history.ChildCompleted():  # first: one of them is in nearly every turn
                 if operation := self._take(event):
@@ -322,8 +322,8 @@ class Execution:
                 return self._hear(event)
         return None
 
-    def _hear(self, event: Word) -> history.Outcome | None:
-        """Take in what is no result; give the outcome when it leaves the code nothing to say."""
+    def _hear(self, event: Heard) -> history.Outcome | None:
+        """Take in an event that is no result; give the outcome when it leaves the code nothing to say."""
         match event:
             case history.OrchestrationStarted():
                 return self._start(bytes(event.input))
