@@ -32,7 +32,7 @@ class Wire:
         self._cut = asyncio.Event()
 
     def lose(self, what: Lost, statement: str) -> None:
-        """Cut the wire at the next run of a statement: before it arrives, or before its answer does."""
+        """Cut the wire at the next run of a statement, by how its name begins: before it or its answer arrives."""
         self._cut.clear()
         self._armed = (statement.encode(), what)
 
@@ -82,12 +82,12 @@ def _parsed(data: bytes) -> dict[bytes, bytes]:
 
 
 def _runs(statement: bytes, prepared: Mapping[bytes, bytes], data: bytes) -> bool:
-    """Say whether a statement is run here, whole or without some of its parts.
+    """Say whether a statement is run here, by how its name begins: a commit is of one turn, or of many.
 
     Bind is 'B', length, an empty portal's 0, name, 0; Query is 'Q', length, text.
     """
-    asked = [rb"Q....-- " + statement + rb"\.sql\n"]
-    asked += [rb"B....\0" + name + rb"\0" for name, file in prepared.items() if file == statement]
+    asked = [rb"Q....-- " + statement + rb"\w*\.sql\n"]
+    asked += [rb"B....\0" + name + rb"\0" for name, file in prepared.items() if file.startswith(statement)]
     return any(re.search(one, data, re.DOTALL) for one in asked)
 
 

@@ -12,7 +12,7 @@ from perdure._core import limits
 from tests.engine.world import PATIENCE_SECONDS, PUPPET, WAITING, Puppet, World, in_the_way, relay
 
 _LOCK = "select from instances where instance_id = $1 for update"
-_COMMITS = "-- commit_turns.sql%"
+_COMMITS = "-- commit_turn%"
 _has_taken_turn = asyncio.Event()
 
 

@@ -322,7 +322,7 @@ async def test_a_commit_of_unknown_outcome_starts_a_child_once(world: World, pup
     async with proxy.wire_to(world.dsn) as (wire, dsn):
         hand = await world.worker(delegate, relay, puppet.activity, dsn=dsn)
         await world.until("select 1 from workers")
-        wire.lose(lost, "commit_turns")
+        wire.lose(lost, "commit_turn")
         parent = await world.start(delegate, "x")
         await wire.broken()
         (await puppet.called()).returns("once")
@@ -341,7 +341,7 @@ async def test_a_commit_of_unknown_outcome_tells_the_end_of_a_child_once(
         hand = await world.worker(delegate, relay, puppet.activity, dsn=dsn)
         parent = await world.start(delegate, "x")
         call = await puppet.called()
-        wire.lose(lost, "commit_turns")
+        wire.lose(lost, "commit_turn")
         call.returns("once")
         await wire.broken()
 

@@ -138,7 +138,7 @@ async def test_a_result_that_was_on_its_way_is_not_taken_for_one_of_the_next_exe
     late = await puppet.called()
     async with in_the_way(world, "lock table history in access exclusive mode"):
         await world.client.send_signal(instance_id, "go")
-        await world.until(WAITING, "-- commit_turns.sql%")
+        await world.until(WAITING, "-- commit_turn%")
         late.returns("of the first")
     (await puppet.called()).returns("of the second")
 
@@ -203,7 +203,7 @@ async def test_signals_survive_a_death_between_two_executions(world: World) -> N
     [row] = await world.fetch("select turn from instances")
     async with in_the_way(world, "insert into history values ($1, 2, $2, now(), '')", instance_id, row["turn"] + 1):
         await world.client.send_signal(instance_id, "go")
-        await world.until(WAITING, "-- commit_turns.sql%")
+        await world.until(WAITING, "-- commit_turn%")
         await world.crash(first)
     assert [r["execution"] for r in await world.fetch("select distinct execution from history")] == [1]
 
@@ -221,7 +221,7 @@ async def test_a_commit_of_unknown_outcome_ends_an_execution_once(world: World, 
         instance_id = await world.start(actor, [])
         await world.until("select 1 from instances where turn = 1")
 
-        wire.lose(lost, "commit_turns")
+        wire.lose(lost, "commit_turn")
         for word in ("a", "b", "c", "end"):
             await world.client.send_signal(instance_id, "word", word)
         await wire.broken()
@@ -312,7 +312,7 @@ async def test_a_cancel_on_the_way_from_one_execution_to_the_next_is_not_lost(wo
     first = await puppet.called()
     async with in_the_way(world, "lock table history in access exclusive mode"):
         first.returns(None)
-        await world.until(WAITING, "-- commit_turns.sql%")
+        await world.until(WAITING, "-- commit_turn%")
         await world.client.cancel_instance(instance_id, "between")
         await world.until("select 1 from instances where wake_at is null")
 

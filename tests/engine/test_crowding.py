@@ -100,7 +100,7 @@ async def test_what_a_turn_takes_in_at_this_moment_counts_once(world: World, pup
 
     async with in_the_way(world, NEXT_TURN, instance_id):
         await world.client.send_signal(instance_id, "word", 1)
-        await world.until(WAITING, "-- commit_turns.sql%")
+        await world.until(WAITING, "-- commit_turn%")
         sending = asyncio.create_task(world.client.send_signal(instance_id, "word", 2))
         await world.until(WAITING, "-- signal_send.sql%")
 

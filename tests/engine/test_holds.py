@@ -260,7 +260,7 @@ async def test_a_turn_that_stands_after_its_instance_has_left_begins_nothing(
     fetch, sent, holding, stands = Store.fetch, asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def fetch_in_this_order(store: Store, name: str, *arguments: object) -> list[Record]:
-        is_commit = name.startswith("commit_turns")
+        is_commit = name.startswith("commit_turn")
         if is_commit:
             sent.set()
             await holding.wait()

@@ -198,7 +198,7 @@ async def test_a_commit_of_unknown_outcome_is_read_back(world: World, puppet: Pu
         instance_id = await world.start(two_steps)
         first = await puppet.called()
 
-        wire.lose(lost, "commit_turns")
+        wire.lose(lost, "commit_turn")
         first.returns("first")
         await wire.broken()
         (await puppet.called()).returns("second")
@@ -217,7 +217,7 @@ async def test_the_last_commit_of_unknown_outcome_is_read_back(world: World, pup
         instance_id = await world.start(relay)
         call = await puppet.called()
 
-        wire.lose(lost, "commit_turns")
+        wire.lose(lost, "commit_turn")
         call.returns("done")
         await wire.broken()
 

@@ -190,7 +190,7 @@ async def test_a_commit_of_unknown_outcome_takes_a_signal_in_once(world: World, 
         instance_id = await world.start(listener, 2)
         await waiting(world, instance_id)
 
-        wire.lose(lost, "commit_turns")
+        wire.lose(lost, "commit_turn")
         await world.client.send_signal(instance_id, "word", "once")
         await wire.broken()
         await waiting(world, instance_id, turns=2)
@@ -275,7 +275,7 @@ async def test_a_signal_to_another_is_sent_once_whatever_becomes_of_the_wire(wor
         sending = await world.start(starter, known)
         call = await puppet.called()
 
-        wire.lose(lost, "commit_turns")
+        wire.lose(lost, "commit_turn")
         call.returns(None)
         await wire.broken()
         await world.end(sending)
@@ -384,7 +384,7 @@ async def test_news_that_a_claim_had_to_skip_are_heard_after_the_commit(world: W
             await world.client.send_signal(instance_id, "word", "not left to the poll")
             await world.until(WAITING, "-- claim.sql%")
             call.returns(None)
-            await world.until(WAITING, "-- commit_turns.sql%")
+            await world.until(WAITING, "-- commit_turn%")
         active = "select from pg_stat_activity where query like '-- claim.sql%' and state = 'active'"
         await world.until(f"select 1 where not exists ({active})")
 
@@ -406,7 +406,7 @@ async def test_a_signal_to_one_that_somebody_else_starts_at_this_moment_wakes_it
             "insert into instances (instance_id, name, input) values ('shared', $1, '1')", listener.name
         )
         sending = await world.start(starter)
-        await world.until(WAITING, "-- commit_turns.sql%")
+        await world.until(WAITING, "-- commit_turn%")
     await other.close()
 
     assert (await world.end(sending)).phase == "Completed"

@@ -284,7 +284,7 @@ async def test_a_suspended_instance_that_continues_as_new_begins_again_when_resu
 
     async with in_the_way(world, "lock table history in access exclusive mode"):
         await world.client.send_signal(instance_id, "go")
-        await world.until(WAITING, "-- commit_turns.sql%")
+        await world.until(WAITING, "-- commit_turn%")
         await world.client.suspend_instance(instance_id)
         await world.until("select 1 from instances where wake_at is null")
     await put_away(world, instance_id)
@@ -343,7 +343,7 @@ async def test_what_a_paused_instance_asked_for_begins_when_it_is_resumed(world:
     first = await puppet.called()
     async with in_the_way(world, "lock table history in access exclusive mode"):
         first.returns("first")
-        await world.until(WAITING, "-- commit_turns.sql%")
+        await world.until(WAITING, "-- commit_turn%")
         await world.client.suspend_instance(instance_id)
         await world.until("select 1 from instances where wake_at is null")
     await put_away(world, instance_id)

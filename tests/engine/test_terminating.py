@@ -190,7 +190,7 @@ async def test_a_termination_that_meets_a_commit_finds_its_instance(world: World
     await puppet.called()
     async with in_the_way(world, "lock table history in access exclusive mode"):
         await world.client.cancel_instance(instance_id, "first")
-        await world.until(WAITING, "-- commit_turns.sql%")
+        await world.until(WAITING, "-- commit_turn%")
         terminating = asyncio.create_task(world.client.terminate_instance(instance_id, "first"))
         await world.until(WAITING, "-- instance_terminate.sql%")
     await terminating
@@ -207,7 +207,7 @@ async def test_the_end_of_an_owned_one_stands_once_whatever_becomes_of_the_wire(
         hand = await world.worker(careful, puppet.activity, dsn=dsn)
         instance_id = await world.start(careful)
         await puppet.called()
-        wire.lose(lost, "commit_turns")
+        wire.lose(lost, "commit_turn")
 
         await world.client.terminate_instance(instance_id, "cut")
         await wire.broken()

@@ -153,7 +153,7 @@ async def test_a_cancel_goes_down_whatever_becomes_of_the_wire(world: World, pup
         root = await world.start(branch, 1)
         for _ in range(2):
             await puppet.called()
-        wire.lose(lost, "commit_turns")
+        wire.lose(lost, "commit_turn")
         await world.client.cancel_instance(root)
         await wire.broken()
 

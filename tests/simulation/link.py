@@ -159,7 +159,7 @@ class Wire:
     async def say(self, name: str, sql: str = "", arguments: Sequence[object] = ()) -> list[asyncpg.Record]:
         """Send something to the database and wait for its answer, through all kinds of weather."""
         world = self.world
-        fate = world.weather.fate(weight=_MOMENT_OF_TRUTH if name == "commit_turns" else 1.0)
+        fate = world.weather.fate(weight=_MOMENT_OF_TRUTH if name.startswith("commit_turn") else 1.0)
         if self.is_broken:
             raise weather.lost(world.weather.dice)
         if world.is_over:

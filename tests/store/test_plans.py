@@ -25,7 +25,7 @@ WHOLE_BY_DESIGN = {
     "stranded",  # the checker of I5
 }
 OF_EVERY_TURN = {
-    *(name for name in statements.load() if name.startswith("commit_turns")),
+    *(name for name in statements.load() if name.startswith("commit_turn")),
     *("children_lost", "claim", "history_load", "inbox_keep", "inbox_load", "instance_finished", "instance_get"),
     *("instance_start", "instances_wake", "owned", "release", "resume_held", "signal_send"),
     *("tasks_count_loss", "tasks_due", "tasks_load", "tasks_note", "tasks_record_failure", "turns_where"),

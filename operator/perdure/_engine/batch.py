@@ -1,8 +1,9 @@
-"""The turns of one commit as the arguments of its statement, and how many go into one.
+"""The statement of one commit with the turns as its arguments, and how many go into one.
 
-It knows the parameters of `commit_turns.sql` and nothing else. What is small travels as one JSON document, a row a turn
-with what the turn asks of others inside it: one value costs a fifth of what two dozen arrays cost, most of them empty.
-What is sealed or may be large travels as bytes, beside the document; its rows say which.
+It knows the parameters of `commit_turns.sql` and `commit_turn.sql` and nothing else. What is small of many turns
+travels as one JSON document, a row a turn with what the turn asks of others inside it: one value costs a fifth of what
+two dozen arrays cost, most of them empty. What is sealed or may be large travels as bytes, beside the document; its
+rows say which. A turn that is alone, and plain, travels as it is: its instance waits for nothing else.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 from perdure._core import history, lifecycle, limits
 from perdure._engine.turn import Message, Start, TakenTurn
 
-__all__ = ["arguments", "parts", "statement"]
+__all__ = ["parts", "statement"]
 
 
 class _Start(msgspec.Struct, omit_defaults=True, gc=False):
@@ -96,15 +97,34 @@ _STATEMENTS = {
 _encode = msgspec.json.Encoder().encode
 
 
-def statement(turns: Sequence[TakenTurn]) -> str:
-    """Give the name of the commit statement, without the parts that these turns do not need: most need neither."""
-    asks = any(turn.starts or turn.sent or turn.queued for turn in turns)
-    cleans_up = any(turn.messages or turn.over_tasks or turn.is_last or turn.continues is not None for turn in turns)
-    return _STATEMENTS[asks, cleans_up]
+def statement(turns: Sequence[TakenTurn], *, keep_executions: int) -> tuple[str, list[object]]:
+    """Give the name of the statement that commits these turns, and its arguments that follow the owner.
+
+    It is the one that does no more than these turns need: most need no others, and nothing cleared up.
+    """
+    asks = any(turn.asks_others for turn in turns)
+    cleans_up = any(turn.cleans_up for turn in turns)
+    if len(turns) == 1 and not (asks or cleans_up):
+        return "commit_turn", _alone(turns[0])
+    return _STATEMENTS[asks, cleans_up], _together(turns, keep_executions)
 
 
-def arguments(turns: Sequence[TakenTurn], *, keep_executions: int) -> list[object]:
-    """Give the arguments of the commit statement that follow the owner."""
+def _alone(turn: TakenTurn) -> list[object]:
+    resident, execution = turn.resident, turn.resident.execution
+    return [
+        resident.instance_id,
+        resident.turn,
+        execution.identity.execution,
+        turn.at,
+        turn.next_version,
+        resident.created_at,
+        lifecycle.custom_status_of(turn.turned.commands),
+        execution.buffered_signals,
+        turn.body,
+    ]
+
+
+def _together(turns: Sequence[TakenTurn], keep_executions: int) -> list[object]:
     endings: dict[str, bool] = {}
     for turn in turns:
         for message in turn.sent:

@@ -308,8 +308,8 @@ class Committer:
             nonlocal is_unsure
             self.measures.commit_tries += 1
             try:
-                arguments = batch.arguments(turns, keep_executions=self._keep_executions)
-                return await self._store.fetch(batch.statement(turns), self._owner_id, *arguments)
+                statement, arguments = batch.statement(turns, keep_executions=self._keep_executions)
+                return await self._store.fetch(statement, self._owner_id, *arguments)
             except Exception as error:
                 if len(turns) > 1 and is_too_much(error):
                     raise _TooMuchError from error

@@ -121,6 +121,16 @@ class TakenTurn:
         resident.over_tasks = [*self.ended_tasks, *resident.over_tasks]
 
     @property
+    def asks_others(self) -> bool:
+        """Whether something is to be started, sent or queued."""
+        return bool(self.starts or self.sent or self.queued)
+
+    @property
+    def cleans_up(self) -> bool:
+        """Whether rows are to go: of messages taken in, tasks that are over, or all that an execution leaves."""
+        return bool(self.messages or self.over_tasks) or self.turned.outcome is not None
+
+    @property
     def next_version(self) -> str:
         """The version of the instance after this turn; '' stands for the highest of whoever claims it."""
         if self.continues is None:

@@ -1,0 +1,29 @@
+-- Purpose: commit one turn, all or nothing (I3), only for its owner and only the next turn (I4), that asks nothing of
+--     others, leaves nothing to clear up and is not the last of its execution: what most turns are, and what an instance
+--     waits for when little is going on. It does to its instance what commit_turns.sql does to each of many.
+-- Parameters: $1 owner uuid, $2 instance_id, $3 turn, $4 execution, $5 at, $6 version, $7 created_at (null: whichever),
+--     $8 custom_status (null: as it was), $9 buffered signals, $10 body.
+--     Gives the instance if the turn was accepted, with whether there are news that a claim may have had to skip.
+-- Locks: the instance.
+with updated as (
+    update instances i
+    set
+        turn = i.turn + 1,
+        phase = case when i.is_suspended then 'Suspended' else 'Running' end,
+        version = $6::text,
+        custom_status = coalesce($8::bytea, i.custom_status),
+        buffered_signals = $9::integer,
+        recoveries = 0,
+        hold_reason = case when i.is_suspended then i.hold_reason else '' end,
+        started_at = coalesce(i.started_at, $5::timestamptz)
+    where i.instance_id = $2::text
+        and i.owner_id is not distinct from $1::uuid
+        and i.turn = $3::integer
+        and i.created_at is not distinct from coalesce($7::timestamptz, i.created_at)
+    returning i.instance_id, i.wake_at is not null as has_news
+),
+recorded as (
+    insert into history (instance_id, execution, turn, at, body)
+    select instance_id, $4::integer, $3::integer, $5::timestamptz, $10::bytea from updated
+)
+select instance_id, true as is_turn, has_news from updated
