@@ -271,7 +271,7 @@ async def _lone_worker(stage: Stage, *, waiting: int, residents: int) -> dict[st
         store = await Store.open(dsn, application_name="perdure-bench")
         await filling.asleep(Client(store), dsn, count=waiting, due_seconds=-3_600.0 if residents else 86_400.0)
         await store.close()
-        words = [sys.executable, "-m", "tests.bench.lone", dsn, str(residents)]
+        words = [sys.executable, "-m", "tests.bench.lone", dsn, str(residents), str(time.monotonic())]
         process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
         printed, _ = await process.communicate()
     _check(process.returncode == 0, f"the lone worker ended with {process.returncode}")
