@@ -1,8 +1,8 @@
 """A worker alone in its process: what it takes to begin, and what it holds in memory.
 
 `python -m tests.bench.lone DSN RESIDENTS BEGAN` works until it has so many instances in memory, runs one more to its
-end, and prints one JSON object: its memory, and seconds since BEGAN, when it was asked for by the monotonic clock of the
-machine. (When a process began by what the kernel tells is up to a second off.)
+end, and prints one JSON object: its memory, and seconds since BEGAN, when it was asked for by the machine's monotonic
+clock. (When a process began by what the kernel tells is up to a second off.)
 """
 
 from __future__ import annotations
