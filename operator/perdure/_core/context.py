@@ -125,15 +125,15 @@ class OrchestrationContext(Relations):
         `ActivityTimeoutError`) when it failed for good.
         """
         execution = self._open()
-        name = activity.name if isinstance(activity, ActivityDefinition) else check_activity(activity)
         if returns is object and isinstance(activity, ActivityDefinition):
-            decode = activity.read_result
+            name, decode = activity.name, activity.read_result
         else:
+            name = activity.name if isinstance(activity, ActivityDefinition) else check_activity(activity)
             decode = payload.decoder(returns, f"result of activity {name}")
         command = history.ScheduleActivity(
-            seq=execution.next_seq(),
-            name=name,
-            input=msgspec.Raw(payload.encode(input, f"input of activity {name}")),
+            execution.next_seq(),
+            name,
+            msgspec.Raw(payload.encode(input, f"input of activity {name}")),
             retry=_ONE_ATTEMPT if retry is None else _recorded(retry, name),
             total_timeout=None if total_timeout is None else _seconds(total_timeout, f"total_timeout of {name}"),
             queue="" if queue is None else queues.check_name(queue),

@@ -87,9 +87,9 @@ class DurableFuture(Generic[T]):
 
     def _finish(self) -> None:
         self.done = True
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
+        for callback in self._callbacks:
             callback(self)
+        self._callbacks.clear()
 
 
 class Task(DurableFuture[T]):
@@ -116,12 +116,12 @@ class Task(DurableFuture[T]):
 
     def step(self) -> None:
         """Run to the next await of something open, or to the end."""
-        throw: BaseException | None = None
-        if self._must_cancel:
-            self._must_cancel = False
-            throw = errors.OrchestrationCancelled(self._scheduler.cancel_reason)
         try:
-            awaited = self._coroutine.send(None) if throw is None else self._coroutine.throw(throw)
+            if self._must_cancel:
+                self._must_cancel = False
+                awaited = self._coroutine.throw(errors.OrchestrationCancelled(self._scheduler.cancel_reason))
+            else:
+                awaited = self._coroutine.send(None)
         except StopIteration as stop:
             self._resolve(stop.value)
         except KeyboardInterrupt:

@@ -30,7 +30,7 @@ def check_name(queue: object) -> str:
 
 def check_priority(priority: object) -> int:
     """Give the priority back. Raises `DefinitionError` for what is no whole number within the limit."""
-    if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > limits.PRIORITY:
+    if not isinstance(priority, int) or type(priority) is bool or abs(priority) > limits.PRIORITY:
         message = (
             f"priority is {priority!r}; expected a whole number from {-limits.PRIORITY} to {limits.PRIORITY}. Higher "
             "goes first, 0 is usual."

@@ -43,7 +43,7 @@ _ASKED_BY: Final[Mapping[type[Result], type[Asked]]] = {
     history.ChildCompleted: history.ScheduleSubOrchestration,
     history.ChildFailed: history.ScheduleSubOrchestration,
 }
-_BEFORE_THE_FIRST_STEP = (history.OrchestrationStarted, history.SignalRefused)
+_BEFORE_THE_FIRST_STEP: Final = frozenset({history.OrchestrationStarted, history.SignalRefused})
 Heard = (
     history.OrchestrationStarted
     | history.CancelRequested
@@ -268,7 +268,7 @@ class Execution:
                 continue
             ending = self._deliver(event)
             # The first step waits for what comes with the start: a cancel then finds nothing done.
-            has_begun = not isinstance(event, _BEFORE_THE_FIRST_STEP)
+            has_begun = type(event) not in _BEFORE_THE_FIRST_STEP
             if ending is None and has_begun:
                 ending = self._run()
         if ending is None and not has_begun:
