@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import rich.console
@@ -21,18 +21,15 @@ import uvloop
 from perdure._engine import garbage
 from perdure._store.embedded import EmbeddedPostgres
 from tests.bench import report
-from tests.bench.calm import CALM, Calm
+from tests.bench.calm import Calm
 from tests.bench.peers import setting
 from tests.bench.stage import Stage
-from tests.bench.workloads import WORKLOADS, Result
+from tests.bench.workloads import WORKLOADS, Result, Workload
 from tests.cluster import toolchain
 
 _PAGE_WIDTH = 130
 """Columns of the table when it goes into a file."""
 _PATIENCE_SECONDS = 15.0
-_TRIES = 3
-_SHORT_SECONDS = 20.0
-"""What takes longer is not played again because the machine was disturbed."""
 
 
 def chosen(only: str) -> list[str]:
@@ -53,28 +50,22 @@ async def play(names: list[str], peers: Path | None, console: rich.console.Conso
         async with EmbeddedPostgres(Path(folder) / "postgres", in_pod=True) as server:
             for name in names:
                 console.print(f"{name}: {WORKLOADS[name].what} ...")
-                result = await _measured(server, name, calm)
-                theirs = await setting.play_all(server, peers, name) if peers else {}
-                results[name] = dataclasses.replace(result, peers=theirs)
+                workload = WORKLOADS[name]
+                play = functools.partial(_played, server, workload)
+                result, slowness, tries = await calm.measure(play, tries=workload.tries)
+                more = {**result.more, "slowness": round(slowness, 2), "tries": tries}
+                theirs: dict[str, float] = {}
+                if peers:
+                    play_all = functools.partial(setting.play_all, server, peers, name)
+                    theirs, slowness, _ = await calm.measure(play_all, tries=workload.tries)
+                    more["slowness_of_peers"] = round(slowness, 2)
+                results[name] = dataclasses.replace(result, more=more, peers=theirs)
     return results
 
 
-async def _measured(server: EmbeddedPostgres, name: str, calm: Calm) -> Result:
-    """Play a workload in a calm moment. If it was disturbed it is played again, and the least disturbed one counts.
-
-    Which one counts is decided by the machine alone, never by what came out.
-    """
-    tries: list[tuple[float, Result]] = []
-    for _ in range(_TRIES):
-        before = await calm.wait()
-        began = time.monotonic()
-        async with Stage.set_up(server) as stage:
-            result = await WORKLOADS[name].play(stage)
-        tries.append((max(before, calm.slowness()), result))
-        if tries[-1][0] <= CALM or time.monotonic() - began > _SHORT_SECONDS:
-            break
-    slowness, result = min(tries, key=lambda one: one[0])
-    return dataclasses.replace(result, more={**result.more, "slowness": round(slowness, 2), "tries": len(tries)})
+async def _played(server: EmbeddedPostgres, workload: Workload) -> Result:
+    async with Stage.set_up(server) as stage:
+        return await workload.play(stage)
 
 
 def main() -> None:

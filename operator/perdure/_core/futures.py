@@ -86,7 +86,7 @@ class DurableFuture(Generic[T]):
             self._finish()
 
     def _finish(self) -> None:
-        self.done = True
+        self.done = True  # from here on nobody is added
         for callback in self._callbacks:
             callback(self)
         self._callbacks.clear()
@@ -209,7 +209,7 @@ class Join(DurableFuture[list[object]]):
         if cancelled or (failed and not self._return_exceptions):
             self._reject((cancelled or failed)[0])
         else:
-            self._resolve([part.error_or_none or part.result() for part in self._parts])
+            self._resolve([p.result() if p.error_or_none is None else p.error_or_none for p in self._parts])
 
 
 class Select(DurableFuture[tuple[int, object]]):

@@ -3,7 +3,7 @@
 It knows the parameters of `commit_turns.sql` and `commit_turn.sql` and nothing else. What is small of many turns
 travels as one JSON document, a row a turn with what the turn asks of others inside it: one value costs a fifth of what
 two dozen arrays cost, most of them empty. What is sealed or may be large travels as bytes, beside the document; its
-rows say which. A turn that is alone, and plain, travels as it is: its instance waits for nothing else.
+rows say which. A turn that is alone, and plain, travels as it is, so that what its instance waits for is short.
 """
 
 from __future__ import annotations

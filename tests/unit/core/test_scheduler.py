@@ -60,6 +60,27 @@ def test_join_can_give_errors_in_the_place_of_results() -> None:
     assert run.output == ["ValueError", "fine"]
 
 
+def test_join_gives_an_error_that_is_as_nothing_in_its_place() -> None:
+    """An exception of the author's may have a length of 0, and is an error all the same."""
+
+    class _EmptyError(Exception):
+        def __len__(self) -> int:
+            return 0
+
+    async def fails() -> None:
+        raise _EmptyError
+
+    @orchestration("unit::orchestration::empty")
+    async def empty(ctx: OrchestrationContext) -> list[str]:
+        results = await ctx.join(ctx.spawn(fails()), return_exceptions=True)
+        return [type(result).__name__ for result in results]
+
+    run = Run(empty)
+    run.turn()
+
+    assert run.output == ["_EmptyError"]
+
+
 def test_join_of_nothing_is_nothing() -> None:
     """An empty join does not wait."""
 

@@ -11,6 +11,8 @@ with updated as (
         turn = i.turn + 1,
         phase = case when i.is_suspended then 'Suspended' else 'Running' end,
         version = $6::text,
+        output = null,
+        error = null,
         custom_status = coalesce($8::bytea, i.custom_status),
         buffered_signals = $9::integer,
         recoveries = 0,
