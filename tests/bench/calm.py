@@ -24,8 +24,8 @@ from typing import TypeVar
 __all__ = ["CALM", "Calm", "work"]
 
 T = TypeVar("T")
-CALM = 1.15
-"""A machine that is slower than at its best by more than this is disturbed."""
+CALM = 1.3
+"""A machine that is slower than at its best by more than this is disturbed: by a neighbour, not by its own warmth."""
 _LOOK_SECONDS = 0.5
 _LOOKS_AFTER = 3
 """What was measured leaves the disk and the server something to do: the best of so many looks is the machine's."""
@@ -67,6 +67,7 @@ class Calm:
         with contextlib.suppress(OSError, ValueError):  # nothing is known yet, or nothing that can be read
             kept = float(self._file.read_text())
             self._best = kept if kept > 0 else math.inf  # and not nan
+        self._is_known = math.isfinite(self._best)
 
     def slowness(self) -> float:
         """Give how many times as long as at its best the machine takes now; 1 when it never was better."""
@@ -81,7 +82,15 @@ class Calm:
         return took / self._best
 
     async def wait(self) -> float:
-        """Wait for a calm moment, or until patience ends; give how slow the machine is then."""
+        """Wait for a calm moment, or until patience ends; give how slow the machine is then.
+
+        A machine that nobody knows is looked at for as long before: of one look nobody can say how good it was.
+        """
+        if not self._is_known:
+            for _ in range(self._looks):
+                self.slowness()
+                await self._pause(_LOOK_SECONDS)
+            self._is_known = True
         for _ in range(self._looks):
             if (slowness := self.slowness()) <= CALM:
                 return slowness
