@@ -41,6 +41,10 @@ SETTINGS = WorkerSettings(lease_seconds=2.0, poll_seconds=0.2, shutdown_grace_se
 ALONE = dataclasses.replace(SETTINGS, lease_seconds=3_600.0, poll_seconds=3_600.0)
 """A worker that neither polls nor looks after its lease while a test lasts: what it notices, it was told."""
 
+_IS_REAPED = """
+with late as (update workers set lease_until = now() - interval '1 s' where worker_id = $1 returning worker_id)
+select 1 where not exists (select from late)
+"""
 WAITING = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like $1"
 """Whether a statement, by the name in its first line, waits for somebody else's transaction."""
 
@@ -221,10 +225,11 @@ class World:
         await self.fetch("update workers set lease_until = now() - interval '1 s' where worker_id = $1", worker_id)
 
     async def outlives(self, hand: Hand) -> None:
-        """Let a worker be taken for dead although it works: its lease is over, and others may reap."""
-        worker_id = hand.worker.worker_id
-        await self.fetch("update workers set lease_until = now() - interval '1 s' where worker_id = $1", worker_id)
-        await self.until("select 1 where not exists (select from workers where worker_id = $1)", worker_id)
+        """Let a worker be taken for dead although it works: its lease is over, and others may reap.
+
+        Again and again, since a heartbeat of its own may come first and renew its lease.
+        """
+        await self.until(_IS_REAPED, hand.worker.worker_id)
 
 
 @contextlib.asynccontextmanager
