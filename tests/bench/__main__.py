@@ -29,7 +29,9 @@ from tests.cluster import toolchain
 
 _PAGE_WIDTH = 130
 """Columns of the table when it goes into a file."""
-_PATIENCE_SECONDS = 15.0
+_LOOKS = 30
+"""How often a workload looks for a calm moment: with what a look takes, for some twenty seconds."""
+_HOW = "Each waits a while for a calm moment of the machine; a short one that was disturbed is played again."
 
 
 def chosen(only: str) -> list[str]:
@@ -44,20 +46,21 @@ def chosen(only: str) -> list[str]:
 async def play(names: list[str], peers: Path | None, console: rich.console.Console) -> dict[str, Result]:
     """Run the workloads one after the other, each in a database of its own; after each the peers, if they are there."""
     results = {}
-    calm = Calm(toolchain.cache_folder(), patience_seconds=_PATIENCE_SECONDS)
+    calm = Calm(toolchain.cache_folder(), looks=_LOOKS)
+    console.print(_HOW)
     with tempfile.TemporaryDirectory(prefix="perdure-bench-") as folder:
         Path(folder).chmod(0o755)  # as root the server runs as another user
         async with EmbeddedPostgres(Path(folder) / "postgres", in_pod=True) as server:
             for name in names:
-                console.print(f"{name}: {WORKLOADS[name].what} ...")
                 workload = WORKLOADS[name]
-                play = functools.partial(_played, server, workload)
-                result, slowness, tries = await calm.measure(play, tries=workload.tries)
+                console.print(f"{name}: {workload.what} ...")
+                played = functools.partial(_played, server, workload)
+                result, slowness, tries = await calm.measure(played, tries=workload.tries)
                 more = {**result.more, "slowness": round(slowness, 2), "tries": tries}
                 theirs: dict[str, float] = {}
                 if peers:
-                    play_all = functools.partial(setting.play_all, server, peers, name)
-                    theirs, slowness, _ = await calm.measure(play_all, tries=workload.tries)
+                    played_by_peers = functools.partial(setting.play_all, server, peers, name)
+                    theirs, slowness, _ = await calm.measure(played_by_peers, tries=workload.tries)
                     more["slowness_of_peers"] = round(slowness, 2)
                 results[name] = dataclasses.replace(result, more=more, peers=theirs)
     return results

@@ -54,13 +54,13 @@ class Calm:
         self,
         cache: Path,
         *,
-        patience_seconds: float,
+        looks: int,
         work: Callable[[], float] = work,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Keep the best in a folder, if one can; wait for a calm moment `patience_seconds` at most."""
+        """Keep the best in a folder, if one can; for a calm moment look so often, half a second apart."""
         self._file = cache / f"bench-best-{_this_machine()}"
-        self._looks = math.ceil(patience_seconds / _LOOK_SECONDS)
+        self._looks = looks
         self._work = work
         self._pause = pause
         self._best = math.inf
@@ -82,9 +82,9 @@ class Calm:
         return took / self._best
 
     async def wait(self) -> float:
-        """Wait for a calm moment, or until patience ends; give how slow the machine is then.
+        """Wait for a calm moment, but not for ever; give how slow the machine is then.
 
-        A machine that nobody knows is looked at for as long before: of one look nobody can say how good it was.
+        A machine that nobody knows is looked at as often before: of one look nobody can say how good it was.
         """
         if not self._is_known:
             for _ in range(self._looks):

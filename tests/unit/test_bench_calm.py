@@ -16,21 +16,21 @@ async def _at_once(_: float) -> None:
     return
 
 
-def machine(cache: Path, looks: Iterable[float], *, patience_seconds: float = 60) -> Calm:
+def machine(cache: Path, looks: Iterable[float], *, looks_at_most: int = 100) -> Calm:
     """Give a machine that was known to take 2 at its best, and takes so long for the piece of work, look by look."""
-    Calm(cache, patience_seconds=0, work=lambda: 2.0).slowness()
-    return unknown_machine(cache, looks, patience_seconds=patience_seconds)
+    Calm(cache, looks=0, work=lambda: 2.0).slowness()
+    return unknown_machine(cache, looks, looks_at_most=looks_at_most)
 
 
-def unknown_machine(cache: Path, looks: Iterable[float], *, patience_seconds: float = 60) -> Calm:
+def unknown_machine(cache: Path, looks: Iterable[float], *, looks_at_most: int = 100) -> Calm:
     """Give a machine of which nobody knows how it is at its best."""
     took = iter(looks)
-    return Calm(cache, patience_seconds=patience_seconds, work=lambda: next(took), pause=_at_once)
+    return Calm(cache, looks=looks_at_most, work=lambda: next(took), pause=_at_once)
 
 
 async def test_a_machine_that_nobody_knows_is_looked_at_for_a_while(tmp_path: Path) -> None:
-    """Its first moment may be a bad one: patience for one second is two looks more."""
-    shared = unknown_machine(tmp_path, [4.0, 2.0, 2.2, 4.0, 4.0, 4.0], patience_seconds=1)
+    """Its first moment may be a bad one; here it is looked at twice."""
+    shared = unknown_machine(tmp_path, [4.0, 2.0, 2.2, 4.0, 4.0, 4.0], looks_at_most=2)
 
     assert await shared.wait() == pytest.approx(1.1)
     assert await shared.wait() == 2.0
@@ -47,7 +47,7 @@ async def test_it_waits_until_the_machine_is_at_its_best_again(tmp_path: Path) -
 
 async def test_its_patience_ends_and_it_says_how_slow_the_machine_is(tmp_path: Path) -> None:
     """A machine that is disturbed all the time is measured all the same, and known to be slow."""
-    shared = machine(tmp_path, [2.0, 3.0, 3.0, 4.0, 9.0], patience_seconds=1)
+    shared = machine(tmp_path, [2.0, 3.0, 3.0, 4.0, 9.0], looks_at_most=2)
 
     assert await shared.wait() == 1.0
     assert await shared.wait() == 2.0
@@ -57,7 +57,7 @@ async def test_its_patience_ends_and_it_says_how_slow_the_machine_is(tmp_path: P
 async def test_the_try_with_the_calmest_machine_counts_whatever_came_out(tmp_path: Path) -> None:
     """Of three disturbed tries the second is the calmest, though it came out worst; after one the best look counts."""
     tries = [[3.0, 9.0, 9.0, 3.0], [2.8, 9.0, 2.7, 9.0], [4.0, 2.0, 2.0, 2.0]]
-    shared = machine(tmp_path, [*tries[0], *tries[1], *tries[2]], patience_seconds=0)
+    shared = machine(tmp_path, [*tries[0], *tries[1], *tries[2]], looks_at_most=0)
     outcomes = iter(["good", "bad", "best"])
 
     async def play() -> str:
