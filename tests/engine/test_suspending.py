@@ -166,6 +166,31 @@ async def test_suspending_and_resuming_many_times_loses_and_repeats_nothing(worl
     ]
 
 
+async def test_an_activity_that_has_not_begun_does_not_begin_while_its_instance_is_given_back(
+    world: World, puppet: Puppet
+) -> None:
+    """It would run beside the next owner's. Its slot comes free when the instance is on its way out."""
+    async with proxy.wire_to(world.dsn) as (wire, dsn):
+        crowded = dataclasses.replace(ALONE, max_activities=1)
+        await world.worker(relay, blink, puppet.activity, settings=crowded, dsn=dsn)
+        first = await world.start(relay, "first")
+        running = await puppet.called()
+        second = await world.start(relay, "second")
+        await world.until("select 1 from instances where instance_id = $1 and turn = 1", second)
+
+        wire.lose("request", "release")
+        await world.client.suspend_instance(second)
+        await wire.broken()
+        running.returns(None)
+        await world.end(first)
+        await put_away(world, second)
+        assert puppet.count == 1
+
+        await world.client.resume_instance(second)
+        (await puppet.called()).returns("done")
+        assert ((await world.end(second)).output, puppet.count) == ("done", 2)
+
+
 async def test_an_instance_that_nobody_has_run_yet_is_suspended(world: World) -> None:
     """No worker begins it; resumed, it is pending again and runs."""
     instance_id = await world.start(sleeper, 0.0)

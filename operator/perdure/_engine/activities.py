@@ -61,6 +61,11 @@ class LocalJob(Job):
     pause_seconds: float | None = None
     delay: asyncio.TimerHandle | None = None
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether its result is waited for here: nobody has cancelled it, and its instance is not on its way out."""
+        return not (self.is_cancelled or self.resident.is_gone)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FailedAttempt:
@@ -212,7 +217,7 @@ class ActivityRunner:
         self._attempts.slots_of(job).ask(job.command.priority, functools.partial(self._granted, job))
 
     def _granted(self, job: LocalJob) -> bool:
-        if job.is_cancelled or self._is_interrupted:
+        if self._is_interrupted or not job.is_wanted:
             return False
         self._trials.begin(job, self._put)
         return True
@@ -231,7 +236,7 @@ class ActivityRunner:
 
     async def _event_or_none(self, job: LocalJob) -> history.Event | None:
         """Attempt; give the final result, or None when there will be another attempt or it is no longer ours."""
-        if job.is_cancelled:
+        if not job.is_wanted:
             self._attempts.slots_of(job).give()
             return None
         result = await self._attempts.make(job)
@@ -253,7 +258,7 @@ class ActivityRunner:
 
     def _finish(self, job: LocalJob, event: history.Event) -> None:
         self._jobs.discard(job)
-        if job.is_cancelled or job.resident.is_gone:
+        if not job.is_wanted:
             return
         job.resident.jobs.pop(job.command.seq, None)
         if job.has_row:
