@@ -7,9 +7,11 @@ analysed, and full ones beside such as were empty when they were analysed.
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -66,14 +68,19 @@ async def connection(dsn: str) -> AsyncIterator[connect.Connection]:
 
 
 async def plan_of(connection: connect.Connection, name: str) -> list[str]:
-    """Give the plan of a statement that is used for all arguments."""
+    """Give the plan of a statement that is used for all arguments, line by line."""
+    return [row[0].strip() for row in await explained(connection, name, "format text")]
+
+
+async def explained(connection: connect.Connection, name: str, options: str) -> list[asyncpg.Record]:
+    """Have Postgres explain the plan of a statement that is used for all arguments."""
     text = statements.load()[name]
     count = max((int(number) for number in re.findall(r"\$(\d+)", text)), default=0)
     arguments = f"({', '.join(['null'] * count)})" if count else ""
     await connection.execute("set plan_cache_mode = force_generic_plan")
     await connection.execute(f"prepare looked_at as {text}")
     try:
-        return [row[0].strip() for row in await connection.fetch(f"explain execute looked_at{arguments}")]
+        return await connection.fetch(f"explain ({options}) execute looked_at{arguments}")
     finally:
         await connection.execute("deallocate looked_at")
 
@@ -98,6 +105,17 @@ async def end_to_end(connection: connect.Connection) -> dict[str, list[str]]:
         plans = "\n".join([*kept, *await plan_for_many(connection, name)])
         found[name] = [*READS_AN_INDEX.findall(plans), *READS_A_TABLE.findall(plans)]
     return {name: lines for name, lines in found.items() if lines}
+
+
+def compared(node: dict[str, Any]) -> Iterator[str]:
+    """Find where a plan compares each row of one side with each of a big table's instead of looking it up."""
+    inner = node.get("Plans", [])
+    for plan in inner:
+        yield from compared(plan)
+    if "instance_id = " in node.get("Join Filter", ""):
+        right = inner[1]["Plans"][0] if inner[1]["Node Type"] == "Materialize" else inner[1]
+        if right.get("Relation Name") in BIG and "instance_id" not in right.get("Index Cond", ""):
+            yield node["Join Filter"]
 
 
 async def readers(connection: connect.Connection) -> dict[str, list[str]]:
@@ -134,6 +152,24 @@ async def test_what_is_run_for_every_turn_enters_an_index_with_a_key(
         await connection.execute("vacuum (analyze)")
 
     assert await end_to_end(connection) == {}
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+async def test_nothing_is_compared_with_each_row_of_a_big_table(
+    connection: connect.Connection, *, is_full: bool
+) -> None:
+    """An index that is small while the plan is made has what is sought, too, and must not be read once for each."""
+    if is_full:
+        await connection.execute(FILL)
+        await connection.execute("vacuum (analyze)")
+
+    found = {}
+    for name in statements.load():
+        if not name.startswith("migrations_"):
+            [(plan,)] = await explained(connection, name, "format json")
+            found[name] = list(compared(json.loads(plan)[0]["Plan"]))
+
+    assert {name: filters for name, filters in found.items() if filters} == {}
 
 
 async def test_without_the_settings_of_the_store_plans_do_read_whole_tables(dsn: str) -> None:

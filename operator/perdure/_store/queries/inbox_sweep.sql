@@ -5,7 +5,7 @@ delete from inbox
 where message_id in (
     select m.message_id
     from inbox m
-    left join instances i on i.instance_id = m.instance_id and i.finished_at is null
-    where i.instance_id is null
+    -- Not a join: made while there were few, its plan would compare each message with all instances.
+    where coalesce((select i.finished_at is not null from instances i where i.instance_id = m.instance_id), true)
     limit $1::integer
 )
