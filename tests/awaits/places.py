@@ -82,10 +82,10 @@ class WatchedStore(Store):
 
 def _committed(name: str, arguments: Sequence[object]) -> Iterator[tuple[str, str]]:
     """Name what a statement commits of which instance."""
-    if name == "commit_turn":
-        _, instance_id, _, execution = arguments[:4]
-        yield from ((str(instance_id), what) for what in _told({"execution": execution}, cast("bytes", arguments[-1])))
-    elif name.startswith("commit_turns"):  # whole, or without some of its parts
+    if name.startswith("commit_turn_") or name == "commit_turn":  # here and below: whole, or without some of its parts
+        instance_id, execution, body = arguments[1], arguments[3], cast("bytes", arguments[9])
+        yield from ((str(instance_id), what) for what in _told({"execution": execution}, body))
+    elif name.startswith("commit_turns"):
         bodies = cast("Sequence[bytes]", arguments[2])
         turns = [row for row in json.loads(cast("str", arguments[1])) if row.get("turn") is not None]
         for row, body in zip(turns, bodies, strict=True):

@@ -3,7 +3,7 @@
 It knows the parameters of `commit_turns.sql` and `commit_turn.sql` and nothing else. What is small of many turns
 travels as one JSON document, a row a turn with what the turn asks of others inside it: one value costs a fifth of what
 two dozen arrays cost, most of them empty. What is sealed or may be large travels as bytes, beside the document; its
-rows say which. A turn that is alone, and plain, travels as it is, so that what its instance waits for is short.
+rows say which. A turn that is alone, and concerns no other instance, travels as it is: its instance waits for it.
 """
 
 from __future__ import annotations
@@ -104,13 +104,16 @@ def statement(turns: Sequence[TakenTurn], *, keep_executions: int) -> tuple[str,
     """
     asks = any(turn.asks_others for turn in turns)
     cleans_up = any(turn.cleans_up for turn in turns)
-    if len(turns) == 1 and not (asks or cleans_up):
-        return "commit_turn", _alone(turns[0])
+    if len(turns) == 1 and not asks and turns[0].continues is None:
+        turn, arguments = turns[0], _alone(turns[0])
+        if not cleans_up:
+            return "commit_turn_without_cleanup", arguments
+        return "commit_turn", [*arguments, turn.messages, turn.over_tasks]
     return _STATEMENTS[asks, cleans_up], _together(turns, keep_executions)
 
 
 def _alone(turn: TakenTurn) -> list[object]:
-    resident, execution = turn.resident, turn.resident.execution
+    resident, execution, outcome = turn.resident, turn.resident.execution, turn.turned.outcome
     return [
         resident.instance_id,
         resident.turn,
@@ -121,6 +124,9 @@ def _alone(turn: TakenTurn) -> list[object]:
         lifecycle.custom_status_of(turn.turned.commands),
         execution.buffered_signals,
         turn.body,
+        turn.phase,
+        lifecycle.output_of(outcome),
+        lifecycle.error_of(outcome),
     ]
 
 

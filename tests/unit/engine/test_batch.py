@@ -63,25 +63,25 @@ def statement(*turns: TakenTurn) -> str:
 @pytest.mark.parametrize(
     ("what", "name"),
     [
-        ("an activity", "commit_turn"),
-        ("a timer and a status", "commit_turn"),
+        ("an activity", "commit_turn_without_cleanup"),
+        ("a timer and a status", "commit_turn_without_cleanup"),
         ("a queue", "commit_turns_without_cleanup"),
         ("a child", "commit_turns_without_cleanup"),
         ("a signal", "commit_turns_without_cleanup"),
-        ("nothing more", "commit_turns_without_asks"),
+        ("nothing more", "commit_turn"),
         ("the next execution", "commit_turns_without_asks"),
-        ("to give up an activity", "commit_turns_without_asks"),
+        ("to give up an activity", "commit_turn"),
     ],
 )
 def test_a_turn_is_committed_by_the_shortest_statement_that_does_it(what: str, name: str) -> None:
-    """A plain turn that is alone has one of its own; what asks of others or ends something takes the part for that."""
+    """A turn that is alone has one of its own, unless it asks of others; what is over takes the part for that."""
     assert statement(taken(what)) == name
 
 
 def test_what_was_taken_in_is_cleared_up() -> None:
     """Messages that were taken in and activities that are over leave rows that have to go."""
-    assert statement(taken("an activity", messages=(7,))) == "commit_turns_without_asks"
-    assert statement(taken("an activity", over_tasks=(1,))) == "commit_turns_without_asks"
+    assert statement(taken("an activity", messages=(7,))) == "commit_turn"
+    assert statement(taken("an activity", over_tasks=(1,))) == "commit_turn"
     assert statement(taken("a queue", messages=(7,))) == "commit_turns"
 
 
@@ -89,4 +89,5 @@ def test_a_batch_takes_the_parts_that_any_of_its_turns_needs() -> None:
     """Two plain turns need none, and one that needs a part brings it for all."""
     assert statement(taken("an activity"), taken("an activity")) == "commit_turns_without_asks_cleanup"
     assert statement(taken("an activity"), taken("a signal")) == "commit_turns_without_cleanup"
+    assert statement(taken("nothing more"), taken("an activity")) == "commit_turns_without_asks"
     assert statement(taken("nothing more"), taken("a queue")) == "commit_turns"

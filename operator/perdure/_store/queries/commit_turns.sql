@@ -9,7 +9,7 @@
 --     starts (seq null: detached), sent (execution null: any), queued. A row whose turn is null is somebody outside of the
 --     batch who gets a message. A last turn takes all messages and tasks of its instance with it, the last of an execution
 --     all tasks.
---     What one plain turn does to its row, commit_turn.sql does too: who changes one changes both.
+--     What one turn does to its own instance, commit_turn.sql does too: who changes one changes both.
 --     Asks are for turns that start, send or queue something; cleanup for those that took messages in, have tasks that are
 --     over, or are the last of their execution. A batch without any such turn is committed without that part.
 --     Gives the turns that were accepted, with whether there are news that a claim may have had to skip while this held the
