@@ -103,10 +103,12 @@ class Crew:
         """Replace whoever was killed by what it ran, for ever; raise when one has ended in any other way."""
         while True:
             for number, worker in enumerate(self._workers):
-                if worker.poll() == -signal.SIGKILL:
+                code = worker.poll()
+                if code == -signal.SIGKILL:
                     self._end(worker)
                     self._workers[number] = self._start(number)
-            self.check()
+                elif code is not None:
+                    self.check()
             await asyncio.sleep(0.05)
 
     async def dismiss(self) -> None:

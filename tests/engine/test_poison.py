@@ -24,15 +24,13 @@ PATIENCE_SECONDS = 300.0
 
 @contextlib.asynccontextmanager
 async def crew_of(dsn: str, folder: Path, *, size: int = 3) -> AsyncIterator[tuple[Client, storm.Crew]]:
-    """Give a client, and workers of which those that are killed are replaced."""
+    """Give a client, and workers of which those that are killed are replaced; one that ends otherwise ends the test."""
     with storm.Crew(dsn, folder, size=size, lease_seconds=LEASE_SECONDS, module="tests.engine.killers") as crew:
-        async with await Client.connect(dsn) as client, asyncio.timeout(PATIENCE_SECONDS):
-            tending = asyncio.create_task(crew.tend())
-            try:
-                yield client, crew
-            finally:
-                tending.cancel()
-                await asyncio.gather(tending, return_exceptions=True)
+        patience, tasks = asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup()
+        async with await Client.connect(dsn) as client, patience, tasks:
+            tending = tasks.create_task(crew.tend())
+            yield client, crew
+            tending.cancel()
 
 
 @pytest.mark.slow
