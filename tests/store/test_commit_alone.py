@@ -6,6 +6,7 @@ import datetime
 import itertools
 import json
 import uuid
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -64,6 +65,14 @@ BESIDE = """
 """
 
 
+@pytest.fixture
+async def connection(dsn: str) -> AsyncIterator[connect.Connection]:
+    """Lend a connection as the store makes them."""
+    made = await connect.dedicated(dsn)
+    yield made
+    await made.close()
+
+
 class Scene:
     """One instance, what lies beside it, and what commits make of all that; nothing of it stays."""
 
@@ -92,11 +101,10 @@ class Scene:
 
 @pytest.mark.parametrize("what", TURNS)
 @pytest.mark.parametrize("kind", ROWS)
-async def test_it_does_what_the_statement_of_many_does(dsn: str, kind: str, what: str) -> None:
+async def test_it_does_what_the_statement_of_many_does(connection: connect.Connection, kind: str, what: str) -> None:
     """The same answer, the same rows, for every state that an instance may be in and all that a turn makes of it."""
     row, made = ROWS[kind], TURNS[what]
     turn = 0 if kind == "first" else 3
-    connection = await connect.dedicated(dsn)
     scene = Scene(connection, row)
     for says, born in itertools.product((b'"new"', None), (BORN, None)):
         payloads = [data for data in (says, made.get("output"), made.get("error")) if data]
@@ -124,4 +132,3 @@ async def test_it_does_what_the_statement_of_many_does(dsn: str, kind: str, what
         assert alone[0] == ([("one", True, has_news)] if is_accepted else [])
         messages, tasks = LEFT[what] if is_accepted else (4, 4)
         assert [len(rows) for rows in alone[2:]] == [is_accepted, messages, tasks]
-    await connection.close()

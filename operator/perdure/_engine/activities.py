@@ -238,6 +238,8 @@ class ActivityRunner:
         """Attempt; give the final result, or None when there will be another attempt or it is no longer ours."""
         if not job.is_wanted:
             self._attempts.slots_of(job).give()
+            if job.on_moved is not None:
+                job.on_moved(job)  # no trial waits for who does not begin
             return None
         result = await self._attempts.make(job)
         if job.detail is not None:
