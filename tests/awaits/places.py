@@ -82,18 +82,21 @@ class WatchedStore(Store):
 
 def _committed(name: str, arguments: Sequence[object]) -> Iterator[tuple[str, str]]:
     """Name what a statement commits of which instance."""
-    if name.startswith("commit_turn_") or name == "commit_turn":  # here and below: whole, or without some of its parts
-        instance_id, execution, body = arguments[1], arguments[3], cast("bytes", arguments[9])
-        yield from ((str(instance_id), what) for what in _told({"execution": execution}, body))
-    elif name.startswith("commit_turns"):
-        bodies = cast("Sequence[bytes]", arguments[2])
-        turns = [row for row in json.loads(cast("str", arguments[1])) if row.get("turn") is not None]
-        for row, body in zip(turns, bodies, strict=True):
-            yield from ((row["instance_id"], what) for what in _told(row, body))
-    elif name == "tasks_record_failure":
-        instance_ids, _, seqs, failed = cast("Sequence[Sequence[Any]]", arguments[1:5])
-        for instance_id, seq, count in zip(instance_ids, seqs, failed, strict=True):
-            yield instance_id, f"failure {count} of #{seq}"
+    match name.partition("_without_")[0]:  # a commit may go without some of its parts
+        case "commit_turn":
+            instance_id, execution, body = arguments[1], arguments[3], cast("bytes", arguments[9])
+            yield from ((str(instance_id), what) for what in _told({"execution": execution}, body))
+        case "commit_turns":
+            bodies = cast("Sequence[bytes]", arguments[2])
+            turns = [row for row in json.loads(cast("str", arguments[1])) if row.get("turn") is not None]
+            for row, body in zip(turns, bodies, strict=True):
+                yield from ((row["instance_id"], what) for what in _told(row, body))
+        case "tasks_record_failure":
+            instance_ids, _, seqs, failed = cast("Sequence[Sequence[Any]]", arguments[1:5])
+            for instance_id, seq, count in zip(instance_ids, seqs, failed, strict=True):
+                yield instance_id, f"failure {count} of #{seq}"
+        case _:
+            return
 
 
 def _told(row: Mapping[str, Any], body: bytes) -> Iterator[str]:

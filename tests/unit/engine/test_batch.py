@@ -85,6 +85,15 @@ def test_what_was_taken_in_is_cleared_up() -> None:
     assert statement(taken("a queue", messages=(7,))) == "commit_turns"
 
 
+def test_what_a_lone_turn_says_stands_where_its_statement_looks_for_it() -> None:
+    """What becomes of its instance, and what is over, come last, in the order of its parameters."""
+    turn = taken("nothing more", messages=(7,), over_tasks=(1,))
+
+    _, arguments = batch.statement([turn], keep_executions=1)
+
+    assert arguments == ["one", 0, 1, AT, asking.version, AT, None, 0, turn.body, "Completed", b"null", None, [7], [1]]
+
+
 def test_a_batch_takes_the_parts_that_any_of_its_turns_needs() -> None:
     """Two plain turns need none, and one that needs a part brings it for all."""
     assert statement(taken("an activity"), taken("an activity")) == "commit_turns_without_asks_cleanup"
