@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 import asyncpg
@@ -49,6 +50,9 @@ HERE = [
     ValueError("a bug"),
     asyncio.CancelledError(),
 ]
+
+
+BACKEND = "select pg_backend_pid() as pid"
 
 
 def name(error: BaseException) -> str:
@@ -102,9 +106,10 @@ async def test_a_connection_given_back_takes_its_open_transaction_with_it(dsn: s
     await pool.close()
 
 
-async def test_a_statement_that_fails_or_is_broken_off_leaves_the_next_a_good_connection(dsn: str) -> None:
+@pytest.mark.parametrize("size", [1, 2])
+async def test_a_statement_that_fails_or_is_broken_off_leaves_the_next_a_good_connection(dsn: str, size: int) -> None:
     """Nothing of a refused statement, of one that nobody waits for any more, or of a lost connection stays behind."""
-    pool = await connect.create_pool(dsn, max_size=1)
+    pool = await connect.create_pool(dsn, max_size=size)
 
     with pytest.raises(asyncpg.DivisionByZeroError):
         await pool.fetch("select 1 / 0")
@@ -119,6 +124,53 @@ async def test_a_statement_that_fails_or_is_broken_off_leaves_the_next_a_good_co
 
     assert [tuple(row) for row in answer] == [(43,)]
     await pool.close()
+
+
+async def test_one_statement_after_the_other_takes_the_connection_at_hand(dsn: str) -> None:
+    """A connection is not given back between two statements, and whoever wants the others for longer gets them."""
+    pool = await connect.create_pool(dsn, max_size=3)
+
+    pids = [await pool.fetchval(BACKEND)] + [(await pool.fetch(BACKEND))[0]["pid"] for _ in range(3)]
+
+    assert len(set(pids)) == 1
+    assert pool.get_size() - pool.get_idle_size() == 1
+    async with asyncio.timeout(30), pool.acquire() as one, pool.acquire() as two:
+        others = {await connection.fetchval(BACKEND) for connection in (one, two)}
+        [at_hand] = await pool.fetch(BACKEND)
+    assert at_hand["pid"] == pids[0]
+    assert len({*others, pids[0]}) == 3
+    await pool.close()
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1, 0), (2, 1), (4, 2), (5, 2)])
+async def test_half_of_the_connections_are_kept_at_most(dsn: str, size: int, kept: int) -> None:
+    """However many statements there are at once, the others can be had for longer than a statement."""
+    pool = await connect.create_pool(dsn, max_size=size)
+
+    for _ in range(3):
+        await asyncio.gather(*(pool.fetch("select pg_sleep($1)", seconds) for seconds in (0.03, 0.02, 0.01, 0.0)))
+
+    assert pool.get_size() - pool.get_idle_size() == kept
+    async with asyncio.timeout(30), contextlib.AsyncExitStack() as stack:
+        for _ in range(size - kept):
+            await stack.enter_async_context(pool.acquire())
+    await pool.close()
+
+
+async def test_a_pool_is_closed_whatever_is_at_hand_or_under_way(dsn: str) -> None:
+    """What ends while the pool is being closed is not kept, and nothing is taken afterwards."""
+    pool = await connect.create_pool(dsn, max_size=4)
+    await pool.fetch(BACKEND)
+    under_way = [asyncio.create_task(pool.fetch("select pg_sleep($1)", seconds)) for seconds in (0.05, 0.0, 0.02)]
+    while pool.get_idle_size() or pool.get_size() < 3:  # noqa: ASYNC110 - no event tells
+        await asyncio.sleep(0.001)
+
+    async with asyncio.timeout(30):
+        await pool.close()
+
+    assert [len(await task) for task in under_way] == [1, 1, 1]
+    with pytest.raises(asyncpg.InterfaceError, match="closed"):
+        await pool.fetch(BACKEND)
 
 
 async def test_a_call_waits_out_an_outage_and_says_so_once(crashable_postgres: EmbeddedPostgres) -> None:

@@ -13,6 +13,11 @@ from perdure._store import connect
 from perdure._store.api_budget import ApiBudget
 from tests.store.test_api_budget import NEVER
 
+UNDER_WAY = """
+select count(*) from pg_stat_activity
+where datname = current_database() and state = 'active' and backend_type = 'client backend' and pid <> pg_backend_pid()
+"""
+
 
 def pace_of(pool: connect.Pool, rate: float) -> Pace:
     """Give the line of a process."""
@@ -95,14 +100,13 @@ async def test_without_an_answer_a_process_goes_on_with_its_share(pool: connect.
             await silence.execute("lock table api_budget in access exclusive mode")
             await asyncio.gather(*(pace.take() for _ in range(3)))
             alone = pace.taken, pace.taken_alone
-            hanging = pool.get_size() - pool.get_idle_size()
-        while pool.get_idle_size() < pool.get_size():  # noqa: ASYNC110 - no event
+            hanging = await silence.fetchval(UNDER_WAY)
+        while await silence.fetchval(UNDER_WAY):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0)
         await pace.take()
     await silence.close()
 
     assert hanging == 1
-
     assert alone == (1, 3)
     assert (pace.taken, pace.taken_alone) == (2, 3)
     assert [line["per_second"] for line in logs if "per_second" in line] == [20.0]

@@ -127,11 +127,12 @@ class Committer:
 
     async def _commit_batches(self) -> None:
         while True:
-            if not (self._queue or self._ahead):
+            if self._queue or self._ahead:
+                await asyncio.sleep(0)  # everybody who is ready in this round of the loop joins the batch
+            else:
                 self._has_work.clear()
                 self._is_drained.set()
-            await self._has_work.wait()
-            await asyncio.sleep(0)  # everybody who is ready in this round of the loop joins the batch
+                await self._has_work.wait()  # and who wakes this task does so a round before it runs
             turns, broken = self._ahead or await self._turns_of(self._next_batch())
             self._ahead = None
             for resident, error in broken:

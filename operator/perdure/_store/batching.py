@@ -49,7 +49,7 @@ class Batcher(Generic[T, R]):
         return await future
 
     async def _drain(self) -> None:
-        await asyncio.sleep(0)  # let everybody who is ready in this round of the loop join
+        # As a task this begins in the next round of the loop: everybody who was ready in the last one has joined.
         while self._waiting:
             count = self._fitting()
             batch, self._waiting = self._waiting[:count], self._waiting[count:]

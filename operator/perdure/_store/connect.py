@@ -4,9 +4,9 @@ It knows asyncpg and error codes; it must not know statements or tables. A datab
 instance (I9): whoever needs the database calls it through `retrying`, and shares one `Availability` with all others
 of the process, so that an outage is one line in the log when it begins and one when it ends.
 
-Pooled connections are given back without a reset (a round trip of its own, 60 % of the time of a small statement),
-which is why nothing here or above may leave a trace in a session: no SET but SET LOCAL, no session advisory lock, no
-LISTEN on a pooled connection.
+Pooled connections are given back without a reset (a round trip of its own, 60 % of the time of a small statement), or
+not at all between two statements, which is why nothing here or above may leave a trace in a session: no SET but SET
+LOCAL, no session advisory lock, no LISTEN on a pooled connection.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ __all__ = [
     "Connection",
     "Pool",
     "StoreConnection",
+    "StorePool",
     "cancels_heard",
     "create_pool",
     "dedicated",
@@ -43,6 +44,7 @@ __all__ = [
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+_Pooled: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
@@ -108,6 +110,57 @@ class StoreConnection(asyncpg.Connection):
     def get_reset_query(self) -> str:
         """Return no statement: there is nothing to reset, see the head of this module."""
         return ""
+
+
+class StorePool(asyncpg.Pool):
+    """A pool that keeps connections at hand for the next statements.
+
+    To give one back and take it again is a task and three rounds of the event loop, half as long as a small statement.
+    Half of them are kept at most, so that whoever needs one for longer always gets it.
+    """
+
+    __slots__ = ("_at_hand",)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._at_hand: list[_Pooled] = []
+
+    async def fetch(
+        self, query: str, *args: object, timeout: float | None = None, record_class: Any = None
+    ) -> list[Any]:
+        """Run a statement by a connection at hand or any other, as `asyncpg.Pool.fetch` does."""
+        connection = self._take() or await self.acquire()
+        is_kept = False
+        try:
+            rows: list[Any] = await connection.fetch(query, *args, timeout=timeout, record_class=record_class)
+            is_kept = len(self._at_hand) < self.get_max_size() // 2 and not self.is_closing()
+            if is_kept:
+                self._at_hand.append(connection)
+        finally:
+            if not is_kept:
+                await self.release(connection)
+        return rows
+
+    async def close(self) -> None:
+        """Close all connections, once those in use are given back."""
+        while connection := self._take():  # a statement may end, and keep its own, while this one is given back
+            await self.release(connection)
+        await super().close()
+
+    def _take(self) -> _Pooled | None:
+        """Take a connection at hand, the last that was used. The pool has taken back by itself what has ended."""
+        while self._at_hand:
+            connection = self._at_hand.pop()
+            if not _has_ended(connection):
+                return connection
+        return None
+
+
+def _has_ended(connection: _Pooled) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
 
 
 def _keep_alive(link: socket.socket | None) -> None:
@@ -176,7 +229,7 @@ async def create_pool(
     A connection is never replaced for its age or use: preparing again costs more than it frees. `password` is asked for
     each new one. Raises what asyncpg raises when the database is away now; later outages surface at each call.
     """
-    return await asyncpg.create_pool(
+    return await StorePool(
         dsn,
         min_size=min_size,
         max_size=max_size,
@@ -184,6 +237,8 @@ async def create_pool(
         max_inactive_connection_lifetime=0,
         command_timeout=_COMMAND_SECONDS,
         init=init,
+        loop=None,
+        record_class=asyncpg.Record,
         connect=functools.partial(_connect, password=password),
         **_arguments(application_name, "30s"),
     )
