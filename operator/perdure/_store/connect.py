@@ -26,6 +26,7 @@ from perdure.passwords import Password
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from types import TracebackType
 
 __all__ = [
     "Availability",
@@ -280,20 +281,23 @@ def translated() -> Iterator[None]:
         ) from failure
 
 
-@contextlib.contextmanager
-def cancels_heard() -> Iterator[None]:
+class cancels_heard:  # noqa: N801 - read as a statement: `with cancels_heard():`
     """Let a cancel of this task out of the block although an error has come in its place.
 
     It does when the connection breaks while a transaction is rolled back, or the connection given back, for the cancel;
     taken for an outage, it would be waited out by somebody who was asked to end.
     """
-    before = _cancels()
-    try:
-        yield
-    except Exception as failure:
-        if _cancels() > before:
-            raise asyncio.CancelledError from failure
-        raise
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = _cancels()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception) and _cancels() > self._before:
+            raise asyncio.CancelledError from error
 
 
 def _cancels() -> int:
