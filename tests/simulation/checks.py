@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from perdure import errors
-from perdure._core import history, lifecycle, replay
+from perdure._core import history, lifecycle, operation, replay
 from perdure._store import statements
 from tests.simulation import programs
 from tests.simulation.ledger import Key
@@ -138,7 +138,7 @@ class Checks:
                     self._world.violated(f"I10: a result is applied once, of something asked: {place} {event}, {first}")
                 self._result(place._replace(seq=seq), asked.get(seq), event, turn)
             for command in turn.commands:
-                if isinstance(command, replay.Asked):
+                if isinstance(command, operation.Asked):
                     asked[command.seq] = command
 
     def _result(self, key: Key, command: history.Command | None, event: history.Event, turn: history.Turn) -> None:

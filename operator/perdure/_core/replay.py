@@ -14,7 +14,7 @@ nothing here knows of databases, clocks or workers (sans I/O).
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Final, NamedTuple, assert_never, cast
 
 import msgspec
@@ -23,26 +23,12 @@ from perdure import errors
 from perdure._core import comparison, failure, frames, futures, history, limits, mailbox, payload
 from perdure._core.context import OrchestrationContext
 from perdure._core.definition import AnyOrchestration
+from perdure._core.operation import ASKED_BY, Asked, Operation, Result
 
-__all__ = ["Execution", "Identity", "Operation", "Trace", "Turned"]
+__all__ = ["Execution", "Identity", "Trace", "Turned"]
 
 _UNHEARD = "What ctx.spawn(...) began has failed, and nobody awaited it: {error}"
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-Asked = history.ScheduleActivity | history.CreateTimer | history.WaitForSignal | history.ScheduleSubOrchestration
-Result = (
-    history.TimerFired
-    | history.ActivityCompleted
-    | history.ActivityFailed
-    | history.ChildCompleted
-    | history.ChildFailed
-)
-_ASKED_BY: Final[Mapping[type[Result], type[Asked]]] = {
-    history.TimerFired: history.CreateTimer,
-    history.ActivityCompleted: history.ScheduleActivity,
-    history.ActivityFailed: history.ScheduleActivity,
-    history.ChildCompleted: history.ScheduleSubOrchestration,
-    history.ChildFailed: history.ScheduleSubOrchestration,
-}
 _BEFORE_THE_FIRST_STEP: Final = frozenset({history.OrchestrationStarted, history.SignalRefused})
 Heard = (
     history.OrchestrationStarted
@@ -76,39 +62,6 @@ class Turned(NamedTuple):
     commands: list[history.Command]
     traces: list[Trace]
     outcome: history.Outcome | None
-
-
-class Operation(futures.DurableFuture[object]):
-    """A leaf: something that the outside world works on, until an event ends it or the code gives it up."""
-
-    __slots__ = ("asked_at", "command", "decode", "execution")
-
-    def __init__(self, execution: Execution, command: Asked, decode: Callable[[bytes], object] | None) -> None:
-        """Remember what was asked, when, and how its result is read."""
-        super().__init__(execution.scheduler)
-        self.execution = execution
-        self.command = command
-        self.asked_at = execution.now
-        self.decode = decode
-
-    def cancel(self) -> None:
-        """Give it up: the outside world is told by a command."""
-        if not self.done:
-            self.execution.give_up(self)
-        super().cancel()
-
-    def complete(self, data: bytes) -> None:
-        """Take a result; one that does not fit the awaited type is an error at the await."""
-        try:
-            value = self.decode(data) if self.decode else None
-        except errors.PayloadError as error:
-            self._reject(error)
-        else:
-            self._resolve(value)
-
-    def fail(self, error: BaseException) -> None:
-        """Take a failure."""
-        self._reject(error)
 
 
 class Execution:
@@ -381,7 +334,7 @@ class Execution:
             if event.seq > self._seq:
                 raise errors.NondeterminismError(f"a result of operation {event.seq}", "nothing of that number")
             return None
-        kind = _ASKED_BY[type(event)]
+        kind = ASKED_BY[type(event)]
         if type(operation.command) is not kind:
             raise errors.NondeterminismError(
                 f"a result of {kind.__name__} {event.seq}", comparison.describe(operation.command)

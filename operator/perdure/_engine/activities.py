@@ -23,7 +23,7 @@ import msgspec
 import structlog
 
 from perdure._core import failure, history
-from perdure._core.replay import Operation
+from perdure._core.operation import Operation
 from perdure._engine.attempt import Job
 from perdure._engine.attempts import Attempts, poison_or_none
 from perdure._engine.clock import Clock

@@ -6,9 +6,9 @@ messages, tasks); between two replays everybody else gets a turn, the heartbeat 
 runs the loop at once; a poll stands behind both. When there is no room left, idle residents are put away first: the
 database keeps them as cheaply as ever.
 
-A claim whose answer was lost leaves instances that are ours and not here, and may have noted messages and pauses. About
-once a second for as long as that claim may still land, and once more after that, the first are read back and given up,
-the marks and inboxes of all residents are read again (I8). News of those who are leaving are marked again.
+A claim whose answer was lost leaves instances that are ours and not here, and may have noted messages and pauses: the
+first are given up, the marks and inboxes of all residents are read again (`doubts.py`). News of those who are leaving
+are marked again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import datetime
 import itertools
-import math
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from typing import TypeVar
@@ -31,6 +30,7 @@ from perdure._core.definition import AnyOrchestration, OrchestrationRegistry
 from perdure._engine import inbox
 from perdure._engine.activities import Known
 from perdure._engine.children import child_taken, lost_children
+from perdure._engine.doubts import LOOK_SECONDS, Doubts
 from perdure._engine.guard import outside_tasks
 from perdure._engine.resident import Parent, Resident
 from perdure._engine.trials import TurnTrials, portions
@@ -43,8 +43,6 @@ _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _CLAIM_SIZE = 500
 _EVICT_SHARE = 20
-_DOUBT_SECONDS = 1.0
-"""How often it is looked for what may be ours and not here, while that may be."""
 _UNREADABLE = (errors.MessageUnreadableError, errors.PayloadSealedError)
 """A message that cannot be taken in, by anybody or by this process; it stays where it is, and holds its instance."""
 
@@ -82,9 +80,7 @@ class Claimer:
         self._poll_seconds = poll_seconds
         self._names, self._versions = offered(registry)
         self._nudged = asyncio.Event()
-        self._time = asyncio.get_running_loop().time
-        self._next_look = math.inf
-        self._doubted_until = 0.0
+        self.doubts = Doubts(store, owner_id, is_here=self._is_here)
         self.leaving: Collection[str]
         self.watchdog: Watchdog
         self.trials: TurnTrials
@@ -102,20 +98,13 @@ class Claimer:
         """Look at once."""
         self._nudged.set()
 
-    def doubt(self) -> None:
-        """There may be what is ours and not here, or news that nobody has read: look for it.
-
-        At once, and then now and then for as long as a statement may still land.
-        """
-        self._next_look = self._time()
-        self._doubted_until = self._next_look + limits.LATE_LANDING_SECONDS
-
     async def run(self) -> None:
         """Claim for ever."""
         while True:
             self._nudged.clear()
             room = await self._make_room()
-            await self._clear_doubts()
+            if not self.doubts.seconds_until_look:
+                await self._take_news(await self.doubts.look(self.leaving))
             try:
                 size, leaving = min(room, _CLAIM_SIZE), list(self.leaving)
                 rows = await self._store.fetch("claim", self._owner_id, self._names, self._versions, size, leaving)
@@ -124,8 +113,8 @@ class Claimer:
                 if not is_transient(error):
                     raise
                 self._store.availability.lost(error, "claim")
-                self.doubt()
-                await asyncio.sleep(min(_DOUBT_SECONDS, self._poll_seconds))
+                self.doubts.note()
+                await asyncio.sleep(min(LOOK_SECONDS, self._poll_seconds))
                 continue
             claimed = [row for row in rows if row["is_claimed"]]
             if claimed:
@@ -141,7 +130,7 @@ class Claimer:
 
     async def _wait(self) -> None:
         try:
-            async with asyncio.timeout(min(self._poll_seconds, max(0.0, self._next_look - self._time()))):
+            async with asyncio.timeout(min(self._poll_seconds, self.doubts.seconds_until_look)):
                 await self._nudged.wait()
         except TimeoutError:
             return
@@ -153,30 +142,6 @@ class Claimer:
         idle = [resident for resident in self._residents.values() if resident.is_idle and not resident.is_gone]
         await self.release(idle[: max(1, self._max_instances // _EVICT_SHARE)])
         return max(0, self._max_instances - len(self._residents))
-
-    async def _clear_doubts(self) -> None:
-        """After a claim of unknown outcome: give up what it took, read again what it may have noted of the rest.
-
-        The last look begins when nothing can land any more.
-        """
-        began = self._time()
-        if began < self._next_look:
-            return
-        await self._take_news(await self._give_up_strays())
-        if began >= self._next_look:  # else there is a new doubt
-            self._next_look = began + _DOUBT_SECONDS if began < self._doubted_until else math.inf
-
-    async def _give_up_strays(self) -> Sequence[Record]:
-        """Give back what is ours but not here, and not being given back either; give all that was found to be ours."""
-        rows = await self._store.fetch_patiently("owned", self._owner_id)
-        ids = [row["instance_id"] for row in rows if row["instance_id"] not in self.leaving]
-        strays = [instance_id for instance_id in ids if not self._is_here(instance_id)]
-        if strays:
-            now = (await self._store.fetch_patiently("now"))[0]["now"]
-            await self._store.fetch_patiently(
-                "release", self._owner_id, strays, [now] * len(strays), [None] * len(strays)
-            )
-        return rows
 
     async def _take_news(self, rows: Sequence[Record]) -> None:
         """Notice who was suspended or resumed meanwhile, and bring the messages."""
@@ -195,7 +160,7 @@ class Claimer:
         woken = await self._store.fetch_patiently("instances_wake", instance_ids)
         ours = [row["instance_id"] for row in woken if row["owner_id"] == self._owner_id]
         if any(instance_id not in self._residents for instance_id in ours):
-            self.doubt()
+            self.doubts.note()
         if len(ours) < len(woken):
             self.nudge()
 

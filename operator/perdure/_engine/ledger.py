@@ -14,7 +14,7 @@ from perdure._core import lifecycle
 from perdure._engine.activities import FailedAttempt, LocalJob
 from perdure._engine.attempt import Job
 from perdure._engine.claimer import Loaded
-from perdure._engine.queued import QueuedJob
+from perdure._engine.reports import QueuedJob
 from perdure._engine.resident import Resident
 from perdure._store.batching import Batcher
 from perdure._store.store import Store

@@ -87,7 +87,7 @@ class Life:
         )
         self.committer = self._make_committer()
         self._wire_claimer()
-        self.departures.doubt = self.claimer.doubt
+        self.departures.doubt = self.claimer.doubts.note
         self.departures.on_held, self.departures.on_lost = self._held, self._lost
         self.lease = Lease(
             store,
@@ -263,7 +263,7 @@ class Life:
         If it is nobody, it may have something to do.
         """
         self._evict(resident)
-        self.claimer.doubt()
+        self.claimer.doubts.note()
         self.claimer.nudge()
 
     def _evict(self, resident: Resident) -> None:

@@ -16,26 +16,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import uuid
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import cast
 
 import msgspec
 import structlog
 
 from perdure import errors
-from perdure._core import failure, history, lifecycle, limits
+from perdure._core import failure, history, limits
 from perdure._engine.attempt import Job
 from perdure._engine.attempts import Attempts, poison_or_none
 from perdure._engine.lanes import Lanes
+from perdure._engine.reports import Key, QueuedJob, Report, Reports, fence, given_up
 from perdure._engine.slots import Slots
 from perdure._engine.trials import ActivityTrials
-from perdure._store.batching import Batcher
 from perdure._store.store import Record, Store, is_transient
 
-__all__ = ["Key", "QueueRunner", "QueuedJob", "Report"]
+__all__ = ["QueueRunner"]
 
 _log = structlog.get_logger(__name__)
 _PORTION = 50
@@ -45,36 +44,6 @@ _AFTER_LOSS_SECONDS = 1.0
 """How soon to look again after the database was away, and for what a lost answer has taken, with or without a slot."""
 
 _decode_command = msgspec.json.Decoder(history.ScheduleActivity).decode
-
-
-class Key(NamedTuple):
-    """The primary key of a task."""
-
-    instance_id: str
-    execution: int
-    seq: int
-
-
-@dataclasses.dataclass(slots=True, eq=False, kw_only=True)
-class QueuedJob(Job):
-    """A task that this worker has taken; with the worker's id, `claims` and `asked_at` are its fence."""
-
-    claims: int
-    is_told: bool = False
-
-    @property
-    def key(self) -> Key:
-        """The task's key."""
-        return Key(self.instance_id, self.execution, self.command.seq)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Report:
-    """What is to be told of a task: its result, or a failed attempt and the seconds until the next."""
-
-    job: QueuedJob
-    outcome: history.Event | failure.Failure
-    delay_seconds: float = 0.0
 
 
 class QueueRunner:
@@ -114,9 +83,8 @@ class QueueRunner:
         self._on_detail = cast("Callable[[Job], None]", self._has_said)
         self._lanes = Lanes(self._bring)
         self._put = cast("Callable[[Job], None]", self._lanes.put)
-        self._results: Batcher[Report, bool] = Batcher(self._write_results)
-        self._failures: Batcher[Report, bool] = Batcher(self._write_failures)
-        self._reports: set[asyncio.Task[None]] = set()
+        self._reports = Reports(store, worker_id)
+        self._telling: set[asyncio.Task[None]] = set()
         self._strays_until: float | None = None
 
     @property
@@ -154,8 +122,8 @@ class QueueRunner:
         """
         if not self._queues:
             return
-        while self._reports:
-            await asyncio.wait(self._reports)
+        while self._telling:
+            await asyncio.wait(self._telling)
         await self._look_after_jobs()
         kept = [] if all_of_them else [key for key, job in self._jobs.items() if job.task is not None]
         await self._release(kept)
@@ -163,7 +131,7 @@ class QueueRunner:
 
     def close(self) -> None:
         """Report nothing more."""
-        for task in self._reports:
+        for task in self._telling:
             task.cancel()
 
     # Taking tasks.
@@ -311,7 +279,7 @@ class QueueRunner:
         try:
             self._report(self._reported(job, await self._attempts.make(job)))
         except Exception as error:  # noqa: BLE001 - whatever it was, it is this activity's alone
-            self._report(Report(job, _given_up(job, error)))
+            self._report(Report(job, given_up(job, error)))
 
     def _reported(self, job: QueuedJob, result: history.ActivityCompleted | failure.Failure) -> Report:
         """Say what is to be told of an attempt."""
@@ -329,53 +297,19 @@ class QueueRunner:
         report.job.is_told = True
         self._said.pop(report.job, None)
         task = asyncio.get_running_loop().create_task(self._tell(report))
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     async def _tell(self, report: Report) -> None:
-        """Write a report; in place of one that the database will not take, that it will not."""
+        """Write a report, and see to what follows."""
         job = report.job
-        try:
-            is_ours = await self._write(report)
-        except Exception as error:  # noqa: BLE001 - what is refused of one must not stop the others
-            is_ours = await self._write_refusal(job, error)
+        is_ours = await self._reports.write(report)
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
         if not is_ours:
             _log.info("task was no longer ours", instance=job.instance_id, activity=job.command.name)
         elif isinstance(report.outcome, failure.Failure):
             asyncio.get_running_loop().call_later(report.delay_seconds, self.nudge)
-
-    async def _write(self, report: Report) -> bool:
-        batcher = self._failures if isinstance(report.outcome, failure.Failure) else self._results
-        return await batcher.submit(report)
-
-    async def _write_refusal(self, job: QueuedJob, error: Exception) -> bool:
-        """Fail a task whose outcome cannot be written; when that cannot either, it is not its fault: it is put back."""
-        _log.error("report of a task refused", instance=job.instance_id, activity=job.command.name, error=str(error))
-        try:
-            return await self._write(Report(job, _given_up(job, error)))
-        except Exception as again:  # noqa: BLE001 - see above
-            failed = failure.of(again, activity=job.command.name, attempts=job.failed_attempts)
-            return await self._write(Report(job, failed, limits.HOLD_RETRY_SECONDS))
-
-    async def _write_results(self, reports: list[Report]) -> list[bool]:
-        events = [history.encode_event(cast("history.Event", report.outcome)) for report in reports]
-        fence = _fence(_jobs_of(reports))
-        rows, tries = await self._store.fetch_in_tries("queue_finish", self._worker_id, *fence, events)
-        return _written(reports, rows, tries)
-
-    async def _write_failures(self, reports: list[Report]) -> list[bool]:
-        rows, tries = await self._store.fetch_in_tries(
-            "queue_fail",
-            self._worker_id,
-            *_fence(_jobs_of(reports)),
-            [report.job.failed_attempts for report in reports],
-            [report.delay_seconds for report in reports],
-            [lifecycle.encode_failure(cast("failure.Failure", report.outcome)) for report in reports],
-            [report.job.detail for report in reports],
-        )
-        return _written(reports, rows, tries)
 
     # Looking after them.
 
@@ -397,7 +331,7 @@ class QueueRunner:
         jobs = [job for job in self._jobs.values() if not job.is_told]
         said, self._said = list(self._said), {}
         rows = await self._store.fetch_patiently(
-            "queue_watch", self._worker_id, *_fence(said), [job.detail for job in said]
+            "queue_watch", self._worker_id, *fence(said), [job.detail for job in said]
         )
         ours = {(row["instance_id"], row["execution"], row["seq"], row["claims"], row["asked_at"]) for row in rows}
         for job in jobs:
@@ -410,25 +344,3 @@ class QueueRunner:
         """Give back all but these, also what was taken without our knowing."""
         columns = [list(column) for column in zip(*kept, strict=True)] or [[], [], []]
         await self._store.fetch_patiently("queue_release", self._worker_id, *columns)
-
-
-def _jobs_of(reports: Sequence[Report]) -> list[QueuedJob]:
-    return [report.job for report in reports]
-
-
-def _fence(jobs: Sequence[QueuedJob]) -> list[list[object]]:
-    """Give the arrays that every statement about tasks begins with: the key, and which claim of it is meant."""
-    rows = [(*job.key, job.claims, job.asked_at) for job in jobs]
-    return [list(column) for column in zip(*rows, strict=True)] or [[], [], [], [], []]
-
-
-def _written(reports: Sequence[Report], rows: Sequence[Record], tries: int) -> list[bool]:
-    """Say of each report whether the task was still ours, for all we know: an earlier try may have written it."""
-    written = {Key(row["instance_id"], row["execution"], row["seq"]) for row in rows}
-    return [tries > 1 or report.job.key in written for report in reports]
-
-
-def _given_up(job: QueuedJob, error: Exception) -> history.ActivityFailed:
-    failed = failure.of(error, activity=job.command.name, attempts=max(1, job.failed_attempts))
-    _log.error("task given up", instance=job.instance_id, activity=job.command.name, error=failed.message)
-    return history.ActivityFailed(job.command.seq, msgspec.structs.replace(failed, retryable=False))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from perdure import errors
 from perdure._core import history, replay
 from perdure._core.definition import AnyOrchestration
+from perdure._core.operation import Operation
 
 if TYPE_CHECKING:
     from perdure._engine.activities import LocalJob
@@ -121,7 +122,7 @@ class Resident:
         return {event.seq for event in self.events if isinstance(event, ends)}
 
     @property
-    def to_run(self) -> list[replay.Operation]:
+    def to_run(self) -> list[Operation]:
         """The activities that its owner runs: without a queue or a result, of code that fits its history."""
         results = self.results
         return [
@@ -188,7 +189,7 @@ class Resident:
         return any(isinstance(c, history.ScheduleActivity) and not c.queue for c in commands)
 
 
-def due_or_none(operation: replay.Operation) -> datetime.datetime | None:
+def due_or_none(operation: Operation) -> datetime.datetime | None:
     """Give when time ends an operation: that of a timer, that of a queued activity with a total timeout."""
     match operation.command:
         case history.CreateTimer(fire_at=fire_at):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from perdure._core import history, replay
+from perdure._core.operation import Operation
 from perdure._engine.attempts import out_of_time
 from perdure._engine.clock import Clock
 from perdure._engine.resident import Resident, due_or_none
@@ -66,7 +67,7 @@ class Timers:
         if self._heap[0].resident is resident:
             self._set_alarm()
 
-    def expect(self, resident: Resident, operation: replay.Operation) -> None:
+    def expect(self, resident: Resident, operation: Operation) -> None:
         """Let time end what it can end: a timer, or a queued activity that nobody brings to its end."""
         due, command = due_or_none(operation), operation.command
         if due is None:
