@@ -114,27 +114,27 @@ class StoreConnection(asyncpg.Connection):
 
 
 class StorePool(asyncpg.Pool):
-    """A pool that keeps connections at hand for the next statements.
+    """A pool that keeps a connection at hand after a statement, unless somebody waits for one.
 
-    To give one back and take it again is a task and three rounds of the event loop, half as long as a small statement.
-    Half of them are kept at most, so that whoever needs one for longer always gets it.
+    To give it back and take it again is a task and three rounds of the event loop, half as long as a small statement.
     """
 
-    __slots__ = ("_at_hand",)
+    __slots__ = ("_at_hand", "_waiting")
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._at_hand: list[_Pooled] = []
+        self._waiting = 0
 
     async def fetch(
         self, query: str, *args: object, timeout: float | None = None, record_class: Any = None
     ) -> list[Any]:
-        """Run a statement by a connection at hand or any other, as `asyncpg.Pool.fetch` does."""
-        connection = self._take() or await self.acquire()
+        """Run a statement, as `asyncpg.Pool.fetch` does."""
+        connection = await self._acquire(None)
         is_kept = False
         try:
             rows: list[Any] = await connection.fetch(query, *args, timeout=timeout, record_class=record_class)
-            is_kept = len(self._at_hand) < self.get_max_size() // 2 and not self.is_closing()
+            is_kept = not (self._waiting or self.is_closing())
             if is_kept:
                 self._at_hand.append(connection)
         finally:
@@ -148,8 +148,19 @@ class StorePool(asyncpg.Pool):
             await self.release(connection)
         await super().close()
 
+    async def _acquire(self, timeout: float | None) -> _Pooled:
+        """Do what `acquire` waits for: take one at hand, or wait for one as everybody does."""
+        connection = self._take()
+        if connection is None:
+            self._waiting += 1
+            try:
+                connection = await super()._acquire(timeout)  # type: ignore[misc] # the stubs know what is public
+            finally:
+                self._waiting -= 1
+        return connection
+
     def _take(self) -> _Pooled | None:
-        """Take a connection at hand, the last that was used. The pool has taken back by itself what has ended."""
+        """Take the connection that was used last. What has ended at hand is back in the pool already."""
         while self._at_hand:
             connection = self._at_hand.pop()
             if not _has_ended(connection):
