@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -33,6 +35,7 @@ AWAY = [
     asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
     asyncpg.InvalidCachedStatementError("cached statement plan is invalid"),
     asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"),
+    asyncpg.InternalClientError("PoolConnectionHolder.release() called on a free connection holder"),
     asyncpg.TargetServerAttributeNotMatched("no primary among the hosts"),
     errors.DatabaseUnavailableError(),
 ]
@@ -53,6 +56,7 @@ HERE = [
 
 
 BACKEND = "select pg_backend_pid() as pid"
+WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'advisory'"
 
 
 def name(error: BaseException) -> str:
@@ -154,30 +158,67 @@ async def test_who_waits_for_a_connection_gets_it_although_statements_go_on(dsn:
         return count
 
     asking = [asyncio.create_task(ask()) for _ in range(4)]
-    async with asyncio.timeout(30):
-        for _ in range(20):
-            async with pool.acquire() as connection:
-                await connection.fetchval(BACKEND)
-    is_over.set()
+    try:
+        async with asyncio.timeout(30):
+            for _ in range(20):
+                async with pool.acquire() as connection:
+                    await connection.fetchval(BACKEND)
+    finally:
+        is_over.set()
+        counts = await asyncio.gather(*asking)
+        await pool.close()
 
-    assert all(await asyncio.gather(*asking))
-    await pool.close()
+    assert min(counts) > 0
+
+
+@contextlib.asynccontextmanager
+async def busy_pool(dsn: str) -> AsyncIterator[tuple[connect.Pool, list[asyncio.Task[int]], asyncpg.Connection[Any]]]:
+    """Give a pool with a connection at hand, two statements under way in it, and who can let them go on."""
+    gate = await asyncpg.connect(dsn)
+    pool = await connect.create_pool(dsn, max_size=3)
+    async with asyncio.timeout(60):
+        async with pool.acquire(), pool.acquire(), pool.acquire():
+            await gate.execute("select pg_advisory_lock(1)")
+        passing = [asyncio.create_task(passed(pool)) for _ in range(2)]
+        while await gate.fetchval(WAITING) < 2:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.01)
+        await pool.fetch(BACKEND)
+        yield pool, passing, gate
+    await gate.close()
+
+
+async def passed(pool: connect.Pool) -> int:
+    """Wait until the gate is open, by a statement."""
+    return len(await pool.fetch("select pg_advisory_xact_lock_shared(1)"))
 
 
 async def test_a_pool_is_closed_whatever_is_at_hand_or_under_way(dsn: str) -> None:
     """What ends while the pool is being closed is not kept, and nothing is taken afterwards."""
-    pool = await connect.create_pool(dsn, max_size=4)
-    await pool.fetch(BACKEND)
-    under_way = [asyncio.create_task(pool.fetch("select pg_sleep($1)", seconds)) for seconds in (0.05, 0.0, 0.02)]
-    while pool.get_idle_size() or pool.get_size() < 3:  # noqa: ASYNC110 - no event tells
-        await asyncio.sleep(0.001)
+    async with busy_pool(dsn) as (pool, passing, gate):
+        closing = asyncio.create_task(pool.close())
+        await asyncio.sleep(0)
+        await gate.execute("select pg_advisory_unlock(1)")
+        await closing
 
-    async with asyncio.timeout(30):
-        await pool.close()
+        assert await asyncio.gather(*passing) == [1, 1]
+        assert pool.get_size() == 0
+        with pytest.raises(asyncpg.InterfaceError, match="closed"):
+            await pool.fetch(BACKEND)
 
-    assert [len(await task) for task in under_way] == [1, 1, 1]
-    with pytest.raises(asyncpg.InterfaceError, match="closed"):
-        await pool.fetch(BACKEND)
+
+async def test_a_pool_whose_closing_is_cancelled_breaks_everything_off(dsn: str) -> None:
+    """Nothing is left open, neither what was at hand nor what is under way."""
+    async with busy_pool(dsn) as (pool, passing, _):
+        closing = asyncio.create_task(pool.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        broken = await asyncio.gather(*passing, return_exceptions=True)
+
+    assert pool.get_size() == 0
+    assert all(isinstance(error, Exception) and connect.is_transient(error) for error in broken)
 
 
 async def test_a_call_waits_out_an_outage_and_says_so_once(crashable_postgres: EmbeddedPostgres) -> None:

@@ -7,7 +7,7 @@ runs the loop at once; a poll stands behind both. When there is no room left, id
 database keeps them as cheaply as ever.
 
 A claim whose answer was lost leaves instances that are ours and not here, and may have noted messages and pauses: the
-first are given up, the marks and inboxes of all residents are read again (`doubts.py`). News of those who are leaving
+first are given up (`doubts.py`), the marks and inboxes of all residents are read again. News of those who are leaving
 are marked again.
 """
 
@@ -103,7 +103,7 @@ class Claimer:
         while True:
             self._nudged.clear()
             room = await self._make_room()
-            if not self.doubts.seconds_until_look:
+            if self.doubts.are_due:
                 await self._take_news(await self.doubts.look(self.leaving))
             try:
                 size, leaving = min(room, _CLAIM_SIZE), list(self.leaving)

@@ -43,6 +43,11 @@ class Doubts:
         self._until = self._next_look + limits.LATE_LANDING_SECONDS
 
     @property
+    def are_due(self) -> bool:
+        """Whether it is time to look."""
+        return self._time() >= self._next_look
+
+    @property
     def seconds_until_look(self) -> float:
         """How long one may wait before the next look; infinite when nothing is in doubt."""
         return max(0.0, self._next_look - self._time())

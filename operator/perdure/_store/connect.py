@@ -5,8 +5,8 @@ instance (I9): whoever needs the database calls it through `retrying`, and share
 of the process, so that an outage is one line in the log when it begins and one when it ends.
 
 Pooled connections are given back without a reset (a round trip of its own, 60 % of the time of a small statement), or
-not at all between two statements, which is why nothing here or above may leave a trace in a session: no SET but SET
-LOCAL, no session advisory lock, no LISTEN on a pooled connection.
+not at all between two statements (`pool.py`), which is why nothing here or above may leave a trace in a session: no SET
+but SET LOCAL, no BEGIN as a statement of its own, no session advisory lock, no LISTEN on a pooled connection.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import asyncpg
 import structlog
 
 from perdure import errors
+from perdure._store.pool import StorePool
 from perdure.passwords import Password
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ __all__ = [
     "Connection",
     "Pool",
     "StoreConnection",
-    "StorePool",
     "cancels_heard",
     "create_pool",
     "dedicated",
@@ -45,7 +45,6 @@ __all__ = [
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-_Pooled: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
@@ -96,9 +95,13 @@ _TRANSIENT_CODES = frozenset(
 
 _NO_SCHEMA = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError)
 
-# The server has just ended an idle connection, and asyncpg, which is still reading why, gives it out once more: its
-# protocol is in state 1 (failed) or 2 (taking in an error).
-_ENDED_UNNOTICED = ("another operation (1) is in progress", "another operation (2) is in progress")
+# What asyncpg says of a connection that the server has just ended: it is still reading why, and gives an idle one out
+# once more (its protocol is in state 1, failed, or 2, taking in an error), or it was about to take it back.
+_ENDED_UNNOTICED = (
+    "another operation (1) is in progress",
+    "another operation (2) is in progress",
+    "called on a free connection holder",
+)
 
 
 class StoreConnection(asyncpg.Connection):
@@ -111,68 +114,6 @@ class StoreConnection(asyncpg.Connection):
     def get_reset_query(self) -> str:
         """Return no statement: there is nothing to reset, see the head of this module."""
         return ""
-
-
-class StorePool(asyncpg.Pool):
-    """A pool that keeps a connection at hand after a statement, unless somebody waits for one.
-
-    To give it back and take it again is a task and three rounds of the event loop, half as long as a small statement.
-    """
-
-    __slots__ = ("_at_hand", "_waiting")
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._at_hand: list[_Pooled] = []
-        self._waiting = 0
-
-    async def fetch(
-        self, query: str, *args: object, timeout: float | None = None, record_class: Any = None
-    ) -> list[Any]:
-        """Run a statement, as `asyncpg.Pool.fetch` does."""
-        connection = await self._acquire(None)
-        is_kept = False
-        try:
-            rows: list[Any] = await connection.fetch(query, *args, timeout=timeout, record_class=record_class)
-            is_kept = not (self._waiting or self.is_closing())
-            if is_kept:
-                self._at_hand.append(connection)
-        finally:
-            if not is_kept:
-                await self.release(connection)
-        return rows
-
-    async def close(self) -> None:
-        """Close all connections, once those in use are given back."""
-        while connection := self._take():  # a statement may end, and keep its own, while this one is given back
-            await self.release(connection)
-        await super().close()
-
-    async def _acquire(self, timeout: float | None) -> _Pooled:
-        """Do what `acquire` waits for: take one at hand, or wait for one as everybody does."""
-        connection = self._take()
-        if connection is None:
-            self._waiting += 1
-            try:
-                connection = await super()._acquire(timeout)  # type: ignore[misc] # the stubs know what is public
-            finally:
-                self._waiting -= 1
-        return connection
-
-    def _take(self) -> _Pooled | None:
-        """Take the connection that was used last. What has ended at hand is back in the pool already."""
-        while self._at_hand:
-            connection = self._at_hand.pop()
-            if not _has_ended(connection):
-                return connection
-        return None
-
-
-def _has_ended(connection: _Pooled) -> bool:
-    try:
-        return connection.is_closed()
-    except asyncpg.InterfaceError:
-        return True
 
 
 def _keep_alive(link: socket.socket | None) -> None:
@@ -296,7 +237,8 @@ class cancels_heard:  # noqa: N801 - read as a statement: `with cancels_heard():
     """Let a cancel of this task out of the block although an error has come in its place.
 
     It does when the connection breaks while a transaction is rolled back, or the connection given back, for the cancel;
-    taken for an outage, it would be waited out by somebody who was asked to end.
+    taken for an outage, it would be waited out by somebody who was asked to end. (A class, since it stands around every
+    statement twice, and a generator takes three times as long.)
     """
 
     __slots__ = ("_before",)
