@@ -47,7 +47,8 @@ async def test_results_that_are_there_are_committed_before_the_hand_over(world: 
         while leaving.worker.running_activities:  # noqa: ASYNC110 - it is over in a few rounds of the loop
             await asyncio.sleep(0)
         stopping = asyncio.create_task(leaving.stop())
-        await asyncio.sleep(0)
+        for _ in range(20):  # rounds of the loop: it hears of the stop in a few, and nothing is committed meanwhile
+            await asyncio.sleep(0)
     await stopping
     assert puppet.count == 2
 
