@@ -149,26 +149,22 @@ async def test_one_statement_after_the_other_takes_the_connection_at_hand(dsn: s
 async def test_who_waits_for_a_connection_gets_it_although_statements_go_on(dsn: str, size: int) -> None:
     """A statement that would go on with the connection of the last one gives it away when somebody waits."""
     pool = await connect.create_pool(dsn, max_size=size)
-    is_over = asyncio.Event()
 
-    async def ask() -> int:
-        count = 0
-        while not is_over.is_set():
-            count += len(await pool.fetch(BACKEND))
-        return count
+    async def ask() -> None:
+        while True:
+            await pool.fetch(BACKEND)
 
     asking = [asyncio.create_task(ask()) for _ in range(4)]
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(30):  # who is passed over waits for ever
             for _ in range(20):
                 async with pool.acquire() as connection:
                     await connection.fetchval(BACKEND)
     finally:
-        is_over.set()
-        counts = await asyncio.gather(*asking)
-        await pool.close()
-
-    assert min(counts) > 0
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+    await pool.close()
 
 
 @contextlib.asynccontextmanager
